@@ -1,0 +1,14 @@
+"""`python -m dkd_cli`, so that `torchrun -m dkd_cli distill ...` works."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line."""
+    from dkd_cli.cli import run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

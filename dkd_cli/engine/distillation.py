@@ -1,0 +1,109 @@
+"""One step: select, route, weigh. From the student's outputs and the teachers' to a scalar loss and its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
+from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, select, uncertainty_of
+
+
+class Teachers(Protocol):
+    """What a step asks of the teachers; `teachers.TeacherBank` answers."""
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        """[n] rows of the training split -> [n, C]."""
+        ...
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """What the student made of one batch."""
+
+    logits: Tensor
+    """[B, C]."""
+    mask: Tensor
+    """[B, L], nonzero at real positions."""
+    hidden_states: Sequence[Tensor] = ()
+    """All layers, embeddings first, each [B, L, H]; empty where the plan aligns none."""
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one batch and what it is made of."""
+
+    total: Tensor
+    """Scalar, with gradient."""
+    terms: Mapping[str, Tensor]
+    """Detached scalars for the log: `ce`, `kd`, `pt`, `uncertainty`, `kl-weight`, `pt-weight`,
+    `share-<teacher>`, `share-selected`."""
+
+
+def distillation_step(
+    plan: Plan,
+    student: StudentOutput,
+    labels: Tensor | None,
+    rows: Tensor,
+    teachers: Teachers,
+    layers: Mapping[str, Sequence[int]],
+) -> StepLoss:
+    """The whole loss of one batch.
+
+    ce_weight · mean CE + Σ_teachers mean over its examples of w · (a · kd_weight · KD + b · hidden_weight · PT),
+    with the teacher's weight w and the objective's weights a, b of each selected example.
+
+    Args:
+        plan: the resolved strategy.
+        student: logits, mask and (if aligned) hidden states of the batch.
+        labels: [B], or None where there are none: then the teachers alone teach.
+        rows: [B], places in the training split, by which the teachers know the examples.
+        teachers: asked only for the rows they teach.
+        layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
+    """
+    batch = student.logits.size(0)
+    total = torch.zeros((), device=student.logits.device)
+    terms: dict[str, Tensor] = {}
+    if labels is not None and plan.objective.ce_weight > 0:
+        ce = supervised(student.logits, labels).mean()
+        total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
+    if not plan.teachers:
+        return StepLoss(total, terms)
+
+    selected = select(plan.selection, student.logits, labels)
+    uncertainty = uncertainty_of(plan, student.logits)
+    kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
+    kd_total = torch.zeros_like(total)
+    hidden_total = torch.zeros_like(total)
+    for route in ROUTES[plan.adoption.mode](plan, uncertainty[selected]):
+        taught = selected[route.positions]
+        if plan.objective.kd_weight > 0:
+            answers = teachers.logits(route.teacher, rows[taught])
+            kd = KD_LOSSES[plan.objective.kd_loss](student.logits[taught], answers, plan.objective.temperature)
+            kd_total = kd_total + (route.weights * kd_weights[route.positions] * kd).mean()
+        if plan.hidden_weight > 0:
+            aligned = teachers.hidden_states(route.teacher, rows[taught])
+            length = aligned[0].size(1)
+            own = [student.hidden_states[layer][taught, :length] for layer in layers[route.teacher]]
+            pt = hidden_alignment(own, aligned, student.mask[taught, :length])
+            hidden_total = hidden_total + (route.weights * hidden_weights[route.positions] * pt).mean()
+        terms[f"share-{route.teacher}"] = total.new_tensor(taught.numel() / batch)
+    total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
+    terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / batch)}
+    if plan.hidden_weight > 0:
+        terms["pt"] = hidden_total.detach()
+    if plan.uses_uncertainty:
+        terms |= {
+            "uncertainty": uncertainty.mean(),
+            "kl-weight": kd_weights.mean(),
+            "pt-weight": hidden_weights.mean(),
+        }
+    return StepLoss(total, terms)

@@ -1,0 +1,246 @@
+"""The three axes (which examples, which teacher, which objective) and the strategies made of them.
+
+Each axis is a dict from a recipe's word to a small pure function; `resolve` turns a recipe into the `Plan`
+that `distillation.py` follows. Static is the identity on each axis. Knows no model and no trainer.
+Indices are positions in the batch at hand; ranking is within one forward pass of one device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.uncertainty import SCORES, entropy
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, TeacherAdoption, strategy_parts
+
+EVERYTHING = DataSelection(score="none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One strategy, resolved: what is selected, who teaches it, and by which objective."""
+
+    selection: DataSelection = EVERYTHING
+    adoption: TeacherAdoption
+    objective: Objective
+    teachers: tuple[str, ...]
+    """The teachers that may be asked, from small to large; empty: learn from the labels alone."""
+
+    @property
+    def hidden_weight(self) -> float:
+        """The weight of the hidden-state term, its default settled."""
+        assert self.objective.hidden_weight is not None
+        return self.objective.hidden_weight
+
+    @property
+    def uses_uncertainty(self) -> bool:
+        """Whether the student's entropy decides anything."""
+        return bool(self.teachers) and (self.adoption.mode != "static" or self.objective.mode != "fixed")
+
+
+@dataclass(frozen=True)
+class Route:
+    """The examples that one teacher teaches, and how much each counts."""
+
+    teacher: str
+    positions: Tensor
+    """[n], into the selected examples."""
+    weights: Tensor
+    """[n], detached."""
+
+
+# Axis: which examples ------------------------------------------------------------------------------------
+
+
+def informativeness(score: str, logits: Tensor, labels: Tensor | None) -> Tensor:
+    """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
+
+    `kl` and `kl-b` are the loss on the gold label; `random` draws from torch's generator.
+    """
+    base, reverse = score.removesuffix("-r"), score.endswith("-r")
+    if base in SCORES:
+        values = SCORES[base](logits)
+    elif base in ("kl", "kl-b"):
+        if labels is None:
+            raise RecipeError("strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence")
+        values = supervised(logits.detach(), labels)
+    else:
+        assert base == "random", base
+        values = torch.rand(logits.size(0), device=logits.device)
+    return -values if reverse else values
+
+
+def rank(score: str, values: Tensor) -> Tensor:
+    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn."""
+    order = torch.argsort(values, descending=True, stable=True)
+    if score != "kl-b":
+        return order
+    alternating = torch.empty_like(order)
+    hard = (order.numel() + 1) // 2
+    alternating[0::2] = order[:hard]
+    alternating[1::2] = order[hard:].flip(0)
+    return alternating
+
+
+def kept(ratio: float, size: int) -> int:
+    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty."""
+    # The tiny surplus undoes binary rounding: 0.29 * 100 is 28.999999999999996.
+    return max(1, int(size * ratio + 1e-9))
+
+
+def select(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> Tensor:
+    """Positions of the examples to distil, most informative first (paper section 3.2), [B, C] -> [K].
+
+    Score `none` keeps all of them, whatever the ratio, as published.
+    """
+    if selection.ratio == 1.0 or selection.score == "none":
+        return torch.arange(logits.size(0), device=logits.device)
+    values = informativeness(selection.score, logits, labels)
+    return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
+
+
+# Axis: which teacher -------------------------------------------------------------------------------------
+
+
+def route_static(plan: Plan, uncertainty: Tensor) -> list[Route]:
+    """Every teacher on every example, at fixed weights."""
+    assert plan.adoption.weights is not None
+    everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
+    return [
+        Route(name, everything, torch.full_like(uncertainty, plan.adoption.weights[name])) for name in plan.teachers
+    ]
+
+
+def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
+    """The most uncertain ⌊B/2⌋ examples to the small teacher, the rest to the large one (section 3.1).
+
+    N teachers share the ranking in N equal parts, the smallest teacher taking the most uncertain one.
+    """
+    order = torch.argsort(uncertainty, descending=True, stable=True)
+    size, teachers = uncertainty.numel(), len(plan.teachers)
+    bounds = [size * part // teachers for part in range(teachers + 1)]
+    parts = [order[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [
+        Route(name, part, torch.ones_like(part, dtype=uncertainty.dtype))
+        for name, part in zip(plan.teachers, parts, strict=True)
+        if part.numel()
+    ]
+
+
+def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
+    """Spread each example's weight over teachers ordered by size: [B] -> N times [B], summing to 1.
+
+    A student of uncertainty u stands at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and learns
+    from its two neighbours, the nearer one more. Two teachers: u and 1 - u (section 3.1).
+
+    >>> teacher_weights(torch.tensor([0.25]), 2)
+    [tensor([0.2500]), tensor([0.7500])]
+    """
+    place = (1.0 - uncertainty) * (teachers - 1)
+    return [(1.0 - (place - index).abs()).clamp(min=0.0) for index in range(teachers)]
+
+
+def route_soft_instance(plan: Plan, uncertainty: Tensor) -> list[Route]:
+    """All teachers on every example, weighted by that example's uncertainty (section 3.1)."""
+    everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
+    weights = teacher_weights(uncertainty, len(plan.teachers))
+    return [Route(name, everything, weight) for name, weight in zip(plan.teachers, weights, strict=True)]
+
+
+def route_soft(plan: Plan, uncertainty: Tensor) -> list[Route]:
+    """All teachers on every example, weighted by the mean uncertainty (section 3.1)."""
+    return route_soft_instance(plan, uncertainty.mean().expand_as(uncertainty))
+
+
+ROUTES: dict[str, Callable[[Plan, Tensor], list[Route]]] = {
+    "static": route_static,
+    "hard": route_hard,
+    "soft": route_soft,
+    "soft-instance": route_soft_instance,
+}
+
+
+# Axis: which objective -----------------------------------------------------------------------------------
+
+
+def _fixed(uncertainty: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.ones_like(uncertainty), torch.ones_like(uncertainty)
+
+
+def _by_uncertainty(uncertainty: Tensor) -> tuple[Tensor, Tensor]:
+    return 1.0 - uncertainty, uncertainty
+
+
+def _by_certainty(uncertainty: Tensor) -> tuple[Tensor, Tensor]:
+    return uncertainty, 1.0 - uncertainty
+
+
+OBJECTIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
+    "fixed": _fixed,
+    "uncertainty": _by_uncertainty,
+    "uncertainty-r": _by_certainty,
+}
+"""[B] uncertainty -> the weights of (KD, PT), each [B] (paper section 3.3)."""
+
+
+def resolve(recipe: Recipe) -> Plan:
+    """Settle the recipe's strategy into a plan: an axis that is not dynamic is the identity."""
+    parts = strategy_parts(recipe.strategy.name)
+    teachers = tuple(recipe.teachers)
+    objective = recipe.strategy.objective
+    dynamic_objective = "dynamic-objective" in parts
+    hidden_weight = objective.hidden_weight
+    if hidden_weight is None:
+        hidden_weight = 1.0 if dynamic_objective else 0.0
+    objective = replace(
+        objective,
+        hidden_weight=hidden_weight,
+        mode=objective.mode if dynamic_objective else "fixed",
+    )
+    if "none" in parts:
+        return Plan(adoption=TeacherAdoption(mode="static", weights={}), objective=objective, teachers=())
+    adoption = recipe.strategy.teacher
+    if "dynamic-teacher" not in parts:
+        teachers = teachers[-1:]
+        adoption = TeacherAdoption(mode="static", weights={teachers[0]: 1.0})
+    elif adoption.mode == "static":
+        weights = adoption.weights or dict.fromkeys(teachers, 1.0)
+        teachers = tuple(name for name in teachers if weights.get(name, 0.0) > 0)
+        adoption = replace(adoption, weights={name: weights[name] for name in teachers})
+    return Plan(
+        selection=recipe.strategy.data if "dynamic-data" in parts else EVERYTHING,
+        adoption=adoption,
+        objective=objective,
+        teachers=teachers,
+    )
+
+
+def uncertainty_of(plan: Plan, logits: Tensor) -> Tensor:
+    """The student's normalised entropy [B], or zeros where the plan does not look at it."""
+    return entropy(logits) if plan.uses_uncertainty else torch.zeros(logits.size(0), device=logits.device)
+
+
+def check_regression(plan: Plan, names: Sequence[str]) -> None:
+    """Refuse a plan that asks for the entropy of a single number.
+
+    Raises:
+        RecipeError: names the axis and a strategy that is defined for regression.
+    """
+    undefined = [name for name in names if name in ("dynamic-teacher", "dynamic-objective")]
+    if plan.uses_uncertainty:
+        raise RecipeError(
+            "strategy.name",
+            f"{', '.join(undefined)} reads the entropy of the prediction, which one number does not have",
+            "use none, static, or dynamic-data with strategy.data.score kl, random or none",
+        )
+    if plan.selection.score.removesuffix("-r") in SCORES:
+        raise RecipeError(
+            "strategy.data.score",
+            f"{plan.selection.score!r} reads class probabilities, which one number does not have",
+            "choose kl (the loss on the label), random or none",
+        )

@@ -1,0 +1,67 @@
+"""What a user can do wrong, as one line each: where, what is wrong, what to do.
+
+Knows nothing about how the lines are printed; `cli` prints them and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class DkdError(Exception):
+    """A problem the user can solve: `place: problem; remedy`."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, place: str, problem: str, remedy: str) -> None:
+        self.place, self.problem, self.remedy = place, problem, remedy
+        super().__init__(f"{place}: {problem}; {remedy}")
+
+
+class RecipeError(DkdError):
+    """A recipe, an override or the command line is wrong."""
+
+    exit_code = 2
+
+
+class DataError(DkdError):
+    """The data or its labels are wrong."""
+
+    exit_code = 3
+
+
+class ModelError(DkdError):
+    """A model or a tokenizer is missing or does not fit."""
+
+    exit_code = 4
+
+
+class SystemProblem(DkdError):
+    """The machine is in the way: a folder, a lock, the disk, the hardware."""
+
+    exit_code = 5
+
+
+class NumericError(DkdError):
+    """A number stopped being one: non-finite losses, gradients or predictions."""
+
+    exit_code = 6
+
+
+class Problems(Exception):
+    """Several problems of one kind, found together and shown together, a line each."""
+
+    def __init__(self, errors: Sequence[DkdError]) -> None:
+        assert errors, "Problems needs at least one error"
+        self.errors = tuple(errors)
+        self.exit_code = errors[0].exit_code
+        super().__init__("\n".join(str(error) for error in errors))
+
+
+def raise_all(errors: Sequence[DkdError]) -> None:
+    """Raise nothing, the one error, or all of them together."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise Problems(errors)

@@ -1,0 +1,238 @@
+"""The recipe: every setting of an experiment, its default and its meaning, in one place.
+
+The string under a field is its help; the recipe reference is generated from it. Nothing here imports
+torch, reads a file or knows a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Name = Annotated[str, MinLen(1)]
+Count = Annotated[int, Ge(1)]
+Weight = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Lt(1)]
+
+Score = Literal[
+    "none",
+    "random",
+    "entropy",
+    "entropy-r",
+    "margin",
+    "margin-r",
+    "confidence",
+    "confidence-r",
+    "lc",
+    "lc-r",
+    "kl",
+    "kl-r",
+    "kl-b",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """Where the texts and labels come from, how they are split and how long they may be."""
+
+    source: Name | None = None
+    """A hub id, a folder in the hub's layout, one file (csv, tsv, json, jsonl, parquet) or
+    `pkg://package/path`; null when `train`, `validation` and `test` each name a file."""
+    config: Name | None = None
+    """The configuration of a hub data set, such as `rte` of `nyu-mll/glue`."""
+    task: Name | None = None
+    """A known task whose columns and metric are used; null: the one named by `config`, if it is known."""
+    text: Name | None = None
+    """The column with the text; null: the known task's, else `text`."""
+    text_pair: Name | None = None
+    """The column with the second text; null: the known task's, else none."""
+    label: Name | None = None
+    """The column with the label; null: the known task's, else `label`."""
+    labels: tuple[str, ...] | None = None
+    """The class names in the order of their ids; null: those of the data set, else sorted."""
+    kind: Literal["classification", "regression"] | None = None
+    """null: the known task's, else classification."""
+    train: Name | None = None
+    """The training split's name in the source, or a file of its own; null: `train`, or the rest of a file."""
+    validation: Name | None = None
+    """Likewise; null: `validation`, or cut out of the training split by content."""
+    test: Name | None = None
+    """Likewise; null: `test` if the source has it, or cut out of a single file by content."""
+    validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """The share cut out for validation where the source has no such split."""
+    test_share: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """The share cut out of a single file for testing; 0: no test split."""
+    split_seed: Annotated[int, Ge(0)] = 0
+    """Another seed cuts the splits elsewhere; the rest depends on the texts alone."""
+    near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.7
+    """Texts at least this alike (Jaccard similarity of their character shingles) stay on one side of a cut."""
+    max_train: Count | None = None
+    """Keep at most so many training examples, chosen by content."""
+    max_validation: Count | None = None
+    """Keep at most so many validation examples, chosen by content."""
+    max_test: Count | None = None
+    """Keep at most so many test examples, chosen by content."""
+    max_length: Annotated[int, Ge(4)] = 128
+    """Tokens after which a text (or a pair) is truncated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Teacher:
+    """One teacher: how `dkd train-teacher` makes it, or where it already is."""
+
+    model: Name | None = None
+    """The pretrained encoder to fine-tune; null: the recipe's `model`."""
+    layers: Count | None = None
+    """Keep the first so many layers; null: all of them."""
+    checkpoint: Name | None = None
+    """A classifier trained elsewhere (hub id, folder or `pkg://`); null: made by `dkd train-teacher`."""
+    labels: tuple[str, ...] | None = None
+    """The class names in the order of that classifier's outputs, where its config has only LABEL_0, LABEL_1..."""
+    epochs: Annotated[float, Gt(0)] | None = None
+    """null: as in `train`."""
+    learning_rate: Annotated[float, Gt(0)] | None = None
+    """null: as in `train`."""
+    batch_size: Count | None = None
+    """null: as in `train`."""
+    warmup: Share | None = None
+    """null: as in `train`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Student:
+    """How the small model is built."""
+
+    model: Name | None = None
+    """The pretrained encoder it is cut from, or `teacher` for the (largest) trained teacher;
+    null: the recipe's `model`."""
+    layers: Count | None = None
+    """Keep the first so many layers; null: all of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherAdoption:
+    """Axis 1, which teacher: used by `dynamic-teacher` (paper section 3.1)."""
+
+    mode: Literal["static", "hard", "soft", "soft-instance"] = "soft-instance"
+    """`static`: fixed weights; `hard`: the uncertain half of a batch learns from the small teacher, the
+    rest from the large one; `soft`: both, weighted by the batch's mean uncertainty; `soft-instance`: both,
+    weighted per example."""
+    weights: Mapping[str, Weight] | None = None
+    """The weight of each teacher in mode `static`; 0: never run; null: 1 each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSelection:
+    """Axis 2, which examples: used by `dynamic-data` (paper section 3.2)."""
+
+    score: Score = "entropy"
+    """What makes an example worth distilling: the student's `entropy`, `margin` or `confidence` (`lc`),
+    `kl` (its loss on the gold label), `kl-b` (highest and lowest loss in turn), `random` (the control) or
+    `none` (all of them, whatever the ratio); `-r` reverses."""
+    ratio: Annotated[float, Gt(0), Le(1)] = 0.5
+    """The share of each batch that is distilled; at least one example."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """Axis 3, which objective: the terms of the loss and what `dynamic-objective` does with them
+    (paper section 3.3)."""
+
+    mode: Literal["uncertainty", "uncertainty-r", "fixed"] = "uncertainty"
+    """Under `dynamic-objective`: `uncertainty`: (1-u) KD + u PT per example; `uncertainty-r`: the other way
+    round; `fixed`: the weights below as they are."""
+    kd_loss: Literal["mse", "kl"] = "mse"
+    """`mse` between logits (the published default) or `kl` between softened probabilities."""
+    temperature: Annotated[float, Gt(0)] = 5.0
+    """Softens both sides of `kl`; without effect on `mse`."""
+    kd_weight: Weight = 1.0
+    """The weight of learning the teacher's logits."""
+    ce_weight: Weight = 1.0
+    """The weight of learning the gold labels."""
+    hidden_weight: Weight | None = None
+    """The weight of learning the teacher's hidden states (PT); null: 1 under `dynamic-objective`, else 0."""
+    layer_map: Name = "uniform"
+    """Which teacher layer each student layer is aligned with: `uniform`, `last`, or pairs such as
+    `0:0, 1:2, 2:4` (student:teacher, 0 is the embedding layer)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Strategy:
+    """What the student learns from, and how that follows its uncertainty."""
+
+    name: Name = "static"
+    """`none` (fine-tune, no teacher), `static`, `dynamic-teacher`, `dynamic-data`, `dynamic-objective`, or
+    several dynamic ones joined by commas."""
+    teacher: TeacherAdoption = field(default_factory=TeacherAdoption)
+    data: DataSelection = field(default_factory=DataSelection)
+    objective: Objective = field(default_factory=Objective)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Train:
+    """The schedule, for students and, where they name none of their own, for teachers."""
+
+    epochs: Annotated[float, Gt(0)] = 3.0
+    """Passes over the training split."""
+    max_steps: Count | None = None
+    """Stop after so many updates, whatever `epochs` says."""
+    batch_size: Count = 32
+    """Examples in each forward pass, per device."""
+    accumulation: Count = 1
+    """Forward passes per update."""
+    learning_rate: Annotated[float, Gt(0)] = 5e-5
+    """The peak; it falls linearly to 0."""
+    warmup: Share = 0.1
+    """The share of updates over which the learning rate rises from 0."""
+    weight_decay: Weight = 0.0
+    """AdamW's; biases and layer norms are left out."""
+    max_grad_norm: Weight = 1.0
+    """Longer gradients are scaled down to this norm; 0: never."""
+    freeze: Literal["nothing", "embeddings"] = "nothing"
+    """`embeddings` leaves the token table as pretrained: faster steps, less memory."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
+    metric: Name | None = None
+    """Picks the best checkpoint; null: the task's own."""
+    eval_batch_size: Count = 64
+    """Examples in each forward pass without gradients."""
+    log_every: Count = 10
+    """Updates between two lines of the log."""
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    """Trackers, through transformers' own integrations."""
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
+    """Decides the new head, the order of the data and dropout."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """One experiment."""
+
+    name: Name
+    """The folder below `output_dir`; letters, digits, `.`, `_` and `-`."""
+    description: str = ""
+    """One line for `dkd recipes list`."""
+    model: Name
+    """The pretrained encoder that teachers and student start from, unless they name their own: a hub id, a
+    folder or `pkg://package/path`."""
+    output_dir: Name = "checkpoints"
+    """Where runs are written, each to a folder of its own."""
+    data: Data
+    teachers: Mapping[str, Teacher] = field(default_factory=lambda: {"large": Teacher()})
+    """The teachers by name, from the smallest to the largest; the last one is *the* teacher wherever only one
+    is used."""
+    student: Student = field(default_factory=Student)
+    strategy: Strategy = field(default_factory=Strategy)
+    train: Train = field(default_factory=Train)
+
+
+STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective")
+
+
+def strategy_parts(name: str) -> tuple[str, ...]:
+    """Split a comma-joined strategy name; the result is in canonical order, whatever the order typed."""
+    parts = [part.strip() for part in name.split(",")]
+    return tuple(sorted(parts, key=lambda part: STRATEGIES.index(part) if part in STRATEGIES else len(STRATEGIES)))

@@ -1,0 +1,100 @@
+"""Rows of values as a table: drawn by rich, or as aligned text.
+
+Knows nothing about where it is printed but the width and the encoding it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from dkd_cli.report.printable import printable
+
+MISSING = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's heading and how its numbers are written; a column of numbers is aligned right."""
+
+    name: str
+    digits: int = 3
+    """Decimals of a float."""
+    suffix: str = ""
+    """Written after each value, such as `×`."""
+
+
+def as_columns(columns: Sequence[Column | str]) -> list[Column]:
+    """Take bare headings for columns with the usual format."""
+    return [Column(column) if isinstance(column, str) else column for column in columns]
+
+
+def cell(column: Column, value: object) -> str:
+    """Write one value: a float with the column's decimals, None as `–`, all else as it is."""
+    if value is None:
+        return MISSING
+    if isinstance(value, float):
+        return f"{value:.{column.digits}f}{column.suffix}"
+    # a line break inside a cell would tear the row apart
+    return " ".join(f"{value}{column.suffix}".split())
+
+
+def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
+    """Return the heading, a rule and one line a row, with aligned columns, as wide as they come."""
+    cells, widths = _cells(columns, rows), _widths(columns, rows)
+    right = [_is_numeric(rows, i) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = []
+        for value, width, to_the_right in zip(values, widths, right, strict=True):
+            space = " " * (width - cell_len(value))
+            padded.append(space + value if to_the_right else value + space)
+        return "  ".join(padded).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return [line([column.name for column in columns]), rule, *(line(row) for row in cells)]
+
+
+def rich_table(
+    title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], encoding: str
+) -> Table:
+    """Return the table for rich to draw; what `encoding` lacks is spelt in ASCII."""
+    table = Table(title=Text(printable(title, encoding)), box=box.SIMPLE_HEAD, title_justify="left")
+    for i, column in enumerate(columns):
+        heading = Text(printable(column.name, encoding))
+        table.add_column(heading, justify="right" if _is_numeric(rows, i) else "left", no_wrap=True)
+    for row in _cells(columns, rows):
+        table.add_row(*(Text(printable(value, encoding)) for value in row))
+    return table
+
+
+def fitting_groups(
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int
+) -> list[list[int]]:
+    """Split the columns into groups no wider than `width`, each led by column 0."""
+    needed = [1 + column_width + 2 for column_width in _widths(columns, rows)]
+    groups = [[0]]
+    for i in range(1, len(columns)):
+        if len(groups[-1]) > 1 and sum(needed[j] for j in groups[-1]) + needed[i] > width:
+            groups.append([0])
+        groups[-1].append(i)
+    return groups
+
+
+def _cells(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[list[str]]:
+    return [[cell(column, value) for column, value in zip(columns, row, strict=True)] for row in rows]
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[int]:
+    cells = _cells(columns, rows)
+    return [max(cell_len(text) for text in (c.name, *(r[i] for r in cells))) for i, c in enumerate(columns)]
+
+
+def _is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
+    values = [row[index] for row in rows if row[index] is not None]
+    return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

@@ -1,0 +1,223 @@
+"""What a command says while it runs: lines, progress, tables and histograms on stdout, warnings on stderr.
+
+On a terminal rich draws; anywhere else (a file, a pipe, TERM=dumb) the same facts come as plain lines, without
+control characters. Knows nothing about what the figures mean.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+from dkd_cli.report.histogram import histogram_lines
+from dkd_cli.report.printable import printable
+from dkd_cli.report.tables import Column, as_columns, fitting_groups, plain_table, rich_table
+
+SECONDS_BETWEEN_LINES = 15.0
+
+Advance = Callable[..., None]
+"""`advance(count, **fields)`: so many more are done; the fields, such as loss=0.53, are shown."""
+
+
+class Terminal:
+    """Where a command's words go."""
+
+    def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
+        self.quiet = quiet
+        self._out = console or Console()
+        self._err = Console(stderr=True)
+        self._live: Progress | None = None
+        self._open = 0
+
+    def say(self, message: str) -> None:
+        """Print a line on stdout; nothing when quiet."""
+        if not self.quiet:
+            self._write(message)
+
+    def warn(self, message: str) -> None:
+        """Print a line on stderr, even when quiet."""
+        self._err.out(printable(f"dkd: warning: {message}", self._err.encoding), highlight=False)
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[Column | str],
+        rows: Sequence[Sequence[object]],
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Print a table and its notes; a figure that does not exist is None.
+
+        A terminal that is too narrow gets the columns in several tables, each led by the first column; a file
+        gets each row as one line, however long.
+        """
+        if self.quiet:
+            return
+        named = as_columns(columns)
+        if self._out.is_interactive:
+            for group in fitting_groups(named, rows, self._out.width):
+                chosen = [named[i] for i in group]
+                cells = [[row[i] for i in group] for row in rows]
+                self._out.print(rich_table(title, chosen, cells, self._encoding), soft_wrap=False)
+        else:
+            self._write("\n".join([title, *plain_table(named, rows)]))
+        for note in notes:
+            self._write(note)
+
+    def histogram(self, title: str, values: Sequence[float], bins: int = 20) -> None:
+        """Print how many of the (finite) values fall into each of `bins` equal intervals."""
+        if not self.quiet:
+            self._write("\n".join([title, *histogram_lines(values, bins)]))
+
+    @contextmanager
+    def progress(
+        self, description: str, total: int, unit: str = "examples", done: int = 0
+    ) -> Iterator[Advance]:
+        """Show progress through `total` units, `done` of them before this call; may be nested."""
+        meter = Meter(printable(description, self._encoding), total, unit, done)
+        if self.quiet:
+            yield meter.advance
+        elif self._out.is_interactive:
+            with self._bar(meter) as advance:
+                yield advance
+        else:
+            with self._lines(meter) as advance:
+                yield advance
+
+    @property
+    def _encoding(self) -> str:
+        return self._out.encoding
+
+    def _write(self, message: str) -> None:
+        self._out.out(printable(message, self._encoding), highlight=False)
+
+    @contextmanager
+    def _lines(self, meter: Meter) -> Iterator[Advance]:
+        nested, spoken = self._open > 0, time.monotonic()
+        lines = 0
+
+        def advance(count: int, **fields: float) -> None:
+            nonlocal spoken, lines
+            meter.advance(count, **fields)
+            if meter.done < meter.total and time.monotonic() - spoken >= SECONDS_BETWEEN_LINES:
+                self._write(f"{meter.description}  {meter.figures()}")
+                spoken, lines = time.monotonic(), lines + 1
+
+        self._open += 1
+        try:
+            yield advance
+        finally:
+            self._open -= 1
+        if lines or not nested:
+            self._write(f"{meter.description}  {meter.figures()}")
+
+    @contextmanager
+    def _bar(self, meter: Meter) -> Iterator[Advance]:
+        nested = self._live is not None
+        if self._live is None:
+            # rich would draw stderr's lines on stdout, also those that the user sends to a file
+            self._live = Progress(
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=24),
+                _Figures(),
+                console=self._out,
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._live.start()
+        live = self._live
+        task = live.add_task(meter.description, total=meter.total, completed=meter.done, meter=meter)
+
+        def advance(count: int, **fields: float) -> None:
+            meter.advance(count, **fields)
+            live.update(task, completed=meter.done)
+
+        try:
+            yield advance
+        finally:
+            if nested:
+                live.remove_task(task)
+            else:
+                live.stop()
+                self._live = None
+
+
+@dataclass
+class Meter:
+    """How far one piece of work is, and how fast it goes."""
+
+    description: str
+    total: int
+    unit: str
+    done: int = 0
+    fields: dict[str, float] = field(default_factory=dict)
+    _started: float = field(default_factory=time.monotonic)
+    _before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = self.done
+
+    def advance(self, count: int, **fields: float) -> None:
+        """Count `count` more units; keep the latest value of each field."""
+        self.done += count
+        self.fields.update(fields)
+
+    def figures(self) -> str:
+        """`640/4000 examples  84/s  loss 0.53  39 s left`; at the end the time it took."""
+        seconds = time.monotonic() - self._started
+        parts = [f"{self.done}/{self.total} {self.unit}"]
+        rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
+        if rate > 0:
+            parts.append(f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+        parts += [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.fields.items()]
+        if self.done >= self.total:
+            parts.append(f"in {duration(seconds)}")
+        elif rate > 0:
+            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        return "  ".join(parts)
+
+
+class _Figures(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        meter: Meter = task.fields["meter"]
+        return Text(meter.figures())
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `2 min 05 s`, `1 h 07 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def quiet_libraries() -> None:
+    """Silence progress bars and advice of transformers, datasets and tokenizers; their errors still come."""
+    for variable, value in {
+        "TRANSFORMERS_VERBOSITY": "error",
+        "DATASETS_VERBOSITY": "error",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        # stated, so that a fork brings no warning; texts are tokenised in this process alone
+        "TOKENIZERS_PARALLELISM": "true",
+    }.items():
+        os.environ.setdefault(variable, value)
+    # the variables are read on import: whoever is in already must be told
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+    if "datasets" in sys.modules:
+        import datasets
+
+        datasets.logging.set_verbosity_error()
+        datasets.disable_progress_bars()
