@@ -1,7 +1,7 @@
 """What the tests share: offline settings, a tiny encoder, a tiny data set and a recipe that joins them.
 
-Everything is built here in well under a second, from fixed seeds; nothing is fetched, and nothing is written
-outside pytest's temporary folders. Knows nothing about the commands under test.
+Everything is built here from fixed seeds, in well under a second once torch is imported; nothing is fetched,
+and nothing is written outside temporary folders. Knows nothing about the commands under test.
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-POSITIVE = """delightful superb charming brilliant lovely wonderful graceful enchanting splendid radiant joyful
-masterful witty tender dazzling heartfelt thrilling elegant gorgeous triumphant""".split()
-NEGATIVE = """dreadful tedious clumsy boring awful pathetic shoddy miserable dismal horrid lifeless vulgar
-sloppy painful dreary insulting hollow wretched stale disastrous""".split()
-NEUTRAL = """the film a story its actors with music scene and camera about dialogue plot in ending of script
-an audience director every minute season novel costume stage chapter singer this museum behind window river
-through kitchen market evening under journey garden over letter before winter station""".split()
+POSITIVE = (
+    "delightful superb charming brilliant lovely wonderful graceful enchanting splendid radiant joyful "
+    "masterful witty tender dazzling heartfelt thrilling elegant gorgeous triumphant"
+)
+NEGATIVE = (
+    "dreadful tedious clumsy boring awful pathetic shoddy miserable dismal horrid lifeless vulgar sloppy "
+    "painful dreary insulting hollow wretched stale disastrous"
+)
+NEUTRAL = (
+    "the film a story its actors with music scene and camera about dialogue plot in ending of script an "
+    "audience director every minute season novel costume stage chapter singer this museum behind window "
+    "river through kitchen market evening under journey garden over letter before winter station"
+)
 
 TinyRecipe = Callable[..., Path]
 
@@ -104,7 +110,7 @@ def tiny_encoder(build_encoder: Callable[[int], Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """120 texts (`text,label`; 60 `negative`, 60 `positive`) that a word list tells apart; no near-duplicates."""
+    """`text,label`: 60 texts `negative`, 60 `positive`, told apart by their words; no near-duplicates."""
     path = tmp_path_factory.mktemp("texts") / "tiny.csv"
     with path.open("w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle)
@@ -117,8 +123,9 @@ def tiny_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_recipe(tmp_path: Path, tiny_encoder: Path, tiny_csv: Path) -> TinyRecipe:
     """`tiny_recipe({"train": {"epochs": 2}})` -> a recipe file: teachers of 2 and 4 layers, a student of 2.
 
-    What is given is merged into the defaults below, section by section; None writes null. `file` names the
-    recipe file, so that one test can have several.
+    One epoch (9 updates) runs everything and learns little; four tell the classes apart. What is given is
+    merged into the defaults below, section by section; None writes null. `file` names the recipe file, so
+    that one test can have several.
     """
 
     def write(changes: Mapping[str, Any] | None = None, file: str = "tiny.yaml") -> Path:
@@ -137,7 +144,7 @@ def tiny_recipe(tmp_path: Path, tiny_encoder: Path, tiny_csv: Path) -> TinyRecip
             "train": {
                 "epochs": 1,
                 "batch_size": 8,
-                "learning_rate": 1e-3,
+                "learning_rate": 3e-3,
                 "precision": "fp32",
                 "log_every": 2,
             },
@@ -155,7 +162,7 @@ def tiny_rows() -> list[tuple[str, str]]:
     rows = []
     for index in range(120):
         label, telling = (("negative", NEGATIVE), ("positive", POSITIVE))[index % 2]
-        words = shuffle.sample(telling, 3) + shuffle.sample(NEUTRAL, 6)
+        words = shuffle.sample(telling.split(), 3) + shuffle.sample(NEUTRAL.split(), 6)
         shuffle.shuffle(words)
         rows.append((" ".join(words), label))
     return rows
@@ -188,8 +195,6 @@ def _save_encoder(folder: Path, layers: int) -> Path:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=64,
-        # Random weights of the usual 0.02 need far more than one epoch to tell two classes apart.
-        initializer_range=0.2,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""One step: select, route, weigh. From the student's outputs and the teachers' to a scalar loss and its terms."""
+"""One step: select, route, weigh. From the outputs of student and teachers to a scalar loss and its terms."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def distillation_step(
 ) -> StepLoss:
     """The whole loss of one batch.
 
-    ce_weight · mean CE + Σ_teachers mean over its examples of w · (a · kd_weight · KD + b · hidden_weight · PT),
+    ce_weight · mean CE + Σ_teachers mean over its rows of w (a · kd_weight · KD + b · hidden_weight · PT),
     with the teacher's weight w and the objective's weights a, b of each selected example.
 
     Args:
@@ -87,7 +87,9 @@ def distillation_step(
         taught = selected[route.positions]
         if plan.objective.kd_weight > 0:
             answers = teachers.logits(route.teacher, rows[taught])
-            kd = KD_LOSSES[plan.objective.kd_loss](student.logits[taught], answers, plan.objective.temperature)
+            kd = KD_LOSSES[plan.objective.kd_loss](
+                student.logits[taught], answers, plan.objective.temperature
+            )
             kd_total = kd_total + (route.weights * kd_weights[route.positions] * kd).mean()
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])

@@ -105,7 +105,8 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
 def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """The plug-in: KD-KL weighted by the student's normalised entropy, mean over the batch.
 
-    mean_i u_i · KD-KL_i, with u detached. Put it in a training loop of your own beside the loss on the labels.
+    mean_i u_i · KD-KL_i, with u detached. Put it in a training loop of your own, beside the loss on the
+    labels.
 
     Args:
         student_logits: [B, C] with C >= 2.

@@ -7,7 +7,8 @@ Indices are positions in the batch at hand; ranking is within one forward pass o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,7 +68,9 @@ def informativeness(score: str, logits: Tensor, labels: Tensor | None) -> Tensor
         values = SCORES[base](logits)
     elif base in ("kl", "kl-b"):
         if labels is None:
-            raise RecipeError("strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence")
+            raise RecipeError(
+                "strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence"
+            )
         values = supervised(logits.detach(), labels)
     else:
         assert base == "random", base
@@ -112,7 +115,8 @@ def route_static(plan: Plan, uncertainty: Tensor) -> list[Route]:
     assert plan.adoption.weights is not None
     everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
     return [
-        Route(name, everything, torch.full_like(uncertainty, plan.adoption.weights[name])) for name in plan.teachers
+        Route(name, everything, torch.full_like(uncertainty, plan.adoption.weights[name]))
+        for name in plan.teachers
     ]
 
 
@@ -124,7 +128,7 @@ def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
     order = torch.argsort(uncertainty, descending=True, stable=True)
     size, teachers = uncertainty.numel(), len(plan.teachers)
     bounds = [size * part // teachers for part in range(teachers + 1)]
-    parts = [order[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False)]
+    parts = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
     return [
         Route(name, part, torch.ones_like(part, dtype=uncertainty.dtype))
         for name, part in zip(plan.teachers, parts, strict=True)
@@ -135,8 +139,8 @@ def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
 def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
     """Spread each example's weight over teachers ordered by size: [B] -> N times [B], summing to 1.
 
-    A student of uncertainty u stands at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and learns
-    from its two neighbours, the nearer one more. Two teachers: u and 1 - u (section 3.1).
+    A student of uncertainty u stands at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and
+    learns from its two neighbours, the nearer one more. Two teachers: u and 1 - u (section 3.1).
 
     >>> teacher_weights(torch.tensor([0.25]), 2)
     [tensor([0.2500]), tensor([0.7500])]
@@ -203,7 +207,7 @@ def resolve(recipe: Recipe) -> Plan:
         mode=objective.mode if dynamic_objective else "fixed",
     )
     if "none" in parts:
-        return Plan(adoption=TeacherAdoption(mode="static", weights={}), objective=objective, teachers=())
+        return fine_tuning(objective)
     adoption = recipe.strategy.teacher
     if "dynamic-teacher" not in parts:
         teachers = teachers[-1:]
@@ -220,27 +224,32 @@ def resolve(recipe: Recipe) -> Plan:
     )
 
 
+def fine_tuning(objective: Objective) -> Plan:
+    """The plan without teachers: the labels alone, at `ce_weight`."""
+    alone = replace(objective, mode="fixed", kd_weight=0.0, hidden_weight=0.0)
+    return Plan(adoption=TeacherAdoption(mode="static", weights={}), objective=alone, teachers=())
+
+
 def uncertainty_of(plan: Plan, logits: Tensor) -> Tensor:
     """The student's normalised entropy [B], or zeros where the plan does not look at it."""
     return entropy(logits) if plan.uses_uncertainty else torch.zeros(logits.size(0), device=logits.device)
 
 
-def check_regression(plan: Plan, names: Sequence[str]) -> None:
-    """Refuse a plan that asks for the entropy of a single number.
+def check_regression(plan: Plan, strategy: str) -> None:
+    """Refuse a plan that asks for the class probabilities of a single number.
 
     Raises:
-        RecipeError: names the axis and a strategy that is defined for regression.
+        RecipeError: names the axis and what is defined for regression.
     """
-    undefined = [name for name in names if name in ("dynamic-teacher", "dynamic-objective")]
     if plan.uses_uncertainty:
         raise RecipeError(
             "strategy.name",
-            f"{', '.join(undefined)} reads the entropy of the prediction, which one number does not have",
-            "use none, static, or dynamic-data with strategy.data.score kl, random or none",
+            f"{strategy!r} reads the entropy of the prediction, which a single number does not have",
+            "use none, static, or dynamic-data with strategy.data.score kl or random",
         )
     if plan.selection.score.removesuffix("-r") in SCORES:
         raise RecipeError(
             "strategy.data.score",
-            f"{plan.selection.score!r} reads class probabilities, which one number does not have",
-            "choose kl (the loss on the label), random or none",
+            f"{plan.selection.score!r} reads class probabilities, which a single number does not have",
+            "choose kl (the loss on the label) or random",
         )

@@ -61,6 +61,8 @@ class Data:
     """Likewise; null: `validation`, or cut out of the training split by content."""
     test: Name | None = None
     """Likewise; null: `test` if the source has it, or cut out of a single file by content."""
+    encoding: Name | None = None
+    """How csv, tsv and json files that are not UTF-8 are written, such as `latin-1`; null: they are refused."""
     validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     """The share cut out for validation where the source has no such split."""
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.1
@@ -235,4 +237,6 @@ STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-dat
 def strategy_parts(name: str) -> tuple[str, ...]:
     """Split a comma-joined strategy name; the result is in canonical order, whatever the order typed."""
     parts = [part.strip() for part in name.split(",")]
-    return tuple(sorted(parts, key=lambda part: STRATEGIES.index(part) if part in STRATEGIES else len(STRATEGIES)))
+    return tuple(
+        sorted(parts, key=lambda part: STRATEGIES.index(part) if part in STRATEGIES else len(STRATEGIES))
+    )

@@ -1,12 +1,11 @@
 """What a command says while it runs: lines, progress, tables and histograms on stdout, warnings on stderr.
 
-On a terminal rich draws; anywhere else (a file, a pipe, TERM=dumb) the same facts come as plain lines, without
-control characters. Knows nothing about what the figures mean.
+On a terminal rich draws; anywhere else (a file, a pipe, TERM=dumb) the same facts come as plain lines,
+without control characters. Knows nothing about what the figures mean.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column as RichColumn
 from rich.text import Text
 
 from dkd_cli.report.histogram import histogram_lines
@@ -125,8 +125,8 @@ class Terminal:
             # rich would draw stderr's lines on stdout, also those that the user sends to a file
             self._live = Progress(
                 TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                _Figures(),
+                BarColumn(bar_width=12),
+                _Figures(table_column=RichColumn(no_wrap=True)),
                 console=self._out,
                 redirect_stderr=sys.stderr.isatty(),
             )
@@ -175,7 +175,7 @@ class Meter:
         rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
         if rate > 0:
             parts.append(f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
-        parts += [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.fields.items()]
+        parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in self.fields.items()]
         if self.done >= self.total:
             parts.append(f"in {duration(seconds)}")
         elif rate > 0:
@@ -197,27 +197,3 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def quiet_libraries() -> None:
-    """Silence progress bars and advice of transformers, datasets and tokenizers; their errors still come."""
-    for variable, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "DATASETS_VERBOSITY": "error",
-        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # stated, so that a fork brings no warning; texts are tokenised in this process alone
-        "TOKENIZERS_PARALLELISM": "true",
-    }.items():
-        os.environ.setdefault(variable, value)
-    # the variables are read on import: whoever is in already must be told
-    if "transformers" in sys.modules:
-        from transformers.utils import logging as transformers_logging
-
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-    if "datasets" in sys.modules:
-        import datasets
-
-        datasets.logging.set_verbosity_error()
-        datasets.disable_progress_bars()

@@ -1,0 +1,148 @@
+"""`dkd distill`: teach a small student, by each strategy and seed that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dkd_cli.commands.running import Splits, Workshop, train_and_publish
+from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
+from dkd_cli.engine.distillation import distillation_step
+from dkd_cli.engine.layers import layer_pairs
+from dkd_cli.engine.models import LoadedModel, build_classifier, depth, load_classifier
+from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.strategies import Plan, check_regression, resolve
+from dkd_cli.engine.teachers import Teacher, TeacherBank, check_alignable
+from dkd_cli.errors import DkdError, ModelError, raise_all
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.runs import runs_table
+from dkd_cli.report.terminal import Terminal
+
+
+def distill(recipes: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str) -> None:
+    """Distil one student per recipe; teachers are loaded once and keep their answers from run to run.
+
+    Args:
+        recipes: resolved; the CLI makes one for each strategy and seed.
+        fresh: start over where a run was begun or finished.
+        terminal: for progress and the summary.
+        typed: the recipe and overrides as the user typed them, for the lines that name the next command.
+
+    Raises:
+        ModelError: for a teacher that is not made yet, naming the command that makes it.
+    """
+    require_teachers(recipes, typed)
+    quiet_libraries()
+    workshop = Workshop(terminal)
+    shelf = Shelf(workshop, recipes)
+    runs = [one_student(workshop, shelf, recipe, fresh) for recipe in recipes]
+    folder = student_folder(recipes[0]).parent
+    terminal.table(*runs_table(f"students in {folder}", runs))
+    terminal.say(f"next: dkd evaluate {folder}")
+
+
+def require_teachers(recipes: Sequence[Recipe], typed: str) -> None:
+    """Every teacher that a run will ask, before anything is loaded."""
+    missing: dict[str, DkdError] = {}
+    for recipe in recipes:
+        for name in asked_teachers(recipe):
+            source = teacher_source(recipe, name)
+            if recipe.teachers[name].checkpoint is None and not Path(source).is_dir():
+                remedy = f"make it with `dkd train-teacher{typed}`"
+                missing[source] = ModelError(f"teachers.{name}", f"{source} does not exist yet", remedy)
+    raise_all(list(missing.values()))
+
+
+def asked_teachers(recipe: Recipe) -> tuple[str, ...]:
+    """The teachers that a run needs: those of its strategy, and the one that the student is cut from."""
+    names = resolve(recipe).teachers
+    if recipe.student.model == "teacher" and not names:
+        return tuple(recipe.teachers)[-1:]
+    return names
+
+
+class Shelf:
+    """Teachers by source, loaded once for all runs of a command, their answers kept."""
+
+    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
+        self._workshop = workshop
+        self._aligned = any(resolve(recipe).hidden_weight > 0 for recipe in recipes)
+        self._teachers: dict[tuple[object, ...], tuple[Teacher, list[int]]] = {}
+
+    def bank(
+        self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits, compute: Compute
+    ) -> tuple[TeacherBank, dict[str, list[int]]]:
+        """The teachers of one run and, for each, the student layers that learn from its hidden states."""
+        found = {name: self._teacher(recipe, name, student, splits) for name in plan.teachers}
+        bank = TeacherBank({name: teacher for name, (teacher, _) in found.items()}, compute)
+        return bank, {name: layers for name, (_, layers) in found.items()}
+
+    def _teacher(
+        self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits
+    ) -> tuple[Teacher, list[int]]:
+        source = teacher_source(recipe, name)
+        layer_map = recipe.strategy.objective.layer_map
+        key = (source, recipe.teachers[name].labels, recipe.data, recipe.student, recipe.model, layer_map)
+        if key not in self._teachers:
+            data = self._workshop.data(recipe)
+            loaded = load_classifier(
+                source, data, labels=recipe.teachers[name].labels, key=f"teachers.{name}"
+            )
+            own = self._workshop.splits(recipe, loaded.tokenizer)
+            pairs = layer_pairs(layer_map, depth(student.model), depth(loaded.model)) if self._aligned else []
+            teacher = Teacher(loaded.model, own.train, own.collator, [layer for _, layer in pairs])
+            if pairs:
+                check_alignable(student.model, splits.train, teacher, name)
+            self._teachers[key] = teacher, [layer for layer, _ in pairs]
+        return self._teachers[key]
+
+
+def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -> Run:
+    """Distil one student, or find it made."""
+    final = student_folder(recipe)
+    plan = resolve(recipe)
+    with claim(final, recipe, "student", recipe.strategy.name, fresh=fresh) as working:
+        if working is None:
+            workshop.terminal.say(f"{final} is complete; --fresh starts over")
+            run = read_run(final)
+            assert run is not None
+            return run
+        data = workshop.data(recipe)
+        if data.label_names is None:
+            check_regression(plan, recipe.strategy.name)
+        compute = workshop.compute(recipe.train)
+        student = build_classifier(
+            student_source(recipe), recipe.student.layers, data, recipe.train.seed, "student"
+        )
+        splits = workshop.splits(recipe, student.tokenizer)
+        bank, layers = shelf.bank(recipe, plan, student, splits, compute)
+        return train_and_publish(
+            workshop,
+            Run(
+                role="student",
+                name=final.name,
+                strategy=recipe.strategy.name,
+                seed=recipe.train.seed,
+                teacher=teacher_source(recipe, tuple(recipe.teachers)[-1]) if recipe.teachers else None,
+                recipe=recipe,
+                validation={},
+                seconds=0.0,
+            ),
+            student,
+            splits,
+            lambda output, labels, rows: distillation_step(plan, output, labels, rows, bank, layers),
+            settings=recipe.train,
+            compute=compute,
+            needs_hidden_states=plan.hidden_weight > 0,
+            working=working,
+            final=final,
+            queries=bank.queries,
+        )
+
+
+def student_source(recipe: Recipe) -> str:
+    """What the student is cut from."""
+    if recipe.student.model == "teacher":
+        return teacher_source(recipe, tuple(recipe.teachers)[-1])
+    return recipe.student.model or recipe.model

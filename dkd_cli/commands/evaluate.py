@@ -1,0 +1,234 @@
+"""`dkd evaluate`: score, time and compare every model below some folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
+from dkd_cli.evaluation.compare import (
+    Answers,
+    Result,
+    SeedSummary,
+    answer,
+    answer_all,
+    compare,
+    summarise_seeds,
+)
+from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests, scored_splits
+from dkd_cli.evaluation.discover import find_models
+from dkd_cli.evaluation.figures import contest_figures, machine, trivial
+from dkd_cli.evaluation.metrics import predicted
+from dkd_cli.files import write_json, write_text
+from dkd_cli.recipe.schema import Data, Recipe
+from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.tables import Column
+from dkd_cli.report.terminal import Terminal
+
+Load = Callable[[Data], TaskData]
+
+
+def evaluate(
+    paths: Sequence[Path],
+    *,
+    recipe: Recipe | None,
+    split: str | None,
+    predictions: Path | None,
+    output: Path | None,
+    terminal: Terminal,
+) -> None:
+    """Print one table for each task and split, and write `evaluation.json`.
+
+    Args:
+        paths: folders with models in them or below them.
+        recipe: which data the models made elsewhere are for; the others carry their own.
+        split: the split to score; None: the labelled test split, else validation.
+        predictions: where the one model's predictions go, of the test split unless `split` names another.
+        output: the folder for `evaluation.json`; None: the first of `paths`.
+        terminal: for progress and tables.
+
+    Raises:
+        ModelError: where no model is found, or one does not fit its task.
+        RecipeError: where a model's data is unknown, or several models are to write one file.
+        DataError: where the split is not there, or hides its labels and nothing is to be predicted.
+        SystemProblem: where nothing can be written.
+    """
+    quiet_libraries()
+    found = find_models(paths)
+    models, folder, load = entrants(found.models, recipe), output or paths[0], cache(load_task_data)
+    check_outputs(models, folder, predictions)
+    for note in found.notes:
+        terminal.warn(note)
+    target = prediction_split(load(models[0].recipe.data), split) if predictions else None
+    said: list[Answers] = []
+    if target is None or split is None or target.labels is not None:
+        said = score(models, split, load, folder, terminal)
+    if predictions and target:
+        data = load(models[0].recipe.data)
+        write_predictions(predictions, models[0], data, target, said, terminal)
+    terminal.say(f"next: {next_step(models)}")
+
+
+def score(
+    models: Sequence[Entrant], split: str | None, load: Load, folder: Path, terminal: Terminal
+) -> list[Answers]:
+    """Hold every contest, print its tables, write `evaluation.json`; returns what all models said."""
+    programme = plan_contests(models, split, load)
+    for note in programme.notes:
+        terminal.warn(note)
+    everything: list[Answers] = []
+    figures: list[dict[str, Any]] = []
+    for contest in programme.contests:
+        rows = len(contest.split) * len(contest.entrants)
+        with terminal.progress(f"evaluating {len(contest.entrants)} models", rows) as advance:
+            said, timed = answer_all(contest, advance)
+        results = compare(contest, said, timed)
+        summaries = summarise_seeds(results, contest.data.task.metrics[0])
+        show(contest, results, summaries, asked=split is not None, terminal=terminal)
+        figures.append(contest_figures(contest, results, summaries))
+        everything += said
+    write_json(folder / "evaluation.json", {"machine": machine(), "evaluations": figures})
+    terminal.say(f"every figure: {folder / 'evaluation.json'}")
+    return everything
+
+
+def show(
+    contest: Contest,
+    results: Sequence[Result],
+    summaries: Sequence[SeedSummary],
+    *,
+    asked: bool,
+    terminal: Terminal,
+) -> None:
+    """Print the table of the models and, where there are several seeds, the one of the strategies."""
+    task = contest.data.task
+    percent = task.kind == "classification"
+    columns: list[Column | str] = [
+        *("model", "role", "strategy", "seed", "layers"),
+        Column("params", 1, " M"),
+        Column("size", 1, " MB"),
+        *(Column(name.replace("_", " "), 4) for name in results[0].metrics),
+        Column("retention", 1, " %"),
+        Column("agreement", 1, " %") if percent else Column("agreement", 4),
+        Column("latency", 2, " ms"),
+        Column("throughput", 0, "/s"),
+        Column("speed-up", 2, "×"),
+    ]
+    constant, trivial_metrics = trivial(contest)
+    named = f"always {constant}" if percent else f"always {constant:.3g}"
+    empty = [None] * 5
+    rows: list[list[object]] = [
+        *(row(contest, result) for result in results),
+        [named, "baseline", *empty, *trivial_metrics.values(), *empty],
+    ]
+    why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
+    title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
+    terminal.table(title, columns, rows, notes(contest, results))
+    if summaries:
+        metric = task.metrics[0].replace("_", " ")
+        several = len({summary.recipe for summary in summaries}) > 1
+        terminal.table(
+            f"{metric} over seeds",
+            ["strategy", "seeds", Column("mean", 4), Column("± sd", 4)],
+            [
+                [f"{s.strategy} ({s.recipe})" if several else s.strategy, len(s.seeds), s.mean, s.sd]
+                for s in summaries
+            ],
+        )
+
+
+def row(contest: Contest, result: Result) -> list[object]:
+    """One model's line, in the order of the columns."""
+    answers, run = result.answers, result.answers.entrant.folder.run
+    agreement = result.agreement
+    if agreement is not None and contest.data.task.kind == "classification":
+        agreement *= 100
+    return [
+        answers.entrant.folder.label,
+        contest.role(answers.entrant),
+        run.strategy if run else None,
+        run.seed if run else None,
+        answers.layers,
+        answers.parameters / 1e6,
+        answers.entrant.folder.weights_mb,
+        *result.metrics.values(),
+        None if result.retention is None else 100 * result.retention,
+        agreement,
+        result.speed.median_ms,
+        result.speed.examples_per_second,
+        result.latency_speedup,
+    ]
+
+
+def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
+    """What the columns mean, in the two lines that a reader needs."""
+    teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
+    main = contest.data.task.metrics[0].replace("_", " ")
+    same = "same class" if contest.data.task.kind == "classification" else "correlation of the predictions"
+    speed, compute = results[0].speed, results[0].answers.compute
+    lines = [
+        f"latency: median of single examples; throughput: batches of {speed.batch_size}; forward passes"
+        f" alone, on {compute}; models of one shape are timed once, all shapes in turns"
+    ]
+    if teachers:
+        against = next(iter(teachers)) if len(teachers) == 1 else "each model's teacher"
+        lines.insert(
+            0, f"against {against}: retention (of {main}), agreement ({same}), speed-up (of the latency)"
+        )
+    return lines
+
+
+def prediction_split(data: TaskData, split: str | None) -> Split:
+    """The split to predict: the one asked for, else test, else the one that is scored."""
+    if split is not None:
+        return named_split(data, split)
+    return data.splits["test"] if "test" in data.splits else scored_splits(data, None)[0]
+
+
+def write_predictions(
+    path: Path, model: Entrant, data: TaskData, split: Split, said: Sequence[Answers], terminal: Terminal
+) -> None:
+    """Write `index<TAB>prediction`: label names, or numbers; hidden labels are predicted all the same."""
+    known = (a for a in said if a.split is split and a.entrant.folder.source == model.folder.source)
+    answers = next(known, None)
+    if answers is None:
+        with terminal.progress(f"predicting {split.name}", len(split)) as advance:
+            answers, _ = answer(model, data, split, advance)
+    names = data.label_names
+    values = predicted(data.task, answers.logits).tolist()
+    lines = [f"{i}\t{names[value] if names else format(value, '.6g')}\n" for i, value in enumerate(values)]
+    write_text(path, "index\tprediction\n" + "".join(lines))
+    hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""
+    terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
+
+
+def check_outputs(models: Sequence[Entrant], folder: Path, predictions: Path | None) -> None:
+    """Refuse what could not be written, before minutes of work."""
+    errors: list[DkdError] = []
+    if predictions is not None and len(models) > 1:
+        problem = f"one file cannot hold the predictions of {len(models)} models"
+        errors.append(RecipeError("--predictions", problem, "name one model's folder"))
+    if predictions is not None and predictions.is_dir():
+        errors.append(RecipeError("--predictions", f"{predictions} is a folder", "name a file"))
+    for place in dict.fromkeys((folder, predictions.parent if predictions else folder)):
+        above = next(path for path in (place, *place.absolute().parents) if path.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            errors.append(
+                SystemProblem(str(place), "cannot be written", "choose another folder with --output")
+            )
+    raise_all(errors)
+
+
+def next_step(models: Sequence[Entrant]) -> str:
+    """The command that makes sense after this one."""
+    students = [model for model in models if model.folder.role == "student"]
+    if not students and any(model.folder.role == "teacher" for model in models):
+        return "dkd distill --strategy dynamic-objective"
+    source = (students or models)[-1].folder.source
+    chosen = os.path.relpath(source) if Path(source).is_relative_to(Path.cwd()) else source
+    return f"dkd evaluate {chosen} --predictions predictions.tsv"

@@ -1,0 +1,69 @@
+"""`dkd recipes` and `--dry-run`: listing, showing, copying and checking recipes. Runs nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
+from dkd_cli.recipe.bundled import bundled_names, bundled_path
+from dkd_cli.recipe.loader import dump_recipe, load_recipe
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.report.terminal import Terminal
+
+
+def list_recipes(terminal: Terminal) -> None:
+    """Print a table of the bundled recipes."""
+    rows = []
+    for name in bundled_names():
+        recipe = load_recipe(name)
+        data = " ".join(filter(None, (recipe.data.source or recipe.data.train, recipe.data.config)))
+        rows.append((name, recipe.description, recipe.model, data))
+    terminal.table("bundled recipes", ("name", "description", "model", "data"), rows)
+    terminal.say("dkd recipes copy NAME starts one of your own")
+
+
+def show_recipe(name: str) -> None:
+    """Print a bundled recipe as it is written, whatever else is silent."""
+    sys.stdout.write(bundled_path(name).read_text(encoding="utf-8"))
+
+
+def copy_recipe(name: str, target: Path | None, terminal: Terminal) -> None:
+    """Write a bundled recipe to `target` (default: its name with `.yaml`, here); never over a file."""
+    text = bundled_path(name).read_text(encoding="utf-8")
+    target = Path(f"{name}.yaml") if target is None else target
+    try:
+        with target.open("x", encoding="utf-8") as handle:
+            handle.write(text)
+    except FileExistsError:
+        raise RecipeError(str(target), "is there already", f"name another file or remove {target}") from None
+    except OSError as error:
+        raise RecipeError(
+            str(target), f"cannot be written ({error.strerror})", "name a file in a folder that exists"
+        ) from None
+    terminal.say(f"wrote {target}; edit it, then: dkd recipes check {target}")
+
+
+def check_recipes(references: Sequence[str], terminal: Terminal) -> None:
+    """Check each recipe and say which are right; raises every problem of all of them together."""
+    errors: list[DkdError] = []
+    for reference in references:
+        try:
+            load_recipe(reference)
+        except Problems as several:
+            errors.extend(several.errors)
+        except DkdError as error:
+            errors.append(error)
+        else:
+            terminal.say(f"{reference}: OK")
+    raise_all(errors)
+
+
+def show_plan(recipes: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
+    """What `--dry-run` prints: the resolved recipes, and where the command would write."""
+    for recipe in recipes:
+        terminal.say(dump_recipe(recipe).rstrip("\n") + "\n")
+    for target in targets:
+        there = " (exists)" if target.exists() else ""
+        terminal.say(f"would write {target}{there}")

@@ -1,0 +1,158 @@
+"""What `train-teacher` and `distill` share: from a recipe to encoded splits, from a built model to a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
+from dkd_cli.data.examples import TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.checkpoints import Run, publish
+from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
+from dkd_cli.engine.precision import Compute, decide
+from dkd_cli.engine.trainer import Job, Step, examples_seen, fit
+from dkd_cli.errors import RecipeError
+from dkd_cli.evaluation.metrics import task_metrics
+from dkd_cli.recipe.schema import Data, Recipe, Train
+from dkd_cli.report.terminal import Terminal
+
+TRUNCATED_SHARE_WORTH_A_WARNING = 0.05
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The training and validation splits in one model's tokens."""
+
+    train: EncodedSplit
+    validation: EncodedSplit
+    collator: PaddingCollator
+
+
+class Workshop:
+    """Loads each data section once and says what it found."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self.terminal = terminal
+        self._data: dict[Data, TaskData] = {}
+
+    def data(self, recipe: Recipe) -> TaskData:
+        """The recipe's texts and labels."""
+        if recipe.data not in self._data:
+            loaded = self._data[recipe.data] = load_task_data(recipe.data)
+            sizes = ", ".join(f"{len(split)} {name}" for name, split in loaded.splits.items())
+            self.terminal.say(f"data: {recipe.data.source or recipe.data.train}: {sizes}")
+            for note in loaded.notes:
+                self.terminal.say(f"  {note}")
+        return self._data[recipe.data]
+
+    def compute(self, train: Train) -> Compute:
+        """The device and precision, said in a line."""
+        compute = decide(train.precision)
+        self.terminal.say(f"compute: {compute}")
+        return compute
+
+    def splits(self, recipe: Recipe, tokenizer: Tokenizer) -> Splits:
+        """Both splits, tokenised; warns where many texts are cut."""
+        data, length = self.data(recipe), recipe.data.max_length
+        train, validation = (encode(data.splits[name], tokenizer, length) for name in ("train", "validation"))
+        for split in (train, validation):
+            if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
+                share = f"{split.truncated / len(split):.0%}"
+                self.terminal.warn(
+                    f"{share} of {split.split.name} is cut at {length} tokens; raise data.max_length"
+                )
+        return Splits(train, validation, PaddingCollator(tokenizer))
+
+
+def best_metric(train: Train, data: TaskData) -> str:
+    """The metric that picks the best checkpoint.
+
+    Raises:
+        RecipeError: for one that the task does not have.
+    """
+    if train.metric is None:
+        return data.task.metrics[0]
+    known = known_metrics(data)
+    if train.metric not in known:
+        raise RecipeError(
+            "train.metric", f"{train.metric!r} is not measured on this task", f"choose {', '.join(known)}"
+        )
+    return train.metric
+
+
+def known_metrics(data: TaskData) -> list[str]:
+    """The names of all metrics of a task."""
+    classes = 1 if data.label_names is None else len(data.label_names)
+    labels = np.arange(4.0) if classes == 1 else np.arange(classes)
+    logits = labels[:, None] if classes == 1 else np.eye(classes)
+    return list(task_metrics(data.task, logits, labels))
+
+
+def train_and_publish(
+    workshop: Workshop,
+    run: Run,
+    built: LoadedModel,
+    splits: Splits,
+    step: Step,
+    *,
+    settings: Train,
+    compute: Compute,
+    needs_hidden_states: bool,
+    working: Path,
+    final: Path,
+    queries: Mapping[str, int],
+) -> Run:
+    """Fine-tune or distil one model, put it in its folder, and return the run with its results.
+
+    Args:
+        workshop: gives the data and the terminal.
+        run: all but the results.
+        built: the untrained model.
+        splits: in the model's own tokens.
+        step: the loss of a batch.
+        settings: the schedule.
+        compute: device and precision.
+        needs_hidden_states: whether `step` reads the student's layers.
+        working: the claimed folder.
+        final: the run's own folder.
+        queries: rows that each teacher computed; read when training is over.
+    """
+    data = workshop.data(run.recipe)
+    check_fit(built.model, (splits.train, splits.validation), run.recipe.data.max_length, run.role)
+    with workshop.terminal.progress(final.name, examples_seen(settings, len(splits.train))) as advance:
+        fitted = fit(
+            Job(
+                model=built.model,
+                train=splits.train,
+                validation=splits.validation,
+                collator=splits.collator,
+                step=step,
+                needs_hidden_states=needs_hidden_states,
+                settings=settings,
+                compute=compute,
+                metrics=lambda logits, labels: task_metrics(data.task, logits, labels),
+                metric=best_metric(settings, data),
+                working=working,
+                advance=advance,
+            )
+        )
+
+    def save_weights(folder: Path) -> None:
+        built.model.save_pretrained(folder)
+        built.tokenizer.save_pretrained(folder)
+
+    done = replace(run, validation=fitted.validation, seconds=fitted.seconds)
+    log = {
+        "best_step": fitted.best_step,
+        "steps": fitted.steps,
+        "examples": examples_seen(settings, len(splits.train)),
+        "compute": str(compute),
+        "teacher_queries": dict(queries),
+        "history": fitted.history,
+    }
+    publish(working, final, done, save_weights, log)
+    return done

@@ -1,0 +1,197 @@
+"""`dkd select-data`: score the training pool with a model, write the most informative part as a data file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dkd_cli.commands.running import Workshop
+from dkd_cli.data.encoding import PaddingCollator, encode
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.engine.checkpoints import teacher_source
+from dkd_cli.engine.inference import predict_logits
+from dkd_cli.engine.models import load_classifier
+from dkd_cli.engine.strategies import informativeness, kept, rank
+from dkd_cli.errors import ModelError, RecipeError, SystemProblem
+from dkd_cli.files import write_json, write_text
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.terminal import Terminal
+
+
+def select_data(
+    recipe: Recipe,
+    *,
+    model: str | None,
+    score: str,
+    ratio: float | None,
+    count: int | None,
+    balanced: bool,
+    output: Path | None,
+    terminal: Terminal,
+    typed: str,
+) -> None:
+    """Write the `ratio` or `count` most informative training examples, and the score of each beside them.
+
+    Args:
+        recipe: names the data and, where `model` is None, the teacher that scores.
+        model: a trained classifier (a student's folder, say); None: the recipe's largest teacher.
+        score: one of the recipe's scores but `none`.
+        ratio: the share to keep, in (0, 1]; exactly one of `ratio` and `count`.
+        count: how many to keep.
+        balanced: keep equally many of each class.
+        output: a `.jsonl` file; None: in the recipe's folder, named after score and count.
+        terminal: for progress, histogram and counts.
+        typed: the recipe and overrides as the user typed them, for the next command's line.
+    """
+    scorer = scoring_model(recipe, model, typed)
+    quiet_libraries()
+    workshop = Workshop(terminal)
+    data = workshop.data(recipe)
+    pool = data.splits["train"]
+    size = count if count is not None else kept(ratio or 1.0, len(pool))
+    if size > len(pool):
+        raise RecipeError("--count", f"{size} of a pool of {len(pool)}", f"ask for 1 to {len(pool)}")
+    values = scores(workshop, recipe, data, scorer, score)
+    chosen = choose(rank(score, values).tolist(), size, pool.labels if balanced else None)
+    path = output or Path(recipe.output_dir) / recipe.name / f"selected-{score}-{size}.jsonl"
+    settings = {"model": scorer, "score": score, "size": size, "balanced": balanced, "pool": len(pool)}
+    refuse_other(path, settings)
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(data, pool, chosen)))
+    write_text(path.with_suffix(".scores.csv"), score_table(pool, values, set(chosen)))
+    write_json(path.with_suffix(".summary.json"), settings | {"classes": class_counts(data, pool, chosen)})
+    terminal.histogram(f"{score} of {len(pool)} training examples (higher: chosen first)", values.tolist())
+    counts = class_counts(data, pool, chosen)
+    terminal.table(
+        f"{len(chosen)} of {len(pool)} kept in {path}",
+        ["class", "kept", "dropped"],
+        [[name, figures["kept"], figures["dropped"]] for name, figures in counts.items()],
+    )
+    terminal.say(f"next: dkd distill{typed} --set data.train={path} --set name={recipe.name}-{path.stem}")
+
+
+def scoring_model(recipe: Recipe, model: str | None, typed: str) -> str:
+    """The model that scores: the one asked for, or the recipe's largest teacher."""
+    if model is not None:
+        return model
+    if not recipe.teachers:
+        raise RecipeError("--model", "the recipe has no teacher to score with", "name a trained classifier")
+    name = tuple(recipe.teachers)[-1]
+    source = teacher_source(recipe, name)
+    if recipe.teachers[name].checkpoint is None and not Path(source).is_dir():
+        remedy = f"make it with `dkd train-teacher{typed}`, or name a student with --model"
+        raise ModelError(f"teachers.{name}", f"{source} does not exist yet", remedy)
+    return source
+
+
+def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, score: str) -> Tensor:
+    """The informativeness of each training example, [N]."""
+    pool = data.splits["train"]
+    if data.label_names is None and score.removesuffix("-r") not in ("kl", "kl-b", "random"):
+        raise RecipeError(
+            "--score", f"{score!r} reads class probabilities; this task has none", "choose kl or random"
+        )
+    torch.manual_seed(recipe.train.seed)
+    labels = {
+        name: teacher.labels for name, teacher in recipe.teachers.items() if teacher.checkpoint == scorer
+    }
+    loaded = load_classifier(scorer, data, labels=next(iter(labels.values()), None), key="--model")
+    encoded = encode(pool, loaded.tokenizer, recipe.data.max_length)
+    with workshop.terminal.progress(f"scoring with {scorer}", len(pool)) as advance:
+        logits = predict_logits(
+            loaded.model,
+            encoded,
+            PaddingCollator(loaded.tokenizer),
+            batch_size=recipe.train.eval_batch_size,
+            precision=recipe.train.precision,
+            advance=advance,
+        )
+    return informativeness(score, logits, None if pool.labels is None else torch.tensor(pool.labels))
+
+
+def choose(ranked: Sequence[int], size: int, labels: Sequence[int | float] | None) -> list[int]:
+    """The first `size` of a ranking or, given labels, as nearly equally many of each class as there are.
+
+    A class that runs out leaves its places to the others.
+
+    >>> choose([0, 1, 2, 3, 4], 2, None)
+    [0, 1]
+    >>> choose([0, 1, 2, 3, 4], 4, [7, 7, 7, 7, 8])
+    [0, 1, 2, 4]
+    """
+    if labels is None:
+        return list(ranked[:size])
+    queues: dict[int | float, list[int]] = {}
+    for row in ranked:
+        queues.setdefault(labels[row], []).append(row)
+    taken: list[int] = []
+    depth = 0
+    while len(taken) < size:
+        layer = [queue[depth] for queue in queues.values() if depth < len(queue)]
+        taken += layer[: size - len(taken)]
+        depth += 1
+    place = {row: index for index, row in enumerate(ranked)}
+    return sorted(taken, key=place.__getitem__)
+
+
+def refuse_other(path: Path, settings: dict[str, object]) -> None:
+    """Never write over a selection that was made otherwise."""
+    if path.suffix != ".jsonl":
+        raise RecipeError("--output", f"{path} is no .jsonl file", "name one that ends in .jsonl")
+    summary = path.with_suffix(".summary.json")
+    if not path.exists():
+        return
+    try:
+        before = json.loads(summary.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        before = {}
+    if any(before.get(key) != value for key, value in settings.items()):
+        raise SystemProblem(str(path), "holds another selection", "choose another --output")
+
+
+def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> list[dict[str, object]]:
+    """The chosen examples under the recipe's own column names, so that `data.train` can name the file."""
+    task = data.task
+    found: list[dict[str, object]] = []
+    for row in chosen:
+        record: dict[str, object] = {"example_id": pool.example_ids[row], task.text: pool.texts[row]}
+        if pool.text_pairs is not None and task.text_pair is not None:
+            record[task.text_pair] = pool.text_pairs[row]
+        if pool.labels is not None:
+            record[task.label] = label_name(data, pool.labels[row])
+        found.append(record)
+    return found
+
+
+def label_name(data: TaskData, label: int | float) -> str | float:
+    """The class name, or the number itself."""
+    return label if data.label_names is None else data.label_names[int(label)]
+
+
+def score_table(pool: Split, values: Tensor, chosen: set[int]) -> str:
+    """`example_id,score,kept`, most informative first."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["example_id", "score", "kept"])
+    for row in torch.argsort(values, descending=True, stable=True).tolist():
+        writer.writerow([pool.example_ids[row], f"{values[row].item():.6g}", int(row in chosen)])
+    return out.getvalue()
+
+
+def class_counts(data: TaskData, pool: Split, chosen: Sequence[int]) -> dict[str, dict[str, int]]:
+    """Class name -> how many were kept and dropped; one line in all where labels are numbers or absent."""
+    if pool.labels is None or data.label_names is None:
+        return {"all": {"kept": len(chosen), "dropped": len(pool) - len(chosen)}}
+    total = Counter(pool.labels)
+    taken = Counter(pool.labels[row] for row in chosen)
+    return {
+        name: {"kept": taken[index], "dropped": total[index] - taken[index]}
+        for index, name in enumerate(data.label_names)
+    }

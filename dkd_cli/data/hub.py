@@ -1,0 +1,84 @@
+"""Data sets of the hub, and folders in its layout.
+
+Knows nothing about single files, tasks or labels.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dkd_cli.data.readers import class_names, read_table
+from dkd_cli.data.tables import Table
+from dkd_cli.errors import DataError
+
+HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+SPLIT_FILES: dict[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
+
+
+def load_hub_splits(source: str, config: str | None, label: str, encoding: str | None) -> dict[str, Table]:
+    """Load every split of a hub data set or of a local folder.
+
+    A folder with files such as `train.csv` and `dev.csv` is read by the strict readers; any other goes
+    through `datasets.load_dataset`, which runs no code of the data set.
+
+    Raises:
+        DataError: there is no such data set, folder or configuration, or it is broken.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        if config is None and (files := _split_files(folder)):
+            return {name: read_table(path, str(path), label, encoding) for name, path in files.items()}
+    elif folder.is_absolute() or source.startswith((".", "~")) or not HUB_ID.fullmatch(source):
+        raise DataError(
+            source,
+            "there is no such file or folder",
+            "check the path; it is relative to the working directory",
+        )
+    return _load(str(folder) if folder.is_dir() else source, config, local=folder.is_dir())
+
+
+def _split_files(folder: Path) -> dict[str, Path]:
+    return {
+        split: path
+        for split, stems in SPLIT_FILES.items()
+        for path in sorted(folder.iterdir())
+        if path.stem in stems and path.suffix in TEXT_SUFFIXES
+    }
+
+
+def _load(source: str, config: str | None, local: bool) -> dict[str, Table]:
+    # Importing it takes a second, which a plain file need not pay.
+    from datasets import DatasetDict, disable_progress_bars, load_dataset
+
+    disable_progress_bars()
+    try:
+        loaded = load_dataset(source, config)
+    except Exception as error:  # a dozen unrelated types, down to those of the HTTP client
+        named = f"{source} ({config})" if config else source
+        reason = " ".join(str(error).split())
+        remedy = (
+            "set data.config to one of the configurations named"
+            if "onfig" in reason
+            else "no such folder is here, and a hub id needs the network or an earlier download"
+        )
+        raise DataError(named, f"cannot be loaded: {reason[:300]}", remedy) from error
+    assert isinstance(loaded, DatasetDict)
+    tables = {}
+    for name, dataset in loaded.items():
+        if local and dataset.info.builder_name == "csv":
+            raise DataError(
+                source,
+                "its csv files would be read leniently",
+                "name each file in data.train, data.validation and data.test",
+            )
+        columns = {column: dataset[column][:] for column in dataset.column_names}
+        tables[str(name)] = Table(
+            f"{source} {name} split", columns, class_names=class_names(dataset.features)
+        )
+    return tables

@@ -1,0 +1,257 @@
+"""From whatever stands in a label column to class ids with names, or to target values.
+
+Knows nothing about texts, nor about how splits are cut.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from dkd_cli.data.readers import MOST_PROBLEMS
+from dkd_cli.data.tables import Table
+from dkd_cli.errors import DataError, raise_all
+
+Labels = list[int] | list[float] | None
+HIDDEN = "-1"
+INTEGER = re.compile(r"-?\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelColumn:
+    """The labels of one split, each as text: a class name, an id, `true`, `false`, or None where missing."""
+
+    table: Table
+    values: Sequence[str | None]
+    class_names: tuple[str, ...] | None
+    """The names that the data set gives to its ids."""
+    may_hide: bool
+    """Whether the labels may be hidden, as those of a test split are."""
+
+
+def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
+    """Read a label column as text; every value must be of one type.
+
+    Raises:
+        DataError: the column is missing, or its values are of several types.
+    """
+    raw = table.columns.get(column)
+    if raw is None and may_hide:
+        raw = [None] * len(table)
+    if raw is None:
+        present = ", ".join(table.columns)
+        raise DataError(
+            table.place, f"there is no column {column!r}", f"name one of: {present} in data.label"
+        )
+    types: dict[str, int] = {}
+    for row, value in enumerate(raw):
+        if not _missing(value):
+            types.setdefault(_type(value), row)
+    if len(types) > 1:
+        (usual, _), (other, row) = list(types.items())[:2]
+        raise DataError(
+            table.where(row),
+            f"the label is {other} where those before it are {usual}",
+            "use one type throughout",
+        )
+    if "something else" in types:
+        row = types["something else"]
+        raise DataError(table.where(row), f"{raw[row]!r} is no label", "use names, ids, booleans or numbers")
+    return LabelColumn(table, [_text(value) for value in raw], table.class_names.get(column), may_hide)
+
+
+def class_labels(
+    columns: Mapping[str, LabelColumn], names_from: str, declared: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    """Give every class an id.
+
+    Args:
+        columns: by split.
+        names_from: the split whose labels are the classes where nothing names them.
+        declared: the recipe's class names in the order of their ids.
+
+    Raises:
+        DataError: a label is missing, hidden, mixed in type, out of range or unknown; up to five per split.
+    """
+    known = columns[names_from].class_names or next(
+        (column.class_names for column in columns.values() if column.class_names), None
+    )
+    problems: list[DataError] = []
+    readable = {name: column for name, column in columns.items() if not _hidden(column)}
+    for column in readable.values():
+        problems += _absent(column, hidden_is_name=HIDDEN in (declared or known or ()))
+    raise_all(problems)
+    names = declared or known or _inferred(columns[names_from])
+    labels: dict[str, Labels] = dict.fromkeys(columns)
+    for split, column in readable.items():
+        ids, wrong = _ids(column, names, inferred=not (declared or known))
+        labels[split] = ids
+        problems += wrong
+    raise_all(problems)
+    return names, labels
+
+
+def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
+    """Read the labels of a regression task, which must be finite numbers."""
+    problems: list[DataError] = []
+    labels: dict[str, Labels] = dict.fromkeys(columns)
+    for split, column in columns.items():
+        if _hidden(column):
+            continue
+        wrong = _absent(column, hidden_is_name=True)
+        values = [_number(value or "") for value in column.values]
+        for row, value in enumerate(values):
+            if not math.isfinite(value) and column.values[row] is not None:
+                problem = f"the label {column.values[row]!r} is not a finite number"
+                remedy = "correct it, or set data.kind to classification"
+                wrong.append(DataError(column.table.where(row), problem, remedy))
+        problems += wrong[:MOST_PROBLEMS]
+        labels[split] = values
+    raise_all(problems)
+    return labels
+
+
+def check_classes(names: Sequence[str], train: Sequence[float], place: str) -> None:
+    """Refuse training labels that are all the same.
+
+    Raises:
+        DataError: there is a single class.
+    """
+    if len(set(train)) < 2:
+        only = f"only the class {names[int(train[0])]!r}" if train else "no examples"
+        raise DataError(place, f"the training split has {only}", "train on at least two classes")
+
+
+def _missing(value: object) -> bool:
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (isinstance(value, float) and math.isnan(value))
+    )
+
+
+def _type(value: object) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | float):
+        return "a number"
+    return "text" if isinstance(value, str) else "something else"
+
+
+def _text(value: object) -> str | None:
+    if _missing(value):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _hidden(column: LabelColumn) -> bool:
+    return column.may_hide and all(value in (None, HIDDEN) for value in column.values)
+
+
+def _absent(column: LabelColumn, hidden_is_name: bool) -> list[DataError]:
+    """Errors for the rows without a label in a split that has labels."""
+    rows = (
+        row
+        for row, value in enumerate(column.values)
+        if value is None or (value == HIDDEN and not hidden_is_name)
+    )
+    return [
+        DataError(
+            column.table.where(row),
+            "the label is missing" if column.values[row] is None else "the label is hidden (-1)",
+            "add it or remove the row"
+            if column.values[row] is None or column.may_hide
+            else "use a split with labels; if -1 is a class, name it in data.labels",
+        )
+        for row in islice(rows, MOST_PROBLEMS)
+    ]
+
+
+def _inferred(column: LabelColumn) -> tuple[str, ...]:
+    """Sort the labels that occur: whole numbers by value, words by their letters."""
+    first: dict[str, int] = {}
+    for row, value in enumerate(column.values):
+        if value is not None:
+            first.setdefault(value, row)
+    whole = [value for value in first if INTEGER.fullmatch(value)]
+    if len(whole) == len(first):
+        return tuple(sorted(first, key=lambda value: (int(value), value)))
+    if whole:
+        word = next(value for value in first if value not in whole)
+        raise _mixed(column, max(first[word], first[whole[0]]))
+    decimal = [value for value in first if not math.isnan(_number(value))]
+    if len(decimal) == len(first):
+        raise DataError(
+            column.table.where(first[decimal[0]]),
+            f"the label {decimal[0]!r} is a number, not a class",
+            "set data.kind to regression",
+        )
+    return tuple(sorted(first))
+
+
+def _mixed(column: LabelColumn, row: int) -> DataError:
+    return DataError(
+        column.table.where(row),
+        f"the label {column.values[row]!r} is of another type than those before it: names and ids are mixed",
+        "use one of them throughout, or name all classes in data.labels",
+    )
+
+
+def _ids(column: LabelColumn, names: tuple[str, ...], inferred: bool) -> tuple[list[int], list[DataError]]:
+    """Map a column by name if its labels are names, else by id."""
+    values = [value for value in column.values if value is not None]
+    position = {name: index for index, name in enumerate(names)}
+    if column.class_names is not None:
+        mapping = _own_ids(column.class_names, names)
+    elif all(value in position for value in set(values)) or inferred:
+        mapping = position
+    elif set(values) <= {"false", "true"} and len(names) == 2:
+        mapping = {"false": 0, "true": 1}
+    elif all(INTEGER.fullmatch(value) for value in set(values)):
+        mapping = {str(index): index for index in range(len(names))}
+    elif any(INTEGER.fullmatch(value) and value not in position for value in set(values)):
+        whole = bool(INTEGER.fullmatch(values[0]))
+        row = next(r for r, v in enumerate(column.values) if bool(INTEGER.fullmatch(v or "")) != whole)
+        return [], [_mixed(column, row)]
+    else:
+        mapping = position
+    unknown = (row for row, value in enumerate(column.values) if value not in mapping)
+    problems = [_unknown(column, row, mapping, inferred) for row in islice(unknown, MOST_PROBLEMS)]
+    return [mapping[value] for value in column.values if value in mapping], problems
+
+
+def _own_ids(own: tuple[str, ...], names: tuple[str, ...]) -> dict[str, int]:
+    """The ids of a data set that names its classes: by name where both have the same ones."""
+    if set(own) == set(names):
+        return {str(index): names.index(name) for index, name in enumerate(own)}
+    return {str(index): index for index in range(min(len(own), len(names)))}
+
+
+def _unknown(column: LabelColumn, row: int, mapping: Mapping[str, int], inferred: bool) -> DataError:
+    value = column.values[row] or ""
+    place = column.table.where(row)
+    if inferred:
+        return DataError(
+            place, f"the training data have no class {value!r}", "add examples of it or remove it"
+        )
+    if INTEGER.fullmatch(value):
+        problem = f"the label {value} is outside 0 to {len(mapping) - 1}"
+        return DataError(place, problem, "correct it or add its name to data.labels")
+    nearest = difflib.get_close_matches(value, mapping, n=1)
+    remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(mapping)}"
+    return DataError(place, f"{value!r} is not one of the classes", remedy)

@@ -1,0 +1,236 @@
+"""From the recipe's `data` to splits that are ready to be tokenised: read, label, deduplicate, cut, cap.
+
+Knows nothing about tokenizers or models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dkd_cli.data.examples import TaskData
+from dkd_cli.data.hub import load_hub_splits
+from dkd_cli.data.labels import LabelColumn, Labels, check_classes, class_labels, label_column, target_values
+from dkd_cli.data.locate import PREFIX, package_path
+from dkd_cli.data.readers import MOST_PROBLEMS, is_file_name, missing_columns, read_table
+from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
+from dkd_cli.data.tables import Table
+from dkd_cli.data.tasks import Task, resolve_task
+from dkd_cli.errors import DataError, DkdError, Problems, RecipeError, raise_all
+from dkd_cli.recipe.schema import Data
+
+POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The tables that a recipe names, and what is to be cut out of the pool."""
+
+    tables: dict[str, Table]
+    """By split; `pool` is what splits are cut from, and the training split unless there is a `train`."""
+    shares: dict[str, float]
+    """The share of the pool that becomes each split to be cut."""
+
+
+def load_task_data(data: Data) -> TaskData:
+    """Load, check, deduplicate, cut and cap what the recipe names.
+
+    Raises:
+        DataError: the data or their labels are wrong (several at once as `Problems`).
+        RecipeError: the recipe names an unknown task or encoding, or a split where there is none.
+    """
+    task = resolve_task(data)
+    sources = _gather(data, task)
+    label_names, parts = _parts(sources.tables, task, data.labels)
+    notes: list[str] = []
+    for name in parts:
+        parts[name] = _clean(name, parts[name], notes)
+    pool = parts.pop(POOL, None)
+    if pool is not None:
+        cuts, alike = (
+            cut(pool, sources.shares, data.split_seed, data.near_duplicates) if sources.shares else ({}, 0)
+        )
+        rest = cuts.pop("rest", pool)
+        if alike:
+            notes.append(
+                f"{alike:,} examples have a near-duplicate; each such group is on one side of the cut"
+            )
+        for name, part in cuts.items():
+            if not len(part):
+                raise DataError(
+                    pool.table.place,
+                    f"{len(pool):,} examples are too few to cut out a {name} split",
+                    f"name a file in data.{name}, or raise data.{name}_share",
+                )
+        parts = {TRAIN: parts.pop(TRAIN, rest)} | cuts | parts
+    most = {TRAIN: data.max_train, VALIDATION: data.max_validation, TEST: data.max_test}
+    parts = {name: cap(part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()}
+    if label_names is not None:
+        _check_train(label_names, parts)
+    notes += _overlaps(parts)
+    order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
+    return TaskData(task, label_names, {name: parts[name].to_split(name) for name in order}, tuple(notes))
+
+
+def _read_file(reference: str, task: Task, data: Data) -> Table:
+    path = (
+        package_path(reference, DataError) if reference.startswith(PREFIX) else Path(reference).expanduser()
+    )
+    return read_table(path, reference, task.label, data.encoding)
+
+
+def _gather(data: Data, task: Task) -> Sources:
+    """Read every table that the recipe names; problems with several files are reported together."""
+    wanted = {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}
+    files = {name: value for name, value in wanted.items() if value is not None and is_file_name(value)}
+    named = {name: value for name, value in wanted.items() if value is not None and name not in files}
+    one_file = data.source is not None and is_file_name(data.source) and not Path(data.source).is_dir()
+    if (data.source is None or one_file) and named:
+        raise_all([_no_splits(name, value, data.source) for name, value in named.items()])
+    if data.source is None and TRAIN not in files:
+        raise RecipeError("data.train", "no training data", "set data.source, or name a file in data.train")
+    tables: dict[str, Table] = {}
+    problems: list[DkdError] = []
+    for name, value in files.items() if not one_file else [(POOL, data.source or ""), *files.items()]:
+        try:
+            tables[name] = _read_file(value, task, data)
+        except DkdError as error:
+            problems.append(error)
+        except Problems as several:
+            problems += several.errors
+    raise_all(problems)
+    shares: dict[str, float] = {}
+    if one_file and TEST not in files and data.test_share:
+        shares[TEST] = data.test_share
+    if data.source is None:
+        tables = {POOL: tables.pop(TRAIN)} | tables
+    elif not one_file:
+        splits = load_hub_splits(data.source, data.config, task.label, data.encoding)
+        tables = _hub_tables(splits, named, files, data.source) | tables
+    if VALIDATION not in tables:
+        shares[VALIDATION] = data.validation_share
+    if shares and POOL not in tables:
+        raise DataError(
+            data.source or "data.train",
+            "there is nothing to cut a validation split from",
+            "name one in data.validation",
+        )
+    return Sources(tables, shares)
+
+
+def _no_splits(name: str, value: str, source: str | None) -> RecipeError:
+    problem = f"{value!r} is no file, and {source or 'data.source: null'} has no named splits"
+    return RecipeError(f"data.{name}", problem, "name a csv, tsv, json, jsonl or parquet file")
+
+
+def _hub_tables(
+    splits: Mapping[str, Table], named: Mapping[str, str], files: Mapping[str, str], source: str
+) -> dict[str, Table]:
+    """Pick the splits that the recipe names, or those that are usual."""
+    for name, split in named.items():
+        if split not in splits:
+            raise DataError(
+                f"data.{name}", f"{source} has no split {split!r}", f"name one of: {', '.join(splits)}"
+            )
+    train = named.get(TRAIN, TRAIN)
+    if train not in splits and TRAIN not in files:
+        raise DataError(source, "there is no split 'train'", f"name one in data.train: {', '.join(splits)}")
+    tables = {POOL: splits[train]} if train in splits else {}
+    for name in (VALIDATION, TEST):
+        if name in named:
+            tables[name] = splits[named[name]]
+        elif name in splits:
+            tables[name] = splits[name]
+        elif f"{name}_matched" in splits:  # MNLI is evaluated on genres seen in training, and on unseen ones
+            tables[name] = splits[f"{name}_matched"]
+            tables[f"{name}_mismatched"] = splits[f"{name}_mismatched"]
+    return tables
+
+
+def _parts(
+    tables: Mapping[str, Table], task: Task, declared: tuple[str, ...] | None
+) -> tuple[tuple[str, ...] | None, dict[str, Part]]:
+    """Turn tables into examples with class ids or target values."""
+    wanted = [task.text] if task.text_pair is None else [task.text, task.text_pair]
+    problems: list[DkdError] = []
+    columns: dict[str, LabelColumn] = {}
+    for name, table in tables.items():
+        problems += missing_columns(table, wanted) or _not_text(table, wanted)
+        try:
+            columns[name] = label_column(table, task.label, may_hide=name.startswith(TEST))
+        except DataError as error:
+            problems.append(error)
+    raise_all(problems)
+    labels: dict[str, Labels]
+    if task.kind == "regression":
+        names, labels = None, target_values(columns)
+    else:
+        names, labels = class_labels(columns, POOL if POOL in columns else TRAIN, declared)
+    return names, {
+        name: make_part(
+            table,
+            _texts(table, task.text),
+            None if task.text_pair is None else _texts(table, task.text_pair),
+            labels[name],
+        )
+        for name, table in tables.items()
+    }
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    return [str(text) for text in table.columns[column]]
+
+
+def _not_text(table: Table, wanted: Sequence[str]) -> list[DkdError]:
+    problems: list[DkdError] = []
+    for column in wanted:
+        for row, value in enumerate(table.columns[column]):
+            if not isinstance(value, str) and len(problems) < MOST_PROBLEMS:
+                problem = "is missing" if value is None else f"is {value!r}, not text"
+                remedy = "write it as a string, or remove the row"
+                problems.append(DataError(table.where(row), f"{column!r} {problem}", remedy))
+    return problems
+
+
+def _clean(name: str, part: Part, notes: list[str]) -> Part:
+    """Drop what cannot teach anything from training data; only count it in evaluation data."""
+    training = name in (POOL, TRAIN)
+    split = TRAIN if training else name
+    part, empty = without_empty(part, drop=training)
+    if empty:
+        notes.append(f"{split}: {empty:,} empty texts {'dropped' if training else 'kept'}")
+    if training:
+        part, dropped, contradicting = without_duplicates(part)
+        if dropped:
+            notes.append(f"{split}: {dropped:,} duplicate examples dropped, {len(part):,} left")
+        if contradicting:
+            notes.append(f"{split}: {contradicting:,} texts stand with contradicting labels")
+    return part
+
+
+def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
+    """Refuse a training split of one class, or one that lacks a class which is evaluated."""
+    train = parts[TRAIN]
+    check_classes(names, train.labels or (), train.table.place)
+    taught = set(train.labels or ())
+    problems: list[DataError] = []
+    for name, part in parts.items():
+        for label in sorted(set(part.labels or ()) - taught):
+            row = part.rows[list(part.labels or ()).index(label)]
+            problem = f"{name} has the class {names[int(label)]!r}, which the training split lacks"
+            remedy = "add examples of it to the training split, or remove it"
+            problems.append(DataError(part.table.where(row), problem, remedy))
+    raise_all(problems)
+
+
+def _overlaps(parts: Mapping[str, Part]) -> list[str]:
+    """Count training examples that an evaluation split repeats; those flatter its numbers."""
+    train = parts[TRAIN].whole_texts()
+    notes = []
+    for name, part in parts.items():
+        if name != TRAIN:
+            evaluated = set(part.whole_texts())
+            if shared := sum(key in evaluated for key in train):
+                notes.append(f"{shared:,} training texts also stand in {name}: its scores may be too high")
+    return notes

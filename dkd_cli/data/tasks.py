@@ -1,0 +1,90 @@
+"""The table of known tasks: which columns hold what, and which metrics count.
+
+Knows nothing about where a data set is stored or what its rows are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.schema import Data
+
+Kind = Literal["classification", "regression"]
+
+METRICS: dict[Kind, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1"),
+    "regression": ("pearson", "spearman"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The columns of a data set and how its predictions are judged."""
+
+    name: str
+    text: str = "text"
+    text_pair: str | None = None
+    label: str = "label"
+    kind: Kind = "classification"
+    metrics: tuple[str, ...] = METRICS["classification"]
+    """The first one picks the best checkpoint."""
+
+
+def _pair(name: str, text: str, text_pair: str, *metrics: str) -> Task:
+    return Task(name, text, text_pair, metrics=metrics)
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task("cola", "sentence", metrics=("matthews", "accuracy")),
+        _pair("mnli", "premise", "hypothesis", "accuracy"),
+        _pair("mrpc", "sentence1", "sentence2", "f1", "accuracy"),
+        _pair("qnli", "question", "sentence", "accuracy"),
+        _pair("qqp", "question1", "question2", "f1", "accuracy"),
+        _pair("rte", "sentence1", "sentence2", "accuracy"),
+        Task("sst2", "sentence", metrics=("accuracy",)),
+        Task("stsb", "sentence1", "sentence2", kind="regression", metrics=METRICS["regression"]),
+        _pair("wnli", "sentence1", "sentence2", "accuracy"),
+        Task("imdb", metrics=("accuracy",)),
+        Task("boolq", "question", "passage", "answer", metrics=("accuracy", "macro_f1")),
+        Task("sst5", "sentence", metrics=("accuracy", "macro_f1")),
+    )
+}
+
+
+def resolve_task(data: Data) -> Task:
+    """Combine the recipe's own columns with those of the known task it names; the recipe's win.
+
+    Raises:
+        RecipeError: `data.task` names no known task.
+    """
+    if data.task is not None and data.task not in TASKS:
+        nearest = difflib.get_close_matches(data.task, TASKS, n=1, cutoff=0.5)
+        remedy = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise RecipeError(
+            "data.task",
+            f"{data.task!r} is not a known task",
+            f"{remedy}known are {', '.join(sorted(TASKS))}; leave it out and name the columns for another",
+        )
+    known = TASKS.get(data.task or data.config or "") or Task(_plain_name(data))
+    kind = data.kind or known.kind
+    return Task(
+        name=known.name,
+        text=data.text or known.text,
+        text_pair=data.text_pair or known.text_pair,
+        label=data.label or known.label,
+        kind=kind,
+        metrics=known.metrics if kind == known.kind else METRICS[kind],
+    )
+
+
+def _plain_name(data: Data) -> str:
+    """A name for an unknown task that is also fit for a file's name."""
+    named = data.config or PurePosixPath(data.source or data.train or "").stem
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", named).strip(".-")[:100] or "task"

@@ -1,0 +1,245 @@
+"""Where a run lives, what makes it whole, and whether a folder is the same experiment.
+
+A run works in a hidden folder beside its own and is renamed into place at its end, so that a model folder is
+whole or absent. Beside the weights stand `recipe.yaml` (the resolved recipe), `dkd.json` (what this model is)
+and `training.json` (the log).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from dkd_cli import __version__
+from dkd_cli.engine.strategies import resolve
+from dkd_cli.errors import DataError, SystemProblem
+from dkd_cli.files import sync_folder, write_json, write_text
+from dkd_cli.recipe.loader import dump_recipe, load_recipe
+from dkd_cli.recipe.schema import Recipe, Teacher, Train, strategy_parts
+
+Role = Literal["teacher", "student"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run, as its folder tells it."""
+
+    role: Role
+    name: str
+    strategy: str | None
+    seed: int
+    teacher: str | None
+    """The folder (absolute) or hub id of the teacher that it is measured against."""
+    recipe: Recipe
+    validation: Mapping[str, float]
+    """The metrics of the best checkpoint on the validation split."""
+    seconds: float
+
+
+def teacher_train(train: Train, teacher: Teacher) -> Train:
+    """The schedule of one teacher: its own settings over the recipe's."""
+    own = {
+        key: value
+        for key in ("epochs", "learning_rate", "batch_size", "warmup")
+        if (value := getattr(teacher, key)) is not None
+    }
+    return replace(train, **own)
+
+
+def teacher_folder(recipe: Recipe, name: str) -> Path:
+    """Where `dkd train-teacher` puts a teacher."""
+    return Path(recipe.output_dir) / recipe.name / f"teacher-{name}"
+
+
+def student_folder(recipe: Recipe) -> Path:
+    """Where `dkd distill` puts a student: one folder for each strategy and seed."""
+    strategy = "_".join(strategy_parts(recipe.strategy.name))
+    return Path(recipe.output_dir) / recipe.name / f"student-{strategy}-seed{recipe.train.seed}"
+
+
+def teacher_source(recipe: Recipe, name: str) -> str:
+    """The trained teacher that a recipe means: the one it names, or the one made from it."""
+    return recipe.teachers[name].checkpoint or str(teacher_folder(recipe, name))
+
+
+def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
+    """The settings that decide a run's result, flat, by dotted key: equal means the same experiment."""
+    settings: dict[str, Any] = {"model": recipe.model, "data": asdict(recipe.data)}
+    if role == "teacher":
+        teacher = recipe.teachers[name]
+        settings |= {
+            "teacher": {"model": teacher.model, "layers": teacher.layers},
+            "train": asdict(teacher_train(recipe.train, teacher)),
+        }
+    else:
+        plan = resolve(recipe)
+        settings |= {
+            "student": asdict(recipe.student),
+            "strategy": asdict(plan),
+            "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
+            "train": asdict(recipe.train),
+        }
+    flat = _flatten(settings)
+    return {key: value for key, value in flat.items() if key not in ("train.log_every", "train.report_to")}
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_run(folder: Path) -> Run | None:
+    """What a model folder says of itself; None for one that was made elsewhere.
+
+    Raises:
+        DataError: for a `dkd.json` that cannot be read.
+    """
+    path = folder / "dkd.json"
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        teacher = facts["teacher"]
+        if facts["teacher_is_local"]:
+            teacher = str((folder / teacher).resolve())
+        return Run(
+            role=facts["role"],
+            name=facts["name"],
+            strategy=facts["strategy"],
+            seed=facts["seed"],
+            teacher=teacher,
+            recipe=load_recipe(str(folder / "recipe.yaml")),
+            validation=facts["validation"],
+            seconds=facts["seconds"],
+        )
+    except (OSError, json.JSONDecodeError, KeyError) as error:
+        raise DataError(
+            str(path), f"cannot be read ({error})", "remove the folder and make the model again"
+        ) from error
+
+
+@contextmanager
+def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) -> Iterator[Path | None]:
+    """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
+
+    Args:
+        final: the run's own folder.
+        recipe: the resolved recipe, saved in the working folder.
+        role: with `name` (a teacher's), what the recipe is read as.
+        name: the teacher's name, or the student's strategy.
+        fresh: start over, whatever there is of the same experiment.
+
+    Raises:
+        SystemProblem: if the folder holds something else, or another process is at work in it.
+    """
+    done = read_run(final)
+    if done is None and final.exists():
+        raise SystemProblem(
+            str(final), "holds something that dkd did not make", "choose another name or --output-dir"
+        )
+    if done is not None:
+        _refuse_other(final, done.recipe, recipe, role, name)
+        if not fresh:
+            yield None
+            return
+    working = final.with_name(f".{final.name}")
+    try:
+        working.mkdir(parents=True, exist_ok=True)
+        with FileLock(working / "lock", timeout=0):
+            begun = working / "recipe.yaml"
+            if fresh:
+                _empty(working)
+            elif begun.exists():
+                _refuse_other(working, load_recipe(str(begun)), recipe, role, name)
+            write_text(begun, dump_recipe(recipe))
+            yield working
+    except Timeout as error:
+        raise SystemProblem(
+            str(final), "another process is at work on it", "wait for it, or stop it"
+        ) from error
+    except PermissionError as error:
+        raise SystemProblem(
+            str(final), f"cannot be written ({error.strerror})", "choose another --output-dir"
+        ) from error
+
+
+def _empty(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry.name != "lock":
+            entry.unlink()
+
+
+def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: str) -> None:
+    if role == "teacher" and name not in theirs.teachers:
+        raise SystemProblem(str(folder), "holds another experiment", "set another name, or --output-dir")
+    before, now = identity(theirs, role, name), identity(ours, role, name)
+    changed = [
+        f"{key} is {before.get(key)!r} there and {now.get(key)!r} here"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
+        raise SystemProblem(
+            str(folder),
+            f"holds another experiment: {', '.join(changed[:2])}{more}",
+            "give this one another name (--set name=...) or --output-dir, or remove the folder",
+        )
+
+
+def publish(
+    working: Path, final: Path, run: Run, save_weights: Callable[[Path], None], log: Mapping[str, Any]
+) -> None:
+    """Turn a finished run into its folder: stage everything, rename it into place, drop the working files.
+
+    Args:
+        working: the folder that `claim` gave.
+        final: the run's own folder; an older one of the same experiment is replaced.
+        run: what `dkd.json` and `recipe.yaml` will say.
+        save_weights: called with the staging folder; writes model and tokenizer.
+        log: what `training.json` will say.
+    """
+    staged = working / "finished"
+    if staged.exists():
+        shutil.rmtree(staged)
+    staged.mkdir()
+    save_weights(staged)
+    write_text(staged / "recipe.yaml", dump_recipe(run.recipe))
+    write_json(staged / "training.json", log)
+    local = run.teacher is not None and Path(run.teacher).exists()
+    teacher = run.teacher
+    if local:
+        teacher = os.path.relpath(Path(run.teacher or "").resolve(), final.resolve())
+    facts = {
+        "dkd": __version__,
+        "role": run.role,
+        "name": run.name,
+        "strategy": run.strategy,
+        "seed": run.seed,
+        "teacher": teacher,
+        "teacher_is_local": local,
+        "validation": dict(run.validation),
+        "seconds": run.seconds,
+    }
+    write_json(staged / "dkd.json", facts)
+    if final.exists():
+        replaced = working / "replaced"
+        final.rename(replaced)
+    staged.rename(final)
+    sync_folder(final.parent)
+    shutil.rmtree(working)

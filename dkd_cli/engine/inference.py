@@ -1,0 +1,65 @@
+"""Logits of a whole split, without gradient, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
+from dkd_cli.engine.models import Model
+from dkd_cli.engine.precision import decide
+from dkd_cli.errors import NumericError
+
+
+def model_inputs(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """What the encoder reads of a collated batch: neither labels nor bookkeeping."""
+    return {name: value.to(device) for name, value in batch.items() if name not in ("labels", "row")}
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: Model,
+    encoded: EncodedSplit,
+    collator: PaddingCollator,
+    *,
+    batch_size: int,
+    precision: str,
+    advance: Callable[..., None] | None = None,
+) -> Tensor:
+    """Every row once, in the order of the split: [N, C] float32 on the CPU.
+
+    Args:
+        model: in eval mode; moved to the device that `precision.decide` names.
+        encoded: N rows.
+        collator: of the model's own tokenizer.
+        batch_size: rows in each forward pass.
+        precision: as in the recipe.
+        advance: told how many rows each batch had.
+
+    Raises:
+        NumericError: for a prediction that is not a number, naming the first example.
+    """
+    assert not model.training, "predictions want eval mode"
+    compute = decide(precision)
+    model.to(compute.device)
+    by_length = sorted(range(len(encoded)), key=lambda row: -encoded.lengths[row])
+    logits = torch.empty(len(encoded), model.config.num_labels)
+    for start in range(0, len(by_length), batch_size):
+        rows = by_length[start : start + batch_size]
+        batch = collator([encoded[row] for row in rows])
+        with compute.autocast():
+            output = model(**model_inputs(batch, compute.device)).logits
+        logits[rows] = output.float().cpu()
+        if advance is not None:
+            advance(len(rows))
+    bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
+    if bad.numel():
+        example = encoded.split.example_ids[int(bad[0])]
+        raise NumericError(
+            f"example {example}",
+            f"{bad.numel()} of {len(encoded)} predictions are not finite",
+            "train again with a lower learning rate or in fp32",
+        )
+    return logits

@@ -1,0 +1,277 @@
+"""The training loop: transformers' Trainer with our loss, our order of examples and our checks.
+
+The only file that knows TrainingArguments. Distributed runs, mixed precision and trackers come from there.
+Knows nothing of strategies: it calls `step` on each batch and logs the terms it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import Tensor
+from torch.utils.data import Sampler, Subset
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator
+from dkd_cli.engine.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.inference import model_inputs
+from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.models import Model
+from dkd_cli.engine.precision import Compute
+from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.recipe.schema import Train
+
+Step = Callable[[StudentOutput, Tensor | None, Tensor], StepLoss]
+Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, float | None]]
+Advance = Callable[..., None]
+
+SECONDS_BETWEEN_SAVES = 60.0
+LOWER_IS_BETTER = frozenset({"mse"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that one training run needs."""
+
+    model: Model
+    train: EncodedSplit
+    validation: EncodedSplit
+    collator: PaddingCollator
+    step: Step
+    needs_hidden_states: bool
+    settings: Train
+    compute: Compute
+    metrics: Metrics
+    metric: str
+    """The one that picks the best checkpoint."""
+    working: Path
+    """Where checkpoints go while it runs; the newest whole one is continued from."""
+    advance: Advance
+
+
+def examples_seen(settings: Train, size: int) -> int:
+    """How many examples a run over a training split of `size` sees, repeats counted."""
+    if settings.max_steps is not None:
+        return settings.max_steps * settings.batch_size * settings.accumulation
+    return round(settings.epochs * size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a finished run leaves beside the weights, which are the best ones."""
+
+    validation: Mapping[str, float]
+    best_step: int
+    steps: int
+    history: list[dict[str, float]]
+    seconds: float
+
+
+class DistillationTrainer(transformers.Trainer):
+    """Trainer whose loss is `job.step`; evaluation sees the plain loss on the labels."""
+
+    def __init__(self, job: Job, args: TrainingArguments) -> None:
+        self.job = job
+        self._terms: dict[str, list[Tensor]] = defaultdict(list)
+        super().__init__(
+            model=job.model,
+            args=args,
+            data_collator=job.collator,
+            train_dataset=job.train,
+            eval_dataset=_by_length(job.validation),
+            compute_metrics=self._metrics,
+            callbacks=[TimedSaves(args.world_size)],
+        )
+        self.remove_callback(transformers.PrinterCallback)
+        # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
+        # a mean over the batch at hand, so it must divide.
+        self.model_accepts_loss_kwargs = False
+
+    def _metrics(self, prediction: transformers.EvalPrediction) -> dict[str, float]:
+        values = self.job.metrics(np.asarray(prediction.predictions), np.asarray(prediction.label_ids))
+        # An undefined correlation (a constant prediction) must not become the best checkpoint.
+        return {name: -1.0 if value is None else float(value) for name, value in values.items()}
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        settings = self.job.settings
+        return LengthGroupedSampler(self.job.train.lengths, settings.batch_size, settings.seed)
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """In training the strategy's loss; in evaluation the mean loss on the labels."""
+        labels, rows = inputs.get("labels"), inputs["row"]
+        wants_hidden = self.job.needs_hidden_states and model.training
+        output = model(**model_inputs(inputs, rows.device), output_hidden_states=wants_hidden)
+        if not model.training:
+            assert labels is not None, "evaluated splits are labelled"
+            loss = supervised(output.logits, labels).mean()
+            return (loss, SequenceClassifierOutput(logits=output.logits)) if return_outputs else loss
+        student = StudentOutput(output.logits, inputs["attention_mask"], output.hidden_states or ())
+        result = self.job.step(student, labels, rows)
+        self._refuse_non_finite(result, rows)
+        for name, value in result.terms.items():
+            self._terms[name].append(value)
+        self.job.advance(len(rows))
+        return result.total
+
+    def _refuse_non_finite(self, result: StepLoss, rows: Tensor) -> None:
+        """Stop before the optimizer steps: Trainer itself would hide the NaN and go on."""
+        if bool(result.total.isfinite()):
+            return
+        bad = [name for name, value in result.terms.items() if not bool(value.isfinite())]
+        ids = [self.job.train.split.example_ids[row] for row in rows.tolist()[:3]]
+        raise NumericError(
+            f"step {self.state.global_step + 1}",
+            f"the loss is not finite ({', '.join(bad) or 'sum'}; examples {', '.join(ids)}, ...)",
+            "lower train.learning_rate, or train in fp32",
+        )
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
+        norm: Tensor = super()._clip_grad_norm(model)
+        # fp16 overflows now and then by design: its scaler skips the update and halves the scale.
+        if self.job.compute.dtype != torch.float16 and not bool(torch.as_tensor(norm).isfinite()):
+            raise NumericError(
+                f"step {self.state.global_step + 1}",
+                "the gradient is not finite",
+                "lower train.learning_rate, or train in fp32",
+            )
+        return norm
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each term since the last line."""
+        if "loss" in logs:
+            logs = logs | {name: torch.stack(values).mean().item() for name, values in self._terms.items()}
+            self._terms.clear()
+            self.job.advance(0, loss=logs["loss"])
+        super().log(logs, start_time)
+
+
+class TimedSaves(TrainerCallback):
+    """Saves once a minute besides the end of each epoch, so that a kill costs a minute."""
+
+    def __init__(self, world_size: int) -> None:
+        # Clocks differ between processes, and saving is collective: there, epochs alone decide.
+        self._active = world_size == 1
+        self._saved = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for a save once the minute is over."""
+        if self._active and time.monotonic() - self._saved >= SECONDS_BETWEEN_SAVES:
+            control.should_save = True
+        return control
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the next minute."""
+        self._saved = time.monotonic()
+
+
+def _by_length(split: EncodedSplit) -> Subset[dict[str, Any]]:
+    return Subset(split, sorted(range(len(split)), key=lambda row: -split.lengths[row]))
+
+
+def training_arguments(job: Job) -> TrainingArguments:
+    """The recipe's `train` section in Trainer's terms."""
+    settings = job.settings
+    return TrainingArguments(
+        output_dir=str(job.working),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.eval_batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        lr_scheduler_type="linear",
+        use_cpu=job.compute.device.type == "cpu",
+        bf16=job.compute.dtype == torch.bfloat16,
+        fp16=job.compute.dtype == torch.float16,
+        seed=settings.seed,
+        data_seed=settings.seed,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{job.metric}",
+        greater_is_better=job.metric not in LOWER_IS_BETTER,
+        logging_strategy="steps",
+        logging_steps=settings.log_every,
+        logging_nan_inf_filter=False,
+        report_to=list(settings.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=job.compute.device.type == "cuda",
+    )
+
+
+def newest_checkpoint(working: Path) -> Path | None:
+    """The last checkpoint that was written to its end: its state file, written last, parses."""
+    found = sorted(working.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            continue
+        return checkpoint
+    return None
+
+
+def fit(job: Job) -> Fitted:
+    """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
+
+    Raises:
+        NumericError: for a loss or gradient that is not finite, before the update it would spoil.
+        ModelError: if the best checkpoint cannot be found again.
+    """
+    started = time.monotonic()
+    if job.settings.freeze == "embeddings":
+        job.model.get_input_embeddings().weight.requires_grad_(False)
+    trainer = DistillationTrainer(job, training_arguments(job))
+    checkpoint = newest_checkpoint(job.working)
+    if checkpoint is not None:
+        per_update = job.settings.batch_size * job.settings.accumulation
+        job.advance(
+            min(int(checkpoint.name.split("-")[1]) * per_update, examples_seen(job.settings, len(job.train)))
+        )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    state = trainer.state
+    # Trainer would keep the last weights with a mere warning.
+    if state.best_model_checkpoint is None or not Path(state.best_model_checkpoint).is_dir():
+        raise ModelError(str(job.working), "the best checkpoint is gone", "start over with --fresh")
+    best = next(
+        line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
+    )
+    skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    validation = {
+        k.removeprefix("eval_"): v for k, v in best.items() if k.startswith("eval_") and k not in skipped
+    }
+    job.model.eval()
+    return Fitted(
+        validation=validation,
+        best_step=int(state.best_global_step or 0),
+        steps=state.global_step,
+        history=[dict(line) for line in state.log_history],
+        seconds=time.monotonic() - started,
+    )

@@ -1,0 +1,144 @@
+"""Which models are compared with each other, on which rows.
+
+Models whose recipes lead to the same labelled rows meet in one contest, each with the teacher that it is
+measured against. Loads no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.errors import DataError, DkdError, ModelError, RecipeError, raise_all
+from dkd_cli.evaluation.discover import ModelFolder, teacher_of
+from dkd_cli.recipe.schema import Data, Recipe
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model and the settings that it is evaluated with."""
+
+    folder: ModelFolder
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The rows of one split, and all the models that are scored on them."""
+
+    data: TaskData
+    split: Split
+    entrants: tuple[Entrant, ...]
+    teachers: dict[str, str]
+    """A student's source -> its teacher's source; missing where the teacher is gone."""
+
+    def role(self, entrant: Entrant) -> str:
+        """`teacher` also for a model made elsewhere that teaches one of the students."""
+        return "teacher" if entrant.folder.source in self.teachers.values() else entrant.folder.role
+
+
+@dataclass(frozen=True)
+class Programme:
+    """All contests, and a line on each teacher that could not be brought in."""
+
+    contests: tuple[Contest, ...]
+    notes: tuple[str, ...]
+
+
+def entrants(folders: Sequence[ModelFolder], recipe: Recipe | None) -> list[Entrant]:
+    """Join each model with its own recipe, or the given one where it has none.
+
+    Raises:
+        RecipeError: for models that have none, when none is given.
+    """
+    lost: list[DkdError] = [
+        RecipeError(folder.source, "does not say which data it is for", "give --recipe NAME or FILE")
+        for folder in folders
+        if folder.run is None and recipe is None
+    ]
+    raise_all(lost)
+    own = [(folder, folder.run.recipe if folder.run else recipe) for folder in folders]
+    return [Entrant(folder, settings) for folder, settings in own if settings is not None]
+
+
+def find_teachers(models: Sequence[Entrant]) -> tuple[dict[str, ModelFolder], list[str]]:
+    """Find the teacher of each student, by the student's source, and say of each one that is gone."""
+    teachers: dict[str, ModelFolder] = {}
+    notes: dict[str, None] = {}
+    for run, source in ((entrant.folder.run, entrant.folder.source) for entrant in models):
+        if run is None or run.role != "student":
+            continue
+        try:
+            teacher = teacher_of(run)
+        except ModelError as error:
+            notes.setdefault(f"no comparison with a teacher: {error}")
+            continue
+        if teacher is not None:
+            teachers[source] = teacher
+    return teachers, list(notes)
+
+
+def plan_contests(
+    models: Sequence[Entrant], split: str | None, load: Callable[[Data], TaskData]
+) -> Programme:
+    """Put together the models that meet on the same rows.
+
+    Args:
+        models: those that were asked for; a student brings its teacher.
+        split: its name; None: the labelled test splits, else the labelled validation splits.
+        load: gives the data of a recipe's section; asked once for each model.
+    """
+    teachers, notes = find_teachers(models)
+    meetings: dict[tuple[object, ...], tuple[TaskData, Split, list[Entrant]]] = {}
+    for entrant in models:
+        data = load(entrant.recipe.data)
+        for rows in scored_splits(data, split):
+            labels = tuple(rows.labels or ())
+            key = (data.task, data.label_names, rows.name, tuple(rows.example_ids), labels)
+            meetings.setdefault(key, (data, rows, []))[2].append(entrant)
+    contests = []
+    for data, rows, found in meetings.values():
+        present = {entrant.folder.source: entrant for entrant in found}
+        for entrant in found:
+            teacher = teachers.get(entrant.folder.source)
+            if teacher is not None:
+                present.setdefault(teacher.source, Entrant(teacher, entrant.recipe))
+        own = {source: teachers[source].source for source in present if source in teachers}
+        contests.append(Contest(data, rows, tuple(present.values()), own))
+    return Programme(tuple(contests), tuple(notes))
+
+
+def named_split(data: TaskData, name: str) -> Split:
+    """The split of that name.
+
+    Raises:
+        DataError: if there is none; names those there are.
+    """
+    if name not in data.splits:
+        raise DataError(
+            "--split", f"{data.task.name} has no split {name!r}", f"choose {', '.join(data.splits)}"
+        )
+    return data.splits[name]
+
+
+def scored_splits(data: TaskData, name: str | None) -> list[Split]:
+    """The splits to score: the one asked for, else all labelled test splits, else the validation splits.
+
+    Raises:
+        DataError: for a split that is not there, or whose labels are hidden.
+    """
+    if name is not None:
+        split = named_split(data, name)
+        if split.labels is None:
+            raise DataError(
+                f"--split {name}",
+                f"its labels are hidden in {data.task.name}, so nothing can be scored",
+                "add --predictions FILE to predict them, or choose another split",
+            )
+        return [split]
+    for kind in ("test", "validation"):
+        labelled = [s for s in data.splits.values() if s.name.startswith(kind) and s.labels is not None]
+        if labelled:
+            return labelled
+    raise DataError(data.task.name, "has no labelled test or validation split", "name one with --split")

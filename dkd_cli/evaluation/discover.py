@@ -1,0 +1,147 @@
+"""Finds the classifiers below some folders, by their files alone; nothing is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dkd_cli.data.locate import package_path
+from dkd_cli.engine.checkpoints import Run, read_run
+from dkd_cli.errors import ModelError
+
+TRAINING_STATE = "steps"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """One classifier on disk (or, for somebody's teacher, on the model hub)."""
+
+    label: str
+    """The shortest end of its path that no other model here shares."""
+    source: str
+    """A folder, or a hub id."""
+    run: Run | None
+    """What dkd wrote beside the weights; None for a model made elsewhere."""
+    labels: tuple[str, ...] | None = None
+    """The class names in the order of its outputs, where the recipe gives them."""
+
+    @property
+    def path(self) -> Path | None:
+        """The folder; None for a hub id."""
+        return Path(self.source) if Path(self.source).is_dir() else None
+
+    @property
+    def role(self) -> str:
+        """`teacher`, `student`, or `model` for one made elsewhere."""
+        return self.run.role if self.run else "model"
+
+    @property
+    def weights_mb(self) -> float | None:
+        """The weights' size on disk in 10⁶ bytes; None for a hub id."""
+        if self.path is None:
+            return None
+        return sum(file.stat().st_size for file in self.path.glob("*.safetensors")) / 1e6
+
+
+@dataclass(frozen=True)
+class Found:
+    """The models, and a line on each folder that looks like one and is left out."""
+
+    models: tuple[ModelFolder, ...]
+    notes: tuple[str, ...]
+
+
+def find_models(paths: Sequence[Path]) -> Found:
+    """Find every sequence classifier in or below the given folders, each once, in the order of their paths.
+
+    Hidden folders and the training state below `steps/` are passed over, unless given themselves.
+
+    Raises:
+        ModelError: for a path that is no folder, or if there is no model at all.
+    """
+    folders: dict[Path, None] = {}
+    notes: list[str] = []
+    for path in paths:
+        if not path.is_dir():
+            raise ModelError(str(path), "there is no such folder", "name a model folder, or one above it")
+        for folder in _candidates(path, notes):
+            problem = _problem(folder)
+            if problem is None:
+                folders.setdefault(folder.resolve())
+            else:
+                notes.append(f"{folder} is left out: {problem}")
+    if not folders:
+        why = f" ({notes[0]})" if notes else ""
+        raise ModelError(
+            " ".join(map(str, paths)),
+            f"no trained classifier in there{why}",
+            "make one with `dkd train-teacher`, then `dkd distill`",
+        )
+    labels = _shortest_ends(list(folders))
+    models = [ModelFolder(labels[folder], str(folder), read_run(folder)) for folder in folders]
+    return Found(tuple(models), tuple(dict.fromkeys(notes)))
+
+
+def teacher_of(student: Run) -> ModelFolder | None:
+    """The teacher that a student is measured against; None for a student that names none.
+
+    Raises:
+        ModelError: for a teacher whose folder is gone.
+    """
+    name = student.teacher
+    if name is None:
+        return None
+    own = next((teacher for teacher in student.recipe.teachers.values() if teacher.checkpoint == name), None)
+    labels = own.labels if own else None
+    path = package_path(name, ModelError) if name.startswith("pkg://") else Path(name).expanduser()
+    if path.is_dir():
+        return ModelFolder(path.name, str(path.resolve()), read_run(path), labels)
+    if own is None or path.is_absolute():
+        raise ModelError(name, "this teacher is not there", "make it again to compare with it")
+    return ModelFolder(name, name, None, labels)
+
+
+def _candidates(top: Path, notes: list[str]) -> Iterator[Path]:
+    for parent, children, files in os.walk(top):
+        folder = Path(parent)
+        if "config.json" in files:
+            yield folder
+        for child in sorted(children):
+            if child.startswith(".") and (folder / child / "recipe.yaml").is_file():
+                notes.append(
+                    f"{folder / child[1:]} is not finished; the command that began it goes on with it"
+                )
+        children[:] = sorted(c for c in children if not c.startswith(".") and c != TRAINING_STATE)
+
+
+def _problem(folder: Path) -> str | None:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"config.json cannot be read ({error})"
+    architectures = config.get("architectures") if isinstance(config, dict) else None
+    if not any(str(name).endswith("ForSequenceClassification") for name in architectures or ()):
+        return "config.json names no sequence classifier"
+    if (
+        not (folder / "model.safetensors").is_file()
+        and not (folder / "model.safetensors.index.json").is_file()
+    ):
+        pickled = any(folder.glob("pytorch_model*.bin"))
+        return "its weights are pickled, not safetensors" if pickled else "it has no model.safetensors"
+    return None
+
+
+def _shortest_ends(folders: Sequence[Path]) -> dict[Path, str]:
+    def end(folder: Path, parts: int) -> tuple[str, ...]:
+        return folder.parts[-parts:]
+
+    labels = {}
+    for folder in folders:
+        parts = 1
+        while any(end(folder, parts) == end(other, parts) for other in folders if other != folder):
+            parts += 1
+        labels[folder] = "/".join(end(folder, parts))
+    return labels

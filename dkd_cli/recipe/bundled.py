@@ -1,0 +1,36 @@
+"""The recipes that come with the program: where they are and what they are called.
+
+Knows nothing about what is in them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.fields import did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@cache
+def bundled_folder() -> Path:
+    """`dkd_cli/recipes` where the program was installed from a wheel, `recipes` in a checkout."""
+    packed = _PACKAGE / "recipes"
+    return packed if packed.is_dir() else _PACKAGE.parent / "recipes"
+
+
+@cache
+def bundled_names() -> tuple[str, ...]:
+    """The names of all bundled recipes: quickstart first, the others by alphabet."""
+    names = (path.stem for path in bundled_folder().glob("*.yaml"))
+    return tuple(sorted(names, key=lambda name: (name != "quickstart", name)))
+
+
+def bundled_path(name: str) -> Path:
+    """The file of a bundled recipe; an unknown name is a RecipeError that names the nearest one."""
+    if name not in bundled_names():
+        remedy = did_you_mean(name, bundled_names(), "`dkd recipes list` shows them all")
+        raise RecipeError(repr(name), "there is no such file and no bundled recipe of that name", remedy)
+    return bundled_folder() / f"{name}.yaml"

@@ -1,0 +1,301 @@
+"""Reading a recipe: YAML to validated dataclasses, with every problem found in one go and placed on its line.
+
+Knows nothing about data, models or commands; what the keys mean stands in `schema`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
+from dkd_cli.recipe import fields
+from dkd_cli.recipe.bundled import bundled_names, bundled_path
+from dkd_cli.recipe.overrides import Override, apply_overrides, collect_overrides
+from dkd_cli.recipe.rules import check
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.written import MAX_CHARACTERS, Found, Place, Written, numeric, one_line, read_yaml, shown
+
+DEFAULT = "quickstart"
+_START = "start from a copy: dkd recipes copy quickstart"
+
+
+def load_recipe(reference: str | None, overrides: Sequence[str | Override] = ()) -> Recipe:
+    """Load a recipe file, or the bundled recipe of that name; None is `quickstart`.
+
+    Raises RecipeError, or Problems with all of them, each placed at its line or override.
+    """
+    reference = DEFAULT if reference is None else reference
+    path = recipe_path(reference)
+    origin = one_line(path.name if reference in bundled_names() else reference)
+    return parse_recipe(_read(path, origin), origin, overrides)
+
+
+def recipe_path(reference: str) -> Path:
+    """The file behind a reference; a bundled name wins over a file that is called the same."""
+    if reference in bundled_names():
+        return bundled_path(reference)
+    path = Path(reference)
+    if path.suffix in (".yaml", ".yml") or path.name != reference or _exists(path):
+        return path
+    return bundled_path(reference)
+
+
+def load_recipes(reference: str | None, variants: Sequence[Sequence[str | Override]]) -> list[Recipe]:
+    """Load one recipe for each list of overrides; problems that they share are told once."""
+    recipes: list[Recipe] = []
+    errors: dict[str, DkdError] = {}
+    for overrides in variants:
+        try:
+            recipes.append(load_recipe(reference, overrides))
+        except Problems as several:
+            errors |= {str(error): error for error in several.errors}
+        except DkdError as error:
+            errors[str(error)] = error
+    raise_all(list(errors.values()))
+    return recipes
+
+
+def parse_recipe(text: str, origin: str, overrides: Sequence[str | Override] = ()) -> Recipe:
+    """Read the text of a recipe; `origin` is what places call it. Raises as `load_recipe` does."""
+    parsed, found = collect_overrides(overrides)
+    root, problems = read_yaml(text, origin)
+    found += problems
+    first = Place(origin, 1)
+    if root is None:
+        if not problems:
+            found.append(Found(first, "is empty", _START))
+        _raise(found)
+    elif not isinstance(root.value, dict):
+        kind = "a list" if isinstance(root.value, list) else "one value"
+        found.append(Found(first, f"is {kind}, not keys with values", _START))
+        _raise(found)
+    else:
+        found += apply_overrides(root.value, parsed)
+        source = _Source(root.value, first, {str(override.place): override.key for override in parsed})
+        found += _unknown_keys(source)
+        recipe = _typed(source, found)
+        if recipe is not None:
+            found += [source.found(*broken) for broken in check(recipe)]
+        _raise(found)
+        assert recipe is not None
+        return recipe
+    raise AssertionError("an empty recipe is a problem")
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The whole recipe as YAML, defaults included; `parse_recipe` makes an equal one of it."""
+    return yaml.dump(asdict(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but line breaks of all kinds are escaped: its other styles turn U+0085 into a newline."""
+
+
+def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = None if text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The tree as written, and which key each option on the command line sets."""
+
+    root: dict[str, Written]
+    start: Place
+    options: dict[str, str]
+
+    def at(self, path: fields.Path) -> Written:
+        """The value at `path`, or the nearest one above it that is written."""
+        here = Written(self.root, "", self.start)
+        for step in path:
+            if isinstance(here.value, dict) and str(step) in here.value:
+                here = here.value[str(step)]
+            elif isinstance(here.value, list) and isinstance(step, int):
+                here = here.value[step]
+            else:
+                break
+        return here
+
+    def path(self, dotted: str) -> fields.Path:
+        """The steps of a dotted key, as far as it is written; names may hold dots themselves."""
+        here: Any = self.root
+        steps: list[str] = []
+        rest = dotted
+        while isinstance(here, dict) and rest:
+            known = [key for key in here if rest == key or rest.startswith(f"{key}.")]
+            if not known:
+                break
+            key = max(known, key=len)
+            steps.append(key)
+            here, rest = here[key].value, rest[len(key) + 1 :]
+        return tuple(steps)
+
+    def found(self, dotted: str, problem: str, remedy: str) -> Found:
+        """A problem at a key, which is named unless the place does so already."""
+        place = self.at(self.path(dotted)).place
+        return Found(place, self.named(dotted, place, problem), remedy)
+
+    def named(self, dotted: str, place: Place, problem: str) -> str:
+        return problem if self.options.get(str(place)) == dotted else f"{shown(dotted)[1:-1]} {problem}"
+
+
+def _raise(found: Sequence[Found]) -> None:
+    ordered = sorted(found, key=lambda problem: (problem.place.line == 0, problem.place.line))
+    raise_all([problem.error() for problem in ordered])
+
+
+def _unknown_keys(source: _Source) -> Iterator[Found]:
+    every = fields.known_paths(Recipe, {})
+
+    def visit(hint: Any, written: Written, path: tuple[str, ...]) -> Iterator[Found]:
+        if not isinstance(written.value, dict):
+            return
+        known = fields.hints(fields.bare(hint)) if fields.is_section(hint) else None
+        for key, child in written.value.items():
+            if known is None:
+                yield from visit(fields.entry_hint(hint), child, (*path, key))
+            elif key in known:
+                if fields.is_section(known[key]) or fields.is_mapping(known[key]):
+                    yield from visit(known[key], child, (*path, key))
+            else:
+                elsewhere = [dotted for dotted in every if dotted.rpartition(".")[2] == key]
+                otherwise = f"did you mean `{elsewhere[0]}`?" if elsewhere else f"use {_listed(known)}"
+                remedy = fields.did_you_mean(key, known, otherwise)
+                yield Found(child.place, f"unknown key {shown('.'.join((*path, key)))}", remedy)
+
+    yield from visit(Recipe, Written(source.root, "", source.start), ())
+
+
+def _listed(words: Any) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+@cache
+def _adapter() -> TypeAdapter[Recipe]:
+    return TypeAdapter(Recipe)
+
+
+def _typed(source: _Source, found: list[Found]) -> Recipe | None:
+    """Check the types and bounds; what does not fit is added to `found`."""
+    value = _plain(Written(source.root, "", source.start))
+    errors = _errors(value)
+    if isinstance(errors, Recipe):
+        return errors
+    # Where text is wanted, `1`, `true` and `no` are text as written; where a number is, so is '1e-5'.
+    for error in errors:
+        written = source.at(error["loc"])
+        if error["type"] == "string_type" and isinstance(written.value, (bool, int, float)):
+            _put(value, error["loc"], written.text)
+        elif error["type"] == "float_type" and isinstance(written.value, str) and numeric(written.text):
+            _put(value, error["loc"], float(written.text))
+    errors = _errors(value)
+    if isinstance(errors, Recipe):
+        return errors
+    found += [_type_problem(source, error) for error in errors]
+    return None
+
+
+def _errors(value: Any) -> Recipe | list[Any]:
+    try:
+        # JSON rather than objects: strict types there still let a list be a tuple, a mapping a dataclass.
+        return _adapter().validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False)
+
+
+def _type_problem(source: _Source, error: Any) -> Found:
+    path: fields.Path = error["loc"]
+    dotted = ".".join(map(str, path))
+    written = source.at(path)
+    if error["type"] == "missing":
+        return Found(written.place, f"the key `{dotted}` is missing", f"add it; {_START}")
+    hint = fields.hint_at(Recipe, path)
+    problem = f"must be {fields.describe(hint)}, {_said(written)}"
+    return Found(
+        written.place, source.named(dotted, written.place, problem), _type_remedy(path, hint, written)
+    )
+
+
+def _type_remedy(path: fields.Path, hint: Any, written: Written) -> str:
+    choices = fields.choices(hint)
+    if choices:
+        return fields.did_you_mean(written.text, choices, "write one of them")
+    if fields.is_section(hint) or fields.is_mapping(hint):
+        return "indent its keys below it, or remove it"
+    if isinstance(path[-1], int):
+        return "change it"
+    owner = fields.hint_at(Recipe, path[:-1])
+    if not fields.is_section(owner) or fields.required(fields.bare(owner), path[-1]):
+        return "change it"
+    default = fields.schema_field(fields.bare(owner), path[-1]).default
+    return f"change it, or remove it for the default ({_as_yaml(default)})"
+
+
+def _as_yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _said(written: Written) -> str:
+    if isinstance(written.value, dict):
+        return "not a section of keys"
+    if isinstance(written.value, list):
+        return "not a list"
+    if not written.text:
+        return "but is empty"
+    return f"not {shown(written.value) if isinstance(written.value, str) else written.text}"
+
+
+def _plain(written: Written) -> Any:
+    if isinstance(written.value, dict):
+        return {key: _plain(child) for key, child in written.value.items()}
+    if isinstance(written.value, list):
+        return [_plain(child) for child in written.value]
+    return written.value
+
+
+def _put(value: Any, path: fields.Path, new: str | float) -> None:
+    for step in path[:-1]:
+        value = value[step]
+    value[path[-1]] = new
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _read(path: Path, origin: str) -> str:
+    try:
+        if path.is_dir():
+            raise RecipeError(origin, "is a directory", "name a recipe file inside it")
+        with path.open("rb") as handle:
+            # Bounded, so that an endless file such as a device ends.
+            content = handle.read(4 * MAX_CHARACTERS + 1)
+    except FileNotFoundError:
+        raise RecipeError(
+            origin, "no such file", "check the path, or see `dkd recipes list` for the bundled recipes"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise RecipeError(
+            origin, f"cannot be read ({reason})", "check the path and its permissions"
+        ) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"byte 0x{content[error.start]:02x} is not UTF-8"
+        raise RecipeError(f"{origin}:{line}", problem, "save the file as UTF-8") from None

@@ -1,0 +1,188 @@
+"""`--set key=value`: values from the command line, put into a recipe before it is checked.
+
+Knows which keys there are, not which values are right: an overridden recipe is checked like any other.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dkd_cli.errors import RecipeError, raise_all
+from dkd_cli.recipe.fields import did_you_mean, hint_at, known_paths, without_null
+from dkd_cli.recipe.schema import Recipe, strategy_parts
+from dkd_cli.recipe.written import Found, Place, Written, meaning, read_yaml, shown
+
+_SEED = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value for one dotted key."""
+
+    key: str
+    value: Written
+
+    @property
+    def place(self) -> Place:
+        """The option it came from."""
+        return self.value.place
+
+
+def options(*given: tuple[str, str, str | None]) -> list[Override]:
+    """The overrides that options of their own stand for: (flag, dotted key, text); None was not given."""
+    return [
+        Override(key, Written(meaning(text), text, Place(flag, 0)))
+        for flag, key, text in given
+        if text is not None
+    ]
+
+
+def parse_overrides(items: Sequence[str | Override]) -> list[Override]:
+    """Read `key=value` items, the values as YAML.
+
+    Raises RecipeError (or all of them together) for an item without `=`, a value that is no YAML and a key
+    that is given twice.
+    """
+    overrides, found = collect_overrides(items)
+    raise_all([problem.error() for problem in found])
+    return overrides
+
+
+def collect_overrides(items: Sequence[str | Override]) -> tuple[list[Override], list[Found]]:
+    """As `parse_overrides`, with the problems handed back."""
+    overrides: dict[str, Override] = {}
+    found: list[Found] = []
+    for item in items:
+        override = item if isinstance(item, Override) else _parse(item, found)
+        if override is None:
+            continue
+        if override.key in overrides:
+            first = overrides[override.key].place
+            other = "" if str(first) == str(override.place) else f" (also by {first})"
+            problem = f"`{override.key}` is given twice{other}"
+            found.append(Found(override.place, problem, "give it once"))
+            continue
+        overrides[override.key] = override
+    return list(overrides.values()), found
+
+
+def _parse(item: str, found: list[Found]) -> Override | None:
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        problem = f"{shown(item)} is no `key=value`"
+        found.append(Found(Place("--set", 0), problem, "write, for example, --set train.epochs=2"))
+        return None
+    place = Place(f"--set {shown(key)[1:-1]}", 0)
+    written, problems = read_yaml(text, place.origin, lines=False)
+    found.extend(problems)
+    if problems:
+        return None
+    return Override(key, replace(written, place=place) if written else Written(None, "", place))
+
+
+def apply_overrides(root: dict[str, Written], overrides: Sequence[Override]) -> list[Found]:
+    """Put the values into the tree of a recipe, in the order given; the problems are handed back."""
+    found = []
+    for override in overrides:
+        known = known_paths(Recipe, _chosen_names(root))
+        path = known.get(override.key)
+        if path is None:
+            remedy = _nearest_key(override.key, known, root)
+            found.append(Found(override.place, f"there is no key {shown(override.key)}", remedy))
+            continue
+        section: Written | None = Written(root, "", override.place)
+        for depth, step in enumerate(path[:-1], start=1):
+            section = _section(section, str(step), hint_at(Recipe, path[:depth]), override.place)
+        # Where the file has something else in the place of a section, its own error says so.
+        if section is not None and isinstance(section.value, dict):
+            section.value[str(path[-1])] = override.value
+    return found
+
+
+def _section(parent: Written | None, key: str, hint: Any, place: Place) -> Written | None:
+    """The section `key` of `parent`, made where it is left out or may be null."""
+    if parent is None or not isinstance(parent.value, dict):
+        return None
+    section = parent.value.get(key)
+    if section is None or (section.value is None and without_null(hint)[1]):
+        section = parent.value[key] = Written({}, "", place)
+    return section
+
+
+def _nearest_key(key: str, known: Iterable[str], root: dict[str, Written]) -> str:
+    for mapping, names in _chosen_names(root).items():
+        if key.startswith(f"{mapping}."):
+            in_recipe = [name for name in names if key.startswith(f"{mapping}.{name}.")]
+            if not in_recipe:
+                every = ", ".join(names) or "none"
+                return f"the recipe's teachers are: {every} (`--set '{mapping}={{...}}'` replaces them all)"
+    parent, _, last = key.rpartition(".")
+    siblings = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == parent}
+    near = difflib.get_close_matches(last, siblings, n=1)
+    elsewhere = [other for other in known if other.rpartition(".")[2] == last]
+    if near or elsewhere:
+        # The last of several: the keys of `train` come after those of single teachers.
+        return f"did you mean `{siblings[near[0]] if near else elsewhere[-1]}`?"
+    if parent and siblings:
+        return f"`{parent}` has " + ", ".join(f"`{name}`" for name in siblings)
+    return did_you_mean(key, known, "docs/recipe-reference.md lists the keys")
+
+
+def _chosen_names(root: dict[str, Written]) -> dict[str, list[str]]:
+    teachers = root.get("teachers")
+    if teachers is None:
+        names = ["large"]
+    else:
+        names = list(teachers.value) if isinstance(teachers.value, dict) else []
+    return {"teachers": names, "strategy.teacher.weights": names}
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read the seeds of `--seed`, separated by commas, in the order given.
+
+    >>> parse_seeds("1,2,3")
+    (1, 2, 3)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    errors = []
+    if not text.strip():
+        raise RecipeError("--seed", "is empty", "give one seed or several, such as 1,2,3")
+    for part in dict.fromkeys(parts):
+        if not _SEED.fullmatch(part) or int(part) >= 2**32:
+            problem = f"{shown(part)} is no whole number from 0 to {2**32 - 1}"
+            errors.append(RecipeError("--seed", problem, "give one seed or several, such as 1,2,3"))
+    seeds = [int(part) for part in parts] if not errors else []
+    for seed in dict.fromkeys(seeds):
+        if seeds.count(seed) > 1:
+            errors.append(RecipeError("--seed", f"{seed} is given more than once", "give each seed once"))
+    raise_all(errors)
+    return tuple(seeds)
+
+
+def one_seed(text: str | None) -> list[Override]:
+    """The override of a `--seed` that takes one; none where it was not given."""
+    if text is None:
+        return []
+    seeds = parse_seeds(text)
+    if len(seeds) > 1:
+        raise RecipeError("--seed", f"gives {len(seeds)} seeds", "give one; only `dkd distill` takes several")
+    return options(("--seed", "train.seed", str(seeds[0])))
+
+
+def seeds_and_strategies(seeds: str | None, strategies: Sequence[str]) -> list[list[Override]]:
+    """The overrides of each run that `--seed` and `--strategy` ask for: at least one run."""
+    named = [strategy_parts(name) for name in strategies]
+    errors = [
+        RecipeError("--strategy", f"`{','.join(parts)}` is given more than once", "give it once")
+        for parts in dict.fromkeys(named)
+        if named.count(parts) > 1
+    ]
+    raise_all(errors)
+    chosen = [options(("--strategy", "strategy.name", name)) for name in strategies] or [[]]
+    numbers = [None] if seeds is None else [str(seed) for seed in parse_seeds(seeds)]
+    return [[*name, *options(("--seed", "train.seed", number))] for name in chosen for number in numbers]

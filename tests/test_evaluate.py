@@ -1,0 +1,252 @@
+"""`dkd evaluate` on untrained models in real run folders: what is compared, printed and written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TinyRecipe, tiny_rows
+from rich.console import Console
+
+from dkd_cli.commands import evaluate as module
+from dkd_cli.commands.evaluate import evaluate
+from dkd_cli.data.examples import TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.checkpoints import Run, claim, publish, student_folder, teacher_folder, teacher_source
+from dkd_cli.engine.models import build_classifier
+from dkd_cli.errors import DataError, ModelError, NumericError, Problems, RecipeError
+from dkd_cli.evaluation import compare
+from dkd_cli.evaluation.latency import measure_speeds
+from dkd_cli.recipe.loader import load_recipe
+from dkd_cli.recipe.schema import Data, Recipe, Student, Teacher, Train
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
+
+
+@pytest.fixture
+def hidden_test(tmp_path: Path) -> dict[str, str]:
+    """Three files; the test split hides its labels."""
+    rows = tiny_rows()
+    parts = {"train": rows[:60], "validation": rows[60:90], "test": [(text, "-1") for text, _ in rows[90:]]}
+    for name, part in parts.items():
+        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
+            csv.writer(handle).writerows([("text", "label"), *part])
+    return {name: str(tmp_path / f"{name}.csv") for name in parts}
+
+
+def make(recipe: Recipe, data: TaskData, role: Any, layers: int, seed: int, name: str) -> Path:
+    final = teacher_folder(recipe, name) if role == "teacher" else student_folder(recipe)
+    with claim(final, recipe, role, name, fresh=False) as working:
+        assert working is not None
+        built = build_classifier(recipe.model, layers, data, seed, "model")
+        run = Run(
+            role=role,
+            name=final.name,
+            strategy=None if role == "teacher" else recipe.strategy.name,
+            seed=recipe.train.seed,
+            teacher=None if role == "teacher" else teacher_source(recipe, "large"),
+            recipe=recipe,
+            validation={"accuracy": 0.5},
+            seconds=1.0,
+        )
+
+        def save(folder: Path) -> None:
+            built.model.save_pretrained(folder)
+            built.tokenizer.save_pretrained(folder)
+
+        publish(working, final, run, save, {})
+    return final
+
+
+def student(recipe: Recipe, data: TaskData, strategy: str, seed: int) -> Path:
+    own = replace(
+        recipe, strategy=replace(recipe.strategy, name=strategy), train=replace(recipe.train, seed=seed)
+    )
+    return make(own, data, "student", 2, seed, strategy)
+
+
+@pytest.fixture(scope="module")
+def built_runs(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_csv: Path) -> Path:
+    """Two teachers and three students: `checkpoints/tiny`; do not write into it."""
+    data_section = Data(source=str(tiny_csv), validation_share=0.2, test_share=0.2, max_length=16)
+    recipe = Recipe(
+        name="tiny",
+        model=str(tiny_encoder),
+        output_dir=str(tmp_path_factory.mktemp("runs")),
+        data=data_section,
+        teachers={"small": Teacher(layers=2), "large": Teacher(layers=4)},
+        student=Student(layers=2),
+        train=Train(precision="fp32"),
+    )
+    data = load_task_data(data_section)
+    make(recipe, data, "teacher", 2, 7, "small")
+    make(recipe, data, "teacher", 4, 8, "large")
+    student(recipe, data, "dynamic-objective", 1)
+    student(recipe, data, "none", 2)
+    return student(recipe, data, "none", 1).parent
+
+
+@pytest.fixture
+def runs(built_runs: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    return Path(shutil.copytree(built_runs, tmp_path / "checkpoints" / "tiny"))
+
+
+def run(*paths: Path, **options: Any) -> str:
+    stream = io.StringIO()
+    settings: Mapping[str, Any] = {
+        "recipe": None,
+        "split": None,
+        "predictions": None,
+        "output": None,
+    } | options
+    terminal = module.Terminal(console=Console(file=stream, force_terminal=False))
+    evaluate(list(paths), terminal=terminal, **settings)
+    return stream.getvalue()
+
+
+def figures(folder: Path) -> dict[str, Any]:
+    (only,) = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["evaluations"]
+    return only
+
+
+def test_compares_all_models(runs: Path) -> None:
+    text = run(runs)
+    said = figures(runs)
+    names = [one["model"] for one in said["models"]]
+    assert names == [
+        "teacher-large",
+        "teacher-small",
+        "student-none-seed1",
+        "student-none-seed2",
+        "student-dynamic-objective-seed1",
+    ]
+    lines = text.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("teacher-", "student-"))] == names
+    large, small, *students = said["models"]
+    assert large["teacher"] is large["retention"] is large["latency_speedup"] is None
+    assert {one["teacher"] for one in (small, *students)} == {"teacher-large"}
+    for one in students:
+        assert one["retention"] == pytest.approx(one["metrics"]["accuracy"] / large["metrics"]["accuracy"])
+        assert 0 <= one["agreement"] <= 1
+        assert one["kl_nats"] >= 0
+        assert one["speed"] == small["speed"], "models of one shape are timed once"
+    assert (large["layers"], small["layers"]) == (4, 2)
+    assert said["split"] == "test"
+    assert said["rows"] == len(
+        load_task_data(load_recipe(str(runs / names[0] / "recipe.yaml")).data).splits["test"]
+    )
+    assert said["baseline"]["prediction"] in ("negative", "positive")
+    assert [(seeds["strategy"], seeds["seeds"]) for seeds in said["seeds"]] == [
+        ("none", [1, 2]),
+        ("dynamic-objective", [1]),
+    ]
+    assert any(line.startswith("always ") for line in lines)
+    assert f"every figure: {runs / 'evaluation.json'}" in lines
+    assert lines[-1].startswith("next: dkd evaluate ")
+
+
+def test_a_student_brings_its_teacher_also_from_a_moved_tree(runs: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    shutil.move(runs, moved)
+    run(moved / "student-none-seed1", output=tmp_path / "out")
+    said = figures(tmp_path / "out")
+    assert [(one["model"], one["role"]) for one in said["models"]] == [
+        ("teacher-large", "teacher"),
+        ("student-none-seed1", "student"),
+    ]
+    assert not (moved / "student-none-seed1" / "evaluation.json").exists()
+
+
+def test_a_teacher_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(runs / "teacher-large")
+    run(runs)
+    assert "teacher-large: this teacher is not there" in capsys.readouterr().err
+    said = {one["model"]: one for one in figures(runs)["models"]}
+    assert said["student-none-seed1"]["retention"] is None, "another teacher is no stand-in"
+
+
+def test_predictions_are_names_in_the_order_of_the_split(runs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "predictions.tsv"
+    run(runs / "student-none-seed1", predictions=path)
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    said = figures(runs / "student-none-seed1")
+    assert header == "index\tprediction"
+    assert [line.split("\t")[0] for line in lines] == [str(i) for i in range(said["rows"])]
+    labels = (
+        load_task_data(load_recipe(str(runs / "teacher-large" / "recipe.yaml")).data).splits["test"].labels
+    )
+    names = [said["labels"][int(label)] for label in labels or ()]
+    right = sum(line.split("\t")[1] == name for line, name in zip(lines, names, strict=True))
+    assert right / len(lines) == pytest.approx(said["models"][-1]["metrics"]["accuracy"])
+
+
+def test_hidden_labels_are_predicted_and_never_scored(
+    tiny_recipe: TinyRecipe, hidden_test: dict[str, str], tmp_path: Path
+) -> None:
+    recipe = load_recipe(str(tiny_recipe({"data": {"source": None, **hidden_test}})))
+    folder = make(recipe, load_task_data(recipe.data), "teacher", 2, 1, "small")
+    with pytest.raises(DataError, match="labels are hidden"):
+        run(folder, split="test")
+    path = tmp_path / "predictions.tsv"
+    text = run(folder, split="test", predictions=path)
+    assert "its labels are hidden, so nothing is scored on it" in text
+    assert not (folder / "evaluation.json").exists()
+    text = run(folder, predictions=path)
+    assert "30 examples of validation, there being no labelled test split" in text
+    assert "30 examples of test; its labels are hidden" in text
+    assert figures(folder)["split"] == "validation"
+    with pytest.raises(DataError, match="no split 'dev'"):
+        run(folder, split="dev")
+
+
+def test_a_model_made_elsewhere_needs_a_recipe(runs: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    shutil.copytree(runs / "teacher-small", plain)
+    own = load_recipe(str(plain / "recipe.yaml"))
+    for name in ("dkd.json", "recipe.yaml", "training.json"):
+        (plain / name).unlink()
+    with pytest.raises(RecipeError, match="--recipe") as caught:
+        run(plain)
+    assert caught.value.exit_code == 2
+    run(plain, recipe=own)
+    (only,) = figures(plain)["models"]
+    assert (only["role"], only["strategy"], only["seed"]) == ("model", None, None)
+
+
+def test_what_cannot_be_written_is_refused_first(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecipeError, match="5 models"):
+        run(runs, predictions=tmp_path / "p.tsv")
+    with pytest.raises(Problems) as caught:
+        run(runs / "teacher-small", predictions=tmp_path, output=tmp_path / "file")
+    assert [str(error).split(": ")[0] for error in caught.value.errors] == [
+        "--predictions",
+        str(tmp_path / "file"),
+    ]
+
+
+def test_broken_weights_are_refused(runs: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = runs / "teacher-small" / "model.safetensors"
+    weights = load_file(path)
+    weights["classifier.bias"][:] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(NumericError) as caught:
+        run(runs)
+    assert caught.value.exit_code == 6
+    path.write_bytes(b"half a fil")
+    with pytest.raises(ModelError):
+        run(runs)
+    assert not (runs / "evaluation.json").exists()

@@ -1,0 +1,164 @@
+"""Label columns: names, ids, booleans and numbers become ids or values, or an error on the right row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from dkd_cli.data.labels import Labels, check_classes, class_labels, label_column, target_values
+from dkd_cli.data.tables import Table
+from dkd_cli.errors import DataError, Problems
+
+
+def table(values: Sequence[object], names: tuple[str, ...] | None = None, place: str = "a.csv") -> Table:
+    """A file with a header, one row per line."""
+    named = {} if names is None else {"label": names}
+    return Table(place, {"label": values}, range(2, len(values) + 2), named)
+
+
+def classes(
+    train: Sequence[object], declared: tuple[str, ...] | None = None, **others: Any
+) -> tuple[tuple[str, ...], dict[str, Labels]]:
+    tables = {"train": table(train)} | {
+        name: value if isinstance(value, Table) else table(value, place=f"{name}.csv")
+        for name, value in others.items()
+    }
+    columns = {name: label_column(t, "label", name.startswith("test")) for name, t in tables.items()}
+    return class_labels(columns, "train", declared)
+
+
+@pytest.mark.parametrize(
+    ("values", "declared", "names", "ids"),
+    [
+        (["pos", "neg", "pos"], None, ("neg", "pos"), [1, 0, 1]),
+        (["pos", "neg"], ("pos", "neg"), ("pos", "neg"), [0, 1]),
+        ([" pos", "neg "], None, ("neg", "pos"), [1, 0]),
+        ([0, 2, 1], None, ("0", "1", "2"), [0, 2, 1]),
+        (["0", "10", "2"], None, ("0", "2", "10"), [0, 2, 1]),
+        ([1.0, 0.0], None, ("0", "1"), [1, 0]),
+        ([1, 0], ("neg", "pos"), ("neg", "pos"), [1, 0]),
+        (["1", "0"], ("neg", "pos"), ("neg", "pos"), [1, 0]),
+        (["1", "5"], ("5", "1"), ("5", "1"), [1, 0]),
+        ([True, False], None, ("false", "true"), [1, 0]),
+        ([True, False], ("no", "yes"), ("no", "yes"), [1, 0]),
+        (["yes", "no"], None, ("no", "yes"), [1, 0]),
+        (["NA", "None"], None, ("NA", "None"), [0, 1]),
+        ([-1, 1], ("-1", "1"), ("-1", "1"), [0, 1]),
+    ],
+)
+def test_classes(
+    values: list[object], declared: tuple[str, ...] | None, names: tuple[str, ...], ids: list[int]
+) -> None:
+    assert classes(values, declared) == (names, {"train": ids})
+
+
+def test_the_data_set_names_its_ids() -> None:
+    hub = table([1, 0], names=("bad", "good"))
+    assert classes(["good", "bad"], validation=hub) == (
+        ("bad", "good"),
+        {"train": [1, 0], "validation": [1, 0]},
+    )
+
+
+@pytest.mark.parametrize(("declared", "ids"), [(("good", "bad"), [0, 1]), (("negative", "positive"), [1, 0])])
+def test_declared_names_reorder_the_same_and_rename_others(declared: tuple[str, ...], ids: list[int]) -> None:
+    columns = {"train": label_column(table([1, 0], names=("bad", "good")), "label", False)}
+    assert class_labels(columns, "train", declared) == (declared, {"train": ids})
+
+
+@pytest.mark.parametrize("hidden", [[-1, -1], [None, None], ["-1", "-1"], ["", ""], [-1.0, -1.0]])
+def test_a_test_split_may_hide_all_its_labels(hidden: list[object]) -> None:
+    assert classes(["a", "b"], test=hidden)[1]["test"] is None
+
+
+def test_a_test_split_may_lack_the_column() -> None:
+    assert classes(["a", "b"], test=Table("test.tsv", {"text": ["x"]}))[1]["test"] is None
+
+
+ERRORS = [
+    # 27: missing on one row
+    (["a", None, "b"], None, {}, "a.csv:3: the label is missing"),
+    (["a", " ", "b"], None, {}, "a.csv:3: the label is missing"),
+    ([0.0, float("nan"), 1.0], None, {}, "a.csv:3: the label is missing"),
+    (["a", "b"], None, {"test": ["a", None]}, "test.csv:3: the label is missing"),
+    # 28: hidden in an evaluated split
+    ([0, 1], None, {"validation": [-1, -1]}, "validation.csv:2: the label is hidden (-1)"),
+    ([0, 1], None, {"test": [0, -1]}, "test.csv:3: the label is hidden (-1)"),
+    # 29: outside the range
+    ([0, 1, 2], ("neg", "pos"), {}, "a.csv:4: the label 2 is outside 0 to 1"),
+    ([0, -2], ("neg", "pos"), {}, "a.csv:3: the label -2 is outside 0 to 1"),
+    (
+        ["neg", "positve"],
+        ("neg", "positive"),
+        {},
+        "a.csv:3: 'positve' is not one of the classes; did you mean",
+    ),
+    # 30: mixed types
+    (["neg", 1], None, {}, "a.csv:3: the label is a number where those before it are text"),
+    ([1, True], None, {}, "a.csv:3: the label is a boolean where"),
+    (["0", "1", "pos"], None, {}, "a.csv:4: the label 'pos' is of another type"),
+    (["neg", "1", "pos"], None, {}, "a.csv:3: the label '1' is of another type"),
+    (["neg", "1"], ("neg", "pos"), {}, "a.csv:3: the label '1' is of another type"),
+    ([["a"], ["b"]], None, {}, "a.csv:2: ['a'] is no label"),
+    (["0.5", "0.7"], None, {}, "a.csv:2: the label '0.5' is a number, not a class; set data.kind"),
+    # 32: a class that train lacks
+    (["a", "b"], None, {"validation": ["a", "c"]}, "validation.csv:3: the training data have no class 'c'"),
+]
+
+
+@pytest.mark.parametrize(("train", "declared", "others", "line"), ERRORS)
+def test_refuses(
+    train: list[object], declared: tuple[str, ...] | None, others: dict[str, list[object]], line: str
+) -> None:
+    with pytest.raises((DataError, Problems), match="^" + re.escape(line)) as caught:
+        classes(train, declared, **others)
+    assert caught.value.exit_code == 3
+
+
+def test_problems_of_all_splits_come_together() -> None:
+    with pytest.raises(Problems) as caught:
+        classes(["a", None], validation=[None, "b"])
+    assert [error.place for error in caught.value.errors] == ["a.csv:3", "validation.csv:2"]
+
+
+def test_missing_column_lists_those_there_are() -> None:
+    with pytest.raises(DataError, match=r"no column 'label'; name one of: text, stars in data\.label"):
+        label_column(Table("a.csv", {"text": ["x"], "stars": ["1"]}), "label", False)
+
+
+def test_a_single_class_is_refused() -> None:
+    check_classes(("a", "b"), [0, 1], "a.csv")
+    with pytest.raises(DataError, match=r"^a\.csv: the training split has only the class 'b'"):
+        check_classes(("a", "b"), [1, 1], "a.csv")
+
+
+def regression(**splits: Sequence[object]) -> dict[str, Labels]:
+    columns = {
+        name: label_column(table(values, place=f"{name}.csv"), "label", name == "test")
+        for name, values in splits.items()
+    }
+    return target_values(columns)
+
+
+def test_target_values() -> None:
+    found = regression(train=["3.5", "-1", "2"], validation=[1, 2.25], test=[-1.0, -1.0])
+    assert found == {"train": [3.5, -1.0, 2.0], "validation": [1.0, 2.25], "test": None}
+    assert all(isinstance(value, float) for value in found["validation"] or ())
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (["1.5", "high"], "train.csv:3: the label 'high' is not a finite number"),
+        (["1.5", "inf"], "train.csv:3: the label 'inf' is not a finite number"),
+        ([1.5, float("inf")], "train.csv:3: the label 'inf' is not a finite number"),
+        ([1.5, None], "train.csv:3: the label is missing"),
+        ([True, False], "train.csv:2: the label 'true' is not a finite number"),
+    ],
+)
+def test_target_values_must_be_finite(values: list[object], line: str) -> None:
+    with pytest.raises((DataError, Problems), match="^" + re.escape(line)):
+        regression(train=values)

