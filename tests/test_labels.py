@@ -115,6 +115,7 @@ def test_refuses(
 ) -> None:
     with pytest.raises((DataError, Problems), match="^" + re.escape(line)) as caught:
         classes(train, declared, **others)
+    assert isinstance(caught.value, DataError | Problems)
     assert caught.value.exit_code == 3
 
 

@@ -26,6 +26,7 @@ def read(tmp_path: Path, name: str, content: str | bytes, encoding: str | None =
 def problems(tmp_path: Path, name: str, content: str | bytes) -> list[str]:
     with pytest.raises((DataError, Problems)) as caught:
         read(tmp_path, name, content)
+    assert isinstance(caught.value, DataError | Problems)
     assert caught.value.exit_code == 3
     return str(caught.value).splitlines()
 

@@ -2,60 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import json
-import random
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
+from data_samples import load, rows, sentences, sizes, write_csv, write_parquet
 
-from dkd_cli.data.examples import TaskData
-from dkd_cli.data.sources import load_task_data
 from dkd_cli.errors import DataError, Problems, RecipeError
-from dkd_cli.recipe.schema import Data
-
-
-def load(**data: Any) -> TaskData:
-    return load_task_data(Data(**data))
-
-
-def sentences(count: int, seed: int = 0) -> list[str]:
-    chance = random.Random(seed)
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    return [" ".join("".join(chance.sample(letters, 5)) for _ in range(6)) for _ in range(count)]
-
-
-def rows(count: int, seed: int = 0) -> list[dict[str, Any]]:
-    return [{"text": text, "label": ("no", "yes")[i % 2]} for i, text in enumerate(sentences(count, seed))]
-
-
-def write_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    with Path(name).open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return name
-
-
-def write_parquet(path: Path, columns: Mapping[str, list[Any]], names: Sequence[str] | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pyarrow.table(dict(columns))
-    if names is not None:
-        features: dict[str, Any] = {name: {"dtype": "string", "_type": "Value"} for name in columns}
-        features["label"] = {"names": list(names), "_type": "ClassLabel"}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    pyarrow.parquet.write_table(table, path)
-
-
-def sizes(data: TaskData) -> dict[str, int]:
-    return {name: len(split) for name, split in data.splits.items()}
-
 
 # --- one file --------------------------------------------------------------------------------------------
 
@@ -244,6 +200,7 @@ def test_bad_data(
         Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises((DataError, Problems), match="^" + re.escape(line)) as caught:
         load(source=name, **data)
+    assert isinstance(caught.value, DataError | Problems)
     assert caught.value.exit_code == 3
 
 
@@ -291,104 +248,6 @@ def test_bad_sources(workdir: Path, data: dict[str, Any], error: type[Exception]
     with pytest.raises(error, match="^" + re.escape(line)) as caught:
         load(**data)
     assert "\n" not in str(caught.value)
-
-
-# --- the hub's layout ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(workdir: Path) -> str:
-    """A data set in the hub's layout: two configurations, class names, hidden test labels."""
-    declared = []
-    for config, names in (("one", ("bad", "good")), ("two", None)):
-        declared.append(f"- config_name: {config}\n  data_files:\n")
-        for seed, split in enumerate(("train", "validation", "test")):
-            labels = [-1] * 30 if split == "test" else [i % 2 for i in range(30)]
-            columns = {"text": sentences(30, seed), "label": labels}
-            write_parquet(workdir / "set" / config / f"{split}-00000-of-00001.parquet", columns, names)
-            declared.append(f"  - {{split: {split}, path: {config}/{split}-*}}\n")
-    (workdir / "set" / "README.md").write_text("---\nconfigs:\n" + "".join(declared) + "---\n")
-    return "set"
-
-
-def test_folder_in_the_hub_layout(folder: str) -> None:
-    data = load(source=folder, config="one")
-    assert sizes(data) == {"train": 30, "validation": 30, "test": 30}
-    assert data.label_names == ("bad", "good")
-    assert data.splits["test"].labels is None
-    assert data.splits["train"].labels == [0, 1] * 15
-    assert load(source=folder, config="two").label_names == ("0", "1")
-
-
-def test_splits_by_name_and_by_file(folder: str) -> None:
-    named = [row | {"label": ("bad", "good")[i % 2]} for i, row in enumerate(rows(12, seed=9))]
-    data = load(source=folder, config="one", train=write_csv("t.csv", named), test="validation")
-    assert sizes(data) == {"train": 12, "validation": 30, "test": 30}
-    assert data.splits["train"].labels == [0, 1] * 6
-
-
-def test_hidden_labels_cannot_be_evaluated(folder: str) -> None:
-    with pytest.raises(Problems, match=r"^set test split row 1: the label is hidden"):
-        load(source=folder, config="one", validation="test")
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ({"config": "three"}, r"^set \(three\): cannot be loaded: .*'one', 'two'.*; set data\.config"),
-        ({}, r"^set: cannot be loaded: .*'one', 'two'.*; set data\.config"),
-        ({"config": "one", "train": "all"}, r"^data\.train: set has no split 'all'; name one of: train"),
-    ],
-)
-def test_wrong_names_list_the_right_ones(folder: str, data: dict[str, Any], words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        load(source=folder, **data)
-
-
-def test_validation_is_cut_from_train_where_there_is_none(workdir: Path) -> None:
-    labels = [i % 2 for i in range(200)]
-    write_parquet(workdir / "set" / "data" / "train-0.parquet", {"text": sentences(200), "label": labels})
-    write_parquet(workdir / "set" / "data" / "test-0.parquet", {"text": sentences(9, 1), "label": labels[:9]})
-    data = load(source="set")
-    assert sizes(data)["train"] + sizes(data)["validation"] == 200
-    assert sizes(data)["test"] == 9
-
-
-def test_folder_of_text_files_is_read_strictly(workdir: Path) -> None:
-    Path("set").mkdir()
-    write_csv("set/train.csv", [*rows(20), {"text": "NA", "label": "no"}])
-    write_csv("set/dev.csv", rows(10, 1))
-    data = load(source="set")
-    assert sizes(data) == {"train": 21, "validation": 10}
-    assert "NA" in data.splits["train"].texts
-
-
-def test_csv_files_under_other_names_are_refused(workdir: Path) -> None:
-    Path("set/data").mkdir(parents=True)
-    write_csv("set/data/train.csv", rows(20))
-    with pytest.raises(DataError, match=r"^set: its csv files would be read leniently; name each file"):
-        load(source="set")
-
-
-def test_matched_and_mismatched(workdir: Path) -> None:
-    names = ("train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
-    files = ""
-    for seed, split in enumerate(names):
-        pairs = {"premise": sentences(12, seed), "hypothesis": sentences(12, seed + 50)}
-        labels = [-1] * 12 if split.startswith("test") else [0, 1, 2] * 4
-        write_parquet(workdir / "glue" / "mnli" / f"{split}.parquet", pairs | {"label": labels})
-        files += f"  - {{split: {split}, path: mnli/{split}.parquet}}\n"
-    (workdir / "glue" / "README.md").write_text(
-        f"---\nconfigs:\n- config_name: mnli\n  data_files:\n{files}---\n"
-    )
-    data = load(source="glue", config="mnli", max_validation=5)
-    assert sizes(data) == {
-        "train": 12,
-        "validation": 5,
-        "validation_mismatched": 5,
-        "test": 12,
-        "test_mismatched": 12,
-    }
 
 
 # --- real data, where they are ---------------------------------------------------------------------------

@@ -67,7 +67,13 @@ class Shelf:
 
     def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
         self._workshop = workshop
-        self._aligned = any(resolve(recipe).hidden_weight > 0 for recipe in recipes)
+        # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
+        self._aligned = {
+            teacher_source(recipe, name)
+            for recipe in recipes
+            if (plan := resolve(recipe)).hidden_weight > 0
+            for name in plan.teachers
+        }
         self._teachers: dict[tuple[object, ...], tuple[Teacher, list[int]]] = {}
 
     def bank(
@@ -90,7 +96,8 @@ class Shelf:
                 source, data, labels=recipe.teachers[name].labels, key=f"teachers.{name}"
             )
             own = self._workshop.splits(recipe, loaded.tokenizer)
-            pairs = layer_pairs(layer_map, depth(student.model), depth(loaded.model)) if self._aligned else []
+            depths = depth(student.model), depth(loaded.model)
+            pairs = layer_pairs(layer_map, *depths) if source in self._aligned else []
             teacher = Teacher(loaded.model, own.train, own.collator, [layer for _, layer in pairs])
             if pairs:
                 check_alignable(student.model, splits.train, teacher, name)

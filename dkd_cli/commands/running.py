@@ -1,8 +1,8 @@
-"""What `train-teacher` and `distill` share: from a recipe to encoded splits, from a built model to a folder."""
+"""What `train-teacher` and `distill` share: from a recipe to encoded splits, from a model to its folder."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,11 +33,12 @@ class Splits:
 
 
 class Workshop:
-    """Loads each data section once and says what it found."""
+    """Loads each data section once and says each thing once, however many runs there are."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
         self._data: dict[Data, TaskData] = {}
+        self._said: set[str] = set()
 
     def data(self, recipe: Recipe) -> TaskData:
         """The recipe's texts and labels."""
@@ -52,7 +53,7 @@ class Workshop:
     def compute(self, train: Train) -> Compute:
         """The device and precision, said in a line."""
         compute = decide(train.precision)
-        self.terminal.say(f"compute: {compute}")
+        self._once(self.terminal.say, f"compute: {compute}")
         return compute
 
     def splits(self, recipe: Recipe, tokenizer: Tokenizer) -> Splits:
@@ -66,6 +67,11 @@ class Workshop:
                     f"{share} of {split.split.name} is cut at {length} tokens; raise data.max_length"
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
+
+    def _once(self, tell: Callable[[str], None], message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            tell(message)
 
 
 def best_metric(train: Train, data: TaskData) -> str:

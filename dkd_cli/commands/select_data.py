@@ -51,6 +51,8 @@ def select_data(
         terminal: for progress, histogram and counts.
         typed: the recipe and overrides as the user typed them, for the next command's line.
     """
+    if score == "none":
+        raise RecipeError("--score", "'none' ranks nothing", "choose entropy, margin, confidence or kl")
     scorer = scoring_model(recipe, model, typed)
     quiet_libraries()
     workshop = Workshop(terminal)
@@ -59,11 +61,11 @@ def select_data(
     size = count if count is not None else kept(ratio or 1.0, len(pool))
     if size > len(pool):
         raise RecipeError("--count", f"{size} of a pool of {len(pool)}", f"ask for 1 to {len(pool)}")
-    values = scores(workshop, recipe, data, scorer, score)
-    chosen = choose(rank(score, values).tolist(), size, pool.labels if balanced else None)
     path = output or Path(recipe.output_dir) / recipe.name / f"selected-{score}-{size}.jsonl"
     settings = {"model": scorer, "score": score, "size": size, "balanced": balanced, "pool": len(pool)}
     refuse_other(path, settings)
+    values = scores(workshop, recipe, data, scorer, score)
+    chosen = choose(rank(score, values).tolist(), size, pool.labels if balanced else None)
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(data, pool, chosen)))
     write_text(path.with_suffix(".scores.csv"), score_table(pool, values, set(chosen)))
     write_json(path.with_suffix(".summary.json"), settings | {"classes": class_counts(data, pool, chosen)})

@@ -9,7 +9,7 @@ from dkd_cli.engine.models import build_classifier
 from dkd_cli.engine.strategies import fine_tuning
 from dkd_cli.engine.teachers import NO_TEACHERS
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Objective, Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.runs import runs_table
 from dkd_cli.report.terminal import Terminal
@@ -75,7 +75,7 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             teacher.model or recipe.model, teacher.layers, data, settings.seed, f"teachers.{name}"
         )
         splits = workshop.splits(recipe, built.tokenizer)
-        plan = fine_tuning(recipe.strategy.objective)
+        plan = fine_tuning(Objective())
         return train_and_publish(
             workshop,
             Run(

@@ -24,6 +24,7 @@ from dkd_cli.errors import ModelError
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
+FEWEST_TOKENS = 16
 GENERIC_LABEL = re.compile(r"LABEL_\d+")
 
 
@@ -81,12 +82,24 @@ def _explain(error: Exception, name: str, key: str) -> ModelError:
 
 
 def load_tokenizer(name: str, key: str) -> Tokenizer:
-    """The tokenizer beside a model."""
+    """The tokenizer beside a model.
+
+    Raises:
+        ModelError: if there is none, or it is damaged.
+    """
     source = locate_model(name, key)
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # the tokenizers library raises nothing more special
         raise _explain(error, name, key) from error
+    # Where a folder has no tokenizer, transformers makes one up that knows special tokens alone, and every
+    # text would read as unknown words.
+    if len(tokenizer) < FEWEST_TOKENS:
+        raise ModelError(
+            key,
+            f"{name!r} has no tokenizer",
+            "save the tokenizer beside the model (tokenizer.save_pretrained)",
+        )
     return tokenizer
 
 

@@ -51,7 +51,9 @@ class TeacherBank:
     ) -> None:
         self._teachers = teachers
         self._compute = compute
-        self._hidden_bytes_left = hidden_bytes
+        # Teachers outlive a bank; what they keep from earlier runs counts.
+        held = (state.nbytes for teacher in teachers.values() for state in teacher.hidden.values())
+        self._hidden_bytes_left = hidden_bytes - sum(held)
         self.queries = dict.fromkeys(teachers, 0)
         for teacher in teachers.values():
             teacher.model.to(compute.device)
@@ -126,6 +128,12 @@ def check_alignable(student: Model, tokens: EncodedSplit, teacher: Teacher, name
             key,
             "its tokens differ from the student's, so that hidden states have no common positions",
             "set strategy.objective.hidden_weight to 0, or choose a student with the teacher's tokenizer",
+        )
+    if teacher.collator.side != "right":
+        raise ModelError(
+            key,
+            f"its tokenizer pads on the {teacher.collator.side}, where hidden states are not aligned",
+            "set strategy.objective.hidden_weight to 0, or choose a tokenizer that pads on the right",
         )
     widths = student.config.hidden_size, teacher.model.config.hidden_size
     if widths[0] != widths[1]:

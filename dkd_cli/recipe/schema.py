@@ -62,7 +62,7 @@ class Data:
     test: Name | None = None
     """Likewise; null: `test` if the source has it, or cut out of a single file by content."""
     encoding: Name | None = None
-    """How csv, tsv and json files that are not UTF-8 are written, such as `latin-1`; null: they are refused."""
+    """The encoding of files that are not UTF-8, such as `latin-1`; null: such files are refused."""
     validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     """The share cut out for validation where the source has no such split."""
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.1
@@ -70,7 +70,7 @@ class Data:
     split_seed: Annotated[int, Ge(0)] = 0
     """Another seed cuts the splits elsewhere; the rest depends on the texts alone."""
     near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.7
-    """Texts at least this alike (Jaccard similarity of their character shingles) stay on one side of a cut."""
+    """Texts at least this alike (Jaccard similarity of character shingles) stay on one side of a cut."""
     max_train: Count | None = None
     """Keep at most so many training examples, chosen by content."""
     max_validation: Count | None = None
@@ -92,7 +92,7 @@ class Teacher:
     checkpoint: Name | None = None
     """A classifier trained elsewhere (hub id, folder or `pkg://`); null: made by `dkd train-teacher`."""
     labels: tuple[str, ...] | None = None
-    """The class names in the order of that classifier's outputs, where its config has only LABEL_0, LABEL_1..."""
+    """The class names in the order of its outputs, where the checkpoint has only LABEL_0, LABEL_1, ..."""
     epochs: Annotated[float, Gt(0)] | None = None
     """null: as in `train`."""
     learning_rate: Annotated[float, Gt(0)] | None = None

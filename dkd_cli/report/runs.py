@@ -9,10 +9,10 @@ from dkd_cli.report.terminal import duration
 
 
 def runs_table(title: str, runs: Sequence[Run]) -> tuple[str, list[str], list[list[object]]]:
-    """Title, columns and rows for `Terminal.table`; the metrics are those of the best checkpoint on validation."""
+    """Title, columns and rows for `Terminal.table`; metrics of the best checkpoint on validation."""
     metrics = [name for name in runs[0].validation if name != "loss"]
     columns = ["model", *(f"validation {name.replace('_', ' ')}" for name in metrics), "time"]
     rows: list[list[object]] = [
-        [run.name, *(f"{run.validation[name]:.4f}" for name in metrics), duration(run.seconds)] for run in runs
+        [run.name, *(run.validation[name] for name in metrics), duration(run.seconds)] for run in runs
     ]
     return title, columns, rows

@@ -1,0 +1,243 @@
+"""One step of every strategy: equivalences, which rows the teachers are asked for, and no NaN anywhere."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.losses import hidden_alignment, kd_mse
+from dkd_cli.engine.strategies import Plan, resolve
+from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.recipe.schema import (
+    Data,
+    DataSelection,
+    Objective,
+    Recipe,
+    Score,
+    Strategy,
+    Teacher,
+    TeacherAdoption,
+)
+
+ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3
+ADOPTIONS = ("static", "hard", "soft", "soft-instance")
+OBJECTIVES = ("fixed", "uncertainty", "uncertainty-r")
+LAYERS = {"small": [0, 1], "large": [0, 1]}
+
+
+class Oracle:
+    """Teachers with fixed answers, who remember which rows they were asked for."""
+
+    def __init__(self) -> None:
+        made = torch.Generator().manual_seed(1)
+        self._logits = {name: torch.randn(ROWS, CLASSES, generator=made) for name in LAYERS}
+        self._states = {name: torch.randn(2, ROWS, LENGTH, WIDTH, generator=made) for name in LAYERS}
+        self.lengths = torch.arange(ROWS) % LENGTH + 1
+        self.asked: dict[str, list[int]] = {name: [] for name in LAYERS}
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        self.asked[name] += rows.tolist()
+        return self._logits[name][rows]
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        self.asked[name] += rows.tolist()
+        longest = int(self.lengths[rows].max())
+        real = torch.arange(longest)[None, :] < self.lengths[rows][:, None]
+        return [layer[rows, :longest] * real[:, :, None] for layer in self._states[name]]
+
+
+def resolved(
+    name: str, *, objective: Objective | None = None, data: DataSelection | None = None, adoption: Any = None
+) -> Plan:
+    strategy = Strategy(
+        name=name,
+        teacher=adoption or TeacherAdoption(),
+        data=data or DataSelection(),
+        objective=objective or Objective(),
+    )
+    teachers = {"small": Teacher(), "large": Teacher()}
+    return resolve(
+        Recipe(name="unit", model="unused", data=Data(source="x"), teachers=teachers, strategy=strategy)
+    )
+
+
+def student_of(rows: Tensor, oracle: Oracle, size: float = 1.0) -> StudentOutput:
+    """A student's output on these rows, the same for the same rows; its logits are a leaf."""
+    made = torch.Generator().manual_seed(2)
+    logits = (size * torch.randn(ROWS, CLASSES, generator=made))[rows].requires_grad_()
+    states = [torch.randn(ROWS, LENGTH, WIDTH, generator=made)[rows].requires_grad_() for _ in range(3)]
+    mask = (torch.arange(LENGTH)[None, :] < oracle.lengths[rows][:, None]).long()
+    return StudentOutput(logits, mask, states)
+
+
+def step(
+    plan: Plan, rows: Tensor | None = None, *, labelled: bool = True, size: float = 1.0
+) -> tuple[StepLoss, StudentOutput, Oracle]:
+    oracle = Oracle()
+    rows = torch.arange(8) if rows is None else rows
+    student = student_of(rows, oracle, size)
+    labels = rows % CLASSES if labelled else None
+    return distillation_step(plan, student, labels, rows, oracle, LAYERS), student, oracle
+
+
+ALL_PLANS: dict[str, Plan] = {"none": resolved("none"), "static": resolved("static")}
+for hidden in (0.0, 0.5):
+    ALL_PLANS[f"static hidden {hidden}"] = resolved("static", objective=Objective(hidden_weight=hidden))
+for mode in ADOPTIONS:
+    for hidden in (0.0, 0.5):
+        ALL_PLANS[f"dynamic-teacher {mode} hidden {hidden}"] = resolved(
+            "dynamic-teacher", adoption=TeacherAdoption(mode=mode), objective=Objective(hidden_weight=hidden)
+        )
+for score in get_args(Score):
+    ALL_PLANS[f"dynamic-data {score}"] = resolved("dynamic-data", data=DataSelection(score=score))
+for objective in OBJECTIVES:
+    ALL_PLANS[f"dynamic-objective {objective}"] = resolved(
+        "dynamic-objective", objective=Objective(mode=objective, kd_loss="kl")
+    )
+    for mode in ADOPTIONS:
+        ALL_PLANS[f"all three {mode} {objective}"] = resolved(
+            "dynamic-teacher,dynamic-data,dynamic-objective",
+            adoption=TeacherAdoption(mode=mode),
+            objective=Objective(mode=objective),
+        )
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e3])
+@pytest.mark.parametrize("batch", [1, 2, 3, 8])
+@pytest.mark.parametrize("name", ALL_PLANS)
+def test_every_batch_gives_numbers(name: str, batch: int, size: float) -> None:
+    loss, student, _ = step(ALL_PLANS[name], torch.arange(batch), size=size)
+    assert loss.total.isfinite()
+    assert all(term.isfinite() and not term.requires_grad for term in loss.terms.values())
+    loss.total.backward()
+    for tensor in (student.logits, *student.hidden_states):
+        assert tensor.grad is None or tensor.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ALL_PLANS)
+def test_the_loss_is_the_weighted_sum_of_its_terms(name: str) -> None:
+    plan = ALL_PLANS[name]
+    loss, _, _ = step(plan)
+    whole = plan.objective.ce_weight * loss.terms["ce"]
+    if plan.teachers:
+        whole = whole + plan.objective.kd_weight * loss.terms["kd"]
+    if plan.hidden_weight > 0:
+        whole = whole + plan.hidden_weight * loss.terms["pt"]
+    torch.testing.assert_close(loss.total.detach(), whole)
+
+
+def test_none_is_plain_cross_entropy() -> None:
+    loss, student, oracle = step(resolved("none"))
+    torch.testing.assert_close(loss.total, F.cross_entropy(student.logits, torch.arange(8) % CLASSES))
+    assert set(loss.terms) == {"ce"}
+    assert oracle.asked == {"small": [], "large": []}
+
+
+def test_static_is_the_mean_over_the_batch_of_the_large_teacher() -> None:
+    objective = Objective(kd_weight=2.0, ce_weight=0.5, hidden_weight=3.0)
+    loss, student, oracle = step(resolved("static", objective=objective))
+    rows = torch.arange(8)
+    kd = kd_mse(student.logits, oracle.logits("large", rows), 1.0).mean()
+    pt = hidden_alignment(student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask).mean()
+    ce = F.cross_entropy(student.logits, rows % CLASSES)
+    torch.testing.assert_close(loss.total, 0.5 * ce + 2.0 * kd + 3.0 * pt)
+    assert oracle.asked["small"] == []
+
+
+IDENTITIES = {
+    "ratio 1": resolved("dynamic-data", data=DataSelection(ratio=1.0)),
+    "score none": resolved("dynamic-data", data=DataSelection(score="none", ratio=0.1)),
+    "constant teacher weights": resolved(
+        "dynamic-teacher", adoption=TeacherAdoption(mode="static", weights={"small": 0.0, "large": 1.0})
+    ),
+    "fixed objective": resolved("dynamic-objective", objective=Objective(mode="fixed", hidden_weight=0.0)),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_an_axis_that_stands_still_is_static(name: str) -> None:
+    expected, reference, _ = step(resolved("static"))
+    found, student, oracle = step(IDENTITIES[name])
+    expected.total.backward()
+    found.total.backward()
+    assert found.total == expected.total
+    assert reference.logits.grad is not None
+    assert student.logits.grad is not None
+    assert torch.equal(student.logits.grad, reference.logits.grad)
+    assert oracle.asked["small"] == []
+
+
+@pytest.mark.parametrize("mode", ["soft", "soft-instance"])
+def test_a_student_without_doubts_learns_from_the_large_teacher_alone(mode: Any) -> None:
+    found, _, _ = step(resolved("dynamic-teacher", adoption=TeacherAdoption(mode=mode)), size=1e4)
+    static, _, _ = step(resolved("static"), size=1e4)
+    torch.testing.assert_close(found.total, static.total)
+
+
+def test_soft_and_soft_instance_agree_on_a_batch_of_one() -> None:
+    totals = [
+        step(resolved("dynamic-teacher", adoption=TeacherAdoption(mode=mode)), torch.tensor([5]))[0].total
+        for mode in ("soft", "soft-instance")
+    ]
+    torch.testing.assert_close(*totals)
+
+
+def test_teachers_are_asked_for_the_selected_rows_alone() -> None:
+    rows = torch.tensor([11, 3, 7, 0, 9, 4, 2, 8])
+    plan = resolved(
+        "dynamic-data,dynamic-teacher,dynamic-objective",
+        data=DataSelection(score="entropy", ratio=0.5),
+        adoption=TeacherAdoption(mode="hard"),
+    )
+    loss, student, oracle = step(plan, rows)
+    order = entropy(student.logits).argsort(descending=True)
+    unsure, surer = rows[order[:2]].tolist(), rows[order[2:4]].tolist()
+    assert set(oracle.asked["small"]) == set(unsure)
+    assert set(oracle.asked["large"]) == set(surer)
+    assert loss.terms["share-selected"] == 0.5
+    assert loss.terms["share-small"] == loss.terms["share-large"] == 0.25
+    loss.total.backward()
+    assert student.hidden_states[0].grad is not None
+    reached = student.hidden_states[0].grad.abs().sum(dim=(1, 2)) > 0
+    assert set(rows[reached].tolist()) == set(unsure + surer)
+
+
+def test_a_weight_of_0_asks_nobody() -> None:
+    objective = Objective(kd_weight=0.0, hidden_weight=0.0)
+    _, _, oracle = step(resolved("dynamic-teacher", objective=objective))
+    assert oracle.asked == {"small": [], "large": []}
+
+
+def test_without_labels_the_teachers_teach_alone() -> None:
+    loss, _, oracle = step(resolved("static"), labelled=False)
+    assert "ce" not in loss.terms
+    assert loss.total == loss.terms["kd"] > 0
+    assert oracle.asked["large"] == list(range(8))
+
+
+@pytest.mark.parametrize("mode", ["uncertainty", "uncertainty-r"])
+def test_the_weights_of_the_objective_are_logged_and_do_not_train(mode: Any) -> None:
+    loss, student, oracle = step(resolved("dynamic-objective", objective=Objective(mode=mode, ce_weight=0)))
+    doubt = entropy(student.logits)
+    terms = loss.terms
+    torch.testing.assert_close(terms["uncertainty"], doubt.mean())
+    torch.testing.assert_close(terms["kl-weight"] + terms["pt-weight"], torch.tensor(1.0))
+    torch.testing.assert_close(terms["pt-weight" if mode == "uncertainty" else "kl-weight"], doubt.mean())
+    share = 1 - doubt if mode == "uncertainty" else doubt
+    by_hand = (share * kd_mse(student.logits, oracle.logits("large", torch.arange(8)), 1.0)).mean()
+    (expected,) = torch.autograd.grad(by_hand, student.logits)
+    (found,) = torch.autograd.grad(loss.total, student.logits)
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_order_of_the_batch_does_not_matter() -> None:
+    rows = torch.tensor([4, 1, 7, 3, 0, 6])
+    for name, plan in ALL_PLANS.items():
+        if "random" not in name:
+            one, other = step(plan, rows)[0], step(plan, rows.flip(0))[0]
+            torch.testing.assert_close(one.total, other.total, msg=name)

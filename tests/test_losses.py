@@ -1,0 +1,166 @@
+"""The terms of the loss: finite at any logits, zero where nothing is left to learn, blind to padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import functional as F
+
+from dkd_cli.engine.losses import (
+    KD_LOSSES,
+    dynamic_kd_loss,
+    hidden_alignment,
+    kd_kl,
+    kd_mse,
+    supervised,
+)
+from dkd_cli.engine.uncertainty import entropy
+
+GAPS = (1e2, 104.0, 1e3, 1e4)
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+SIZES = st.integers(2, 6)
+
+logit_rows = SIZES.flatmap(
+    lambda classes: st.lists(
+        st.lists(st.floats(-80, 80, width=32), min_size=classes, max_size=classes), min_size=1, max_size=4
+    )
+).map(torch.tensor)  # fmt: skip
+
+
+def extreme(gap: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Student (with gradient) and teacher that are sure, of the same class and of different ones."""
+    student = torch.tensor([[gap, 0.0, -gap], [-gap, gap, 0.0], [0.0, 0.0, gap]], dtype=dtype)
+    teacher = torch.tensor([[-gap, 0.0, gap], [-gap, gap, 0.0], [0.0, 0.0, 0.0]], dtype=dtype)
+    return student.requires_grad_(), teacher
+
+
+@pytest.mark.parametrize("temperature", [1.0, 5.0])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("name", [*KD_LOSSES, "plug-in", "supervised"])
+def test_any_gap_gives_a_number_and_a_gradient(
+    name: str, gap: float, dtype: torch.dtype, temperature: float
+) -> None:
+    student, teacher = extreme(gap, dtype)
+    if name == "supervised":
+        loss = supervised(student, torch.tensor([2, 1, 0]))
+    elif name == "plug-in":
+        loss = dynamic_kd_loss(student, teacher, temperature)
+    else:
+        loss = KD_LOSSES[name](student, teacher, temperature)
+    assert loss.dtype == torch.float32
+    assert loss.isfinite().all()
+    loss.sum().backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(logits=logit_rows, temperature=st.floats(0.5, 10))
+def test_a_student_like_its_teacher_has_nothing_to_learn(logits: Tensor, temperature: float) -> None:
+    for loss in KD_LOSSES.values():
+        assert loss(logits, logits.clone(), temperature).eq(0).all()
+
+
+@settings(deadline=None, max_examples=60)
+@given(logits=logit_rows, temperature=st.floats(0.5, 10))
+def test_kd_is_never_negative_and_kl_ignores_a_constant(logits: Tensor, temperature: float) -> None:
+    teacher = logits.flip(-1)
+    for loss in KD_LOSSES.values():
+        assert (loss(logits, teacher, temperature) >= -1e-4).all()
+    shifted = kd_kl(logits + 7, teacher, temperature)
+    torch.testing.assert_close(shifted, kd_kl(logits, teacher, temperature), rtol=1e-3, atol=1e-2)
+
+
+def test_temperature_leaves_the_size_of_the_gradient_alone() -> None:
+    teacher = torch.tensor([[0.2, -0.1, 0.05]])
+    norms = []
+    for temperature in (10.0, 100.0):
+        student = torch.tensor([[-0.3, 0.1, 0.2]], requires_grad=True)
+        kd_kl(student, teacher, temperature).sum().backward()
+        assert student.grad is not None
+        norms.append(student.grad.norm().item())
+    assert norms[0] == pytest.approx(norms[1], rel=0.05)
+
+
+def test_mse_ignores_the_temperature() -> None:
+    student, teacher = torch.randn(4, 3), torch.randn(4, 3)
+    assert torch.equal(kd_mse(student, teacher, 1.0), kd_mse(student, teacher, 9.0))
+
+
+def test_supervised_is_cross_entropy_or_the_square_of_the_error() -> None:
+    logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
+    torch.testing.assert_close(supervised(logits, labels).mean(), F.cross_entropy(logits, labels))
+    numbers = torch.randn(5)
+    torch.testing.assert_close(supervised(logits[:, :1], numbers), (logits[:, 0] - numbers) ** 2)
+
+
+def layers(count: int, rows: int = 3, length: int = 5, width: int = 4) -> list[Tensor]:
+    return [torch.randn(rows, length, width) for _ in range(count)]
+
+
+def test_padding_does_not_count() -> None:
+    student, teacher = layers(2), layers(2)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    expected = hidden_alignment(student, teacher, mask)
+    spoilt = [layer.masked_fill(mask[:, :, None] == 0, 1e6) for layer in student]
+    assert torch.equal(hidden_alignment(spoilt, teacher, mask), expected)
+    alone = hidden_alignment(
+        [layer[1:2, :3] for layer in student], [layer[1:2, :3] for layer in teacher], mask[1:2, :3]
+    )
+    torch.testing.assert_close(alone, expected[1:2])
+
+
+def test_alignment_compares_directions_and_sums_over_layers() -> None:
+    student, teacher, mask = layers(2), layers(2), torch.ones(3, 5)
+    parts = [hidden_alignment([s], [t], mask) for s, t in zip(student, teacher, strict=True)]
+    torch.testing.assert_close(hidden_alignment(student, teacher, mask), parts[0] + parts[1])
+    longer = [5 * layer for layer in student]
+    torch.testing.assert_close(hidden_alignment(longer, student, mask), torch.zeros(3), rtol=0, atol=1e-10)
+    opposite = hidden_alignment(student, [-layer for layer in student], mask)
+    torch.testing.assert_close(opposite, torch.full((3,), 2 * 4 / 4.0), msg="two layers of 4 / width")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("size", [0.0, 1e-6, 6e4])
+def test_alignment_of_any_size_gives_a_number_and_a_gradient(size: float, dtype: torch.dtype) -> None:
+    student = torch.full((2, 3, 4), size, dtype=dtype, requires_grad=True)
+    loss = hidden_alignment([student], [torch.zeros(2, 3, 4)], torch.tensor([[1, 1, 1], [1, 0, 0]]))
+    assert loss.isfinite().all()
+    loss.sum().backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+def test_alignment_refuses_unequal_numbers_of_layers() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        hidden_alignment(layers(2), layers(1), torch.ones(3, 5))
+
+
+def test_the_plug_in_weighs_by_uncertainty_without_training_through_it() -> None:
+    student, teacher = torch.randn(6, 3, requires_grad=True), torch.randn(6, 3)
+    weights = entropy(student)
+    by_hand = (weights * kd_kl(student, teacher, 2.0)).mean()
+    (expected,) = torch.autograd.grad(by_hand, student)
+    loss = dynamic_kd_loss(student, teacher, 2.0)
+    (found,) = torch.autograd.grad(loss, student)
+    assert loss == by_hand
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_plug_in_trains_a_linear_model() -> None:
+    torch.manual_seed(0)
+    inputs, teacher = torch.randn(64, 5), torch.nn.Linear(5, 3)
+    student = torch.nn.Linear(5, 3)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.05)
+    with torch.no_grad():
+        answers = teacher(inputs)
+    before = dynamic_kd_loss(student(inputs), answers).item()
+    for _ in range(100):
+        optimizer.zero_grad()
+        dynamic_kd_loss(student(inputs), answers).backward()
+        optimizer.step()
+    assert dynamic_kd_loss(student(inputs), answers).item() < 0.05 * before

@@ -1,0 +1,317 @@
+"""Models in and out of folders: cut, loaded in the task's label order, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small import LABELS, encoded, save_classifier, task_data
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from dkd_cli.data.examples import TaskData
+from dkd_cli.engine.models import (
+    Model,
+    build_classifier,
+    check_fit,
+    depth,
+    load_classifier,
+    load_config,
+    load_tokenizer,
+    locate_model,
+)
+from dkd_cli.errors import ModelError
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    return save_classifier(tmp_path_factory.mktemp("classifier"), tiny_encoder, LABELS)
+
+
+def logits(model: Model, folder: Path) -> torch.Tensor:
+    tokens, collator = encoded(folder, task_data().splits["validation"])
+    batch = collator([tokens[row] for row in range(len(tokens))])
+    with torch.no_grad():
+        output = model.eval()(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    found: torch.Tensor = output.logits
+    return found
+
+
+def refused(call: Callable[[], Any]) -> str:
+    """The one line that a call is refused with."""
+    with pytest.raises(ModelError) as caught:
+        call()
+    line = str(caught.value)
+    assert "\n" not in line
+    assert len(line) < 400
+    assert caught.value.exit_code == 4
+    return line
+
+
+# Cutting a student --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3, 4, None])
+def test_a_student_is_the_first_layers_of_the_encoder(tiny_encoder: Path, layers: int | None) -> None:
+    student = build_classifier(str(tiny_encoder), layers, task_data(), 1, "student").model
+    source = AutoModel.from_pretrained(tiny_encoder).state_dict()
+    own = student.bert.state_dict()
+    kept = layers or 4
+    assert depth(student) == kept
+    assert set(own) == {
+        name for name in source if "layer." not in name or int(name.split("layer.")[1].split(".")[0]) < kept
+    }
+    assert all(torch.equal(weight, source[name]) for name, weight in own.items())
+
+
+def test_the_saved_student_is_the_same_network(tiny_encoder: Path, tmp_path: Path) -> None:
+    built = build_classifier(str(tiny_encoder), 2, task_data(), 1, "student")
+    built.model.save_pretrained(tmp_path)
+    built.tokenizer.save_pretrained(tmp_path)
+    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert torch.equal(logits(again, tmp_path), logits(built.model, tiny_encoder))
+    assert again.config.num_hidden_layers == 2
+    assert again.config.id2label == {0: "negative", 1: "positive"}
+    assert again.config.label2id == {"negative": 0, "positive": 1}
+    loaded = load_classifier(str(tmp_path), task_data())
+    assert torch.equal(logits(loaded.model, tmp_path), logits(built.model, tiny_encoder))
+
+
+def test_the_seed_decides_the_head_and_nothing_else(tiny_encoder: Path) -> None:
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        found: dict[str, torch.Tensor] = build_classifier(
+            str(tiny_encoder), 2, task_data(), seed, "student"
+        ).model.state_dict()
+        return found
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert [name for name in first if not torch.equal(first[name], other[name])] == ["classifier.weight"]
+
+
+def test_a_trained_head_that_fits_is_kept(classifier: Path) -> None:
+    student = build_classifier(str(classifier), 2, task_data(), 9, "student").model
+    trained = AutoModelForSequenceClassification.from_pretrained(classifier)
+    assert torch.equal(student.classifier.weight, trained.classifier.weight)
+
+
+def test_a_head_of_another_size_is_drawn_anew(classifier: Path) -> None:
+    three = task_data(("a", "b", "c"))
+    student = build_classifier(str(classifier), 2, three, 1, "student").model
+    assert student.classifier.weight.shape[0] == 3
+    assert list(student.config.id2label.values()) == ["a", "b", "c"]
+
+
+def test_a_task_of_numbers_gets_one_output(tiny_encoder: Path) -> None:
+    config = build_classifier(str(tiny_encoder), 2, task_data(None), 1, "student").model.config
+    assert (config.num_labels, config.problem_type) == (1, "regression")
+
+
+def test_more_layers_than_there_are(tiny_encoder: Path) -> None:
+    line = refused(lambda: build_classifier(str(tiny_encoder), 5, task_data(), 1, "student"))
+    assert line == "student.layers: 5 layers of a model that has 4; ask for 1 to 4"
+
+
+def test_an_encoder_that_lacks_a_layer(tiny_encoder: Path, tmp_path: Path) -> None:
+    folder = copy(tiny_encoder, tmp_path / "deeper")
+    edit_config(folder, num_hidden_layers=6)
+    line = refused(lambda: build_classifier(str(folder), None, task_data(), 1, "student"))
+    assert "lacks weights of the encoder (bert.encoder.layer.4." in line
+
+
+# Loading a trained classifier ---------------------------------------------------------------------------
+
+
+def permuted(classifier: Path, folder: Path, labels: tuple[str, ...] | None) -> Path:
+    """The same classifier with its two outputs swapped."""
+    model = AutoModelForSequenceClassification.from_pretrained(classifier)
+    with torch.no_grad():
+        model.classifier.weight.copy_(model.classifier.weight.flip(0))
+        model.classifier.bias.copy_(model.classifier.bias.flip(0))
+    model.config.id2label = dict(enumerate(labels or ("LABEL_0", "LABEL_1")))
+    model.config.label2id = {label: index for index, label in model.config.id2label.items()}
+    model.save_pretrained(folder)
+    load_tokenizer(str(classifier), "model").save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("names", [("positive", "negative"), ("Positive", "NEGATIVE")])
+def test_outputs_are_put_in_the_order_of_the_task(
+    classifier: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    expected = logits(load_classifier(str(classifier), task_data()).model, classifier)
+    swapped = load_classifier(str(permuted(classifier, tmp_path, names)), task_data()).model
+    assert torch.equal(logits(swapped, classifier), expected)
+    other = load_classifier(str(classifier), task_data(("positive", "negative"))).model
+    assert torch.equal(logits(other, classifier), expected.flip(1))
+
+
+def test_outputs_without_names_need_them(classifier: Path, tmp_path: Path) -> None:
+    folder = permuted(classifier, tmp_path, None)
+    line = refused(lambda: load_classifier(str(folder), task_data(), key="teachers.large"))
+    assert line.startswith("teachers.large: ")
+    assert "does not say what its outputs stand for" in line
+    given = load_classifier(str(folder), task_data(), labels=("positive", "negative")).model
+    expected = logits(load_classifier(str(classifier), task_data()).model, classifier)
+    assert torch.equal(logits(given, classifier), expected)
+
+
+def test_a_loaded_classifier_is_frozen(classifier: Path) -> None:
+    model = load_classifier(str(classifier), task_data()).model
+    assert not model.training
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "problem"),
+    [
+        (task_data(("negative", "neutral", "positive")), None, "has 2 outputs, the task 3 classes"),
+        (task_data(("bad", "good")), None, "knows ['negative', 'positive'], the task has ['bad', 'good']"),
+        (task_data(), ("negative",), "has 2 outputs"),
+        (task_data(), ("negative", "neutral", "positive"), "has 2 outputs"),
+        (task_data(), ("negative", "neutral"), "knows ['negative', 'neutral']"),
+        (task_data(None), None, "has 2 outputs, the task is one number"),
+    ],
+)
+def test_other_classes_than_the_tasks(
+    classifier: Path, data: TaskData, labels: tuple[str, ...] | None, problem: str
+) -> None:
+    assert problem in refused(lambda: load_classifier(str(classifier), data, labels=labels))
+
+
+def test_an_encoder_without_a_head_is_no_classifier(tiny_encoder: Path) -> None:
+    line = refused(lambda: load_classifier(str(tiny_encoder), task_data(), key="teachers.large"))
+    assert "has no trained classification head (classifier.bias is missing)" in line
+
+
+# Folders that are not what they should be ---------------------------------------------------------------
+
+
+def copy(source: Path, target: Path) -> Path:
+    return Path(shutil.copytree(source, target))
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def only_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def garbage(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"\xff" * 4096)
+
+
+def empty_weights(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"")
+
+
+def broken_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "bert"')
+
+
+def unknown_architecture(folder: Path) -> None:
+    edit_config(folder, model_type="nobodys-model")
+
+
+def own_code(folder: Path) -> None:
+    edit_config(
+        folder, model_type="nobodys-model", auto_map={"AutoConfig": "own.Config", "AutoModel": "own.Model"}
+    )
+    (folder / "own.py").write_text("raise SystemExit('executed')")
+
+
+def other_shapes(folder: Path) -> None:
+    edit_config(folder, hidden_size=64)
+
+
+DAMAGE: dict[Callable[[Path], None], str] = {
+    no_config: "has no config.json",
+    no_weights: "has no weights",
+    only_pickle: "has pickled weights only, which can run code",
+    truncated: "are damaged",
+    garbage: "are damaged",
+    empty_weights: "are damaged",
+    broken_config: "cannot be loaded",
+    unknown_architecture: "cannot be loaded",
+    own_code: "needs code of its own",
+    other_shapes: "cannot be loaded",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_folder(classifier: Path, tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    folder = copy(classifier, tmp_path / "model")
+    damage(folder)
+    line = refused(lambda: load_classifier(str(folder), task_data(), key="teachers.large"))
+    assert line.startswith("teachers.large: ")
+    assert DAMAGE[damage] in line
+    if damage is not other_shapes:
+        built = refused(lambda: build_classifier(str(folder), 2, task_data(), 1, "student"))
+        assert DAMAGE[damage] in built
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/model", "nowhere/with/depth", "~/nowhere-at-all"])
+def test_a_folder_that_is_not_there(name: str) -> None:
+    assert f"key: {name!r} is not there" in refused(lambda: locate_model(name, "key"))
+
+
+@pytest.mark.parametrize("name", ["nobody-at-all/no-such-model", "no-such-model-at-all"])
+def test_a_hub_id_that_cannot_be_had(name: str) -> None:
+    assert "is no folder here and cannot be had" in refused(lambda: load_config(name, "model"))
+    assert "is no folder here and cannot be had" in refused(lambda: load_tokenizer(name, "model"))
+
+
+def test_a_package_that_is_not_installed() -> None:
+    line = refused(lambda: locate_model("pkg://no_such_package/model", "model"))
+    assert "'no_such_package' is not installed" in line
+
+
+def test_a_model_without_a_tokenizer(classifier: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(classifier / name, folder)
+    assert "has no tokenizer" in refused(lambda: load_classifier(str(folder), task_data()))
+
+
+def test_a_damaged_tokenizer(classifier: Path, tmp_path: Path) -> None:
+    folder = copy(classifier, tmp_path / "model")
+    (folder / "tokenizer.json").write_text('{"version": "1.0"')
+    assert "cannot be loaded" in refused(lambda: load_tokenizer(str(folder), "model"))
+
+
+# Texts that do not fit ----------------------------------------------------------------------------------
+
+
+def test_texts_beyond_the_vocabulary_or_the_positions(classifier: Path) -> None:
+    data = task_data()
+    model = load_classifier(str(classifier), data).model
+    tokens, _ = encoded(classifier, data.splits["train"])
+    check_fit(model, (tokens,), 16, "student")
+    positions = model.config.max_position_embeddings
+    model.config.max_position_embeddings = max(tokens.lengths) - 1
+    line = refused(lambda: check_fit(model, (tokens,), 16, "student"))
+    assert line.startswith(f"data.max_length: 16 tokens, but the model has {max(tokens.lengths) - 1} ")
+    model.config.max_position_embeddings = positions
+    tokens.columns["input_ids"][3][1] = model.config.vocab_size
+    assert "token id" in refused(lambda: check_fit(model, (tokens,), 16, "student"))

@@ -1,0 +1,332 @@
+"""The three axes: what is selected, who teaches it, by which objective, and how a recipe resolves to that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dkd_cli.engine.strategies import (
+    EVERYTHING,
+    OBJECTIVES,
+    ROUTES,
+    Plan,
+    check_regression,
+    fine_tuning,
+    informativeness,
+    kept,
+    rank,
+    resolve,
+    select,
+    teacher_weights,
+    uncertainty_of,
+)
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.schema import (
+    Data,
+    DataSelection,
+    Objective,
+    Recipe,
+    Score,
+    Strategy,
+    Teacher,
+    TeacherAdoption,
+)
+
+SCORES = [score for score in get_args(Score) if score != "none"]
+LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])
+LABELS = torch.tensor([0, 1, 0, 0, 1, 1])
+
+
+def plan(
+    name: str,
+    *,
+    teachers: int = 2,
+    teacher: TeacherAdoption | None = None,
+    data: DataSelection | None = None,
+    objective: Objective | None = None,
+) -> Plan:
+    names = ["small", "middle", "upper", "large"]
+    chosen = names[: teachers - 1] + names[-1:]
+    return resolve(
+        Recipe(
+            name="unit",
+            model="unused",
+            data=Data(source="unused"),
+            teachers={one: Teacher() for one in chosen},
+            strategy=Strategy(
+                name=name,
+                teacher=teacher or TeacherAdoption(),
+                data=data or DataSelection(),
+                objective=objective or Objective(),
+            ),
+        )
+    )
+
+
+# Which examples ------------------------------------------------------------------------------------------
+
+
+@given(ratio=st.floats(0, 1, exclude_min=True), size=st.integers(1, 10_000))
+def test_at_least_one_example_and_never_more_than_there_are(ratio: float, size: int) -> None:
+    assert 1 <= kept(ratio, size) <= size
+    assert kept(1.0, size) == size
+
+
+@given(percent=st.integers(1, 100), size=st.integers(1, 10_000))
+def test_a_ratio_is_rounded_down_in_decimals(percent: int, size: int) -> None:
+    assert kept(percent / 100, size) == max(1, size * percent // 100)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("batch", [1, 2, 3, 6])
+def test_a_selection_is_a_part_of_the_batch_without_repeats(score: str, batch: int) -> None:
+    found = select(DataSelection(score=score, ratio=0.5), LOGITS[:batch], LABELS[:batch])  # type: ignore[arg-type]
+    assert len(found) == max(1, batch // 2)
+    assert len(set(found.tolist())) == len(found)
+    assert set(found.tolist()) <= set(range(batch))
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [DataSelection(score="margin", ratio=1.0), DataSelection(score="none", ratio=0.1), EVERYTHING],
+)
+def test_everything_is_selected_in_order(selection: DataSelection) -> None:
+    assert select(selection, LOGITS, None).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("score", ["entropy", "margin", "confidence", "lc", "kl"])
+def test_a_trailing_r_reverses(score: str) -> None:
+    values = informativeness(score, LOGITS, LABELS)
+    reverse = informativeness(f"{score}-r", LOGITS, LABELS)
+    assert rank(score, values).tolist() == rank(score, reverse).tolist()[::-1]
+    assert values.unique().numel() == len(LOGITS), "no ties, or their order would decide"
+
+
+@pytest.mark.parametrize("score", ["entropy", "margin", "confidence", "lc"])
+def test_the_unsure_ones_are_selected(score: str) -> None:
+    found = select(DataSelection(score=score, ratio=0.5), LOGITS, None)  # type: ignore[arg-type]
+    assert found.tolist() == [0, 5, 2]
+
+
+def test_kl_selects_what_the_student_gets_wrong() -> None:
+    logits = torch.tensor([[5.0, 0.0], [0.0, 5.0], [1.0, 0.0], [0.0, 1.0]])
+    labels = torch.zeros(4, dtype=torch.long)
+    assert select(DataSelection(score="kl", ratio=0.5), logits, labels).tolist() == [1, 3]
+    assert select(DataSelection(score="kl-r", ratio=0.5), logits, labels).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
+def test_kl_b_takes_hard_and_easy_ones_in_turn(size: int) -> None:
+    values = torch.arange(float(size))
+    found = rank("kl-b", values).tolist()
+    hardest, easiest = list(range(size))[::-1], list(range(size))
+    in_turn = [one for pair in zip(hardest, easiest, strict=True) for one in pair][:size]
+    assert found == in_turn
+
+
+def test_random_differs_between_draws_and_repeats_with_the_seed() -> None:
+    selection, logits = DataSelection(score="random", ratio=0.25), torch.zeros(64, 2)
+    torch.manual_seed(3)
+    draws = [select(selection, logits, None).tolist() for _ in range(4)]
+    assert len({tuple(draw) for draw in draws}) == 4
+    torch.manual_seed(3)
+    assert [select(selection, logits, None).tolist() for _ in range(4)] == draws
+
+
+@pytest.mark.parametrize("score", ["kl", "kl-r", "kl-b"])
+def test_a_score_on_labels_needs_them(score: str) -> None:
+    with pytest.raises(RecipeError, match=r"strategy\.data\.score.*needs labels"):
+        informativeness(score, LOGITS, None)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_cannot_train_the_student(score: str) -> None:
+    assert not informativeness(score, LOGITS.clone().requires_grad_(), LABELS).requires_grad
+
+
+# Which teacher -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("teachers", [2, 3, 4])
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 8])
+def test_hard_gives_every_example_to_exactly_one_teacher(teachers: int, batch: int) -> None:
+    uncertainty = torch.rand(batch)
+    routes = ROUTES["hard"](plan("dynamic-teacher", teachers=teachers), uncertainty)
+    taught = [row for route in routes for row in route.positions.tolist()]
+    assert sorted(taught) == list(range(batch))
+    assert all(route.positions.numel() for route in routes), "an empty mean is NaN"
+    for route in routes:
+        assert route.weights.eq(1).all()
+    for before, after in zip(routes, routes[1:], strict=False):
+        assert uncertainty[before.positions].min() >= uncertainty[after.positions].max()
+
+
+def test_hard_sends_the_unsure_half_to_the_small_teacher() -> None:
+    small, large = ROUTES["hard"](plan("dynamic-teacher"), torch.tensor([0.1, 0.9, 0.5, 0.3, 0.8]))
+    assert (small.teacher, small.positions.tolist()) == ("small", [1, 4])
+    assert (large.teacher, sorted(large.positions.tolist())) == ("large", [0, 2, 3])
+
+
+@settings(deadline=None)
+@given(
+    uncertainty=st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8).map(torch.tensor),
+    teachers=st.integers(1, 5),
+)
+def test_soft_weights_are_shares(uncertainty: torch.Tensor, teachers: int) -> None:
+    weights = torch.stack(teacher_weights(uncertainty, teachers))
+    assert weights.shape == (teachers, len(uncertainty))
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(dim=0), torch.ones(len(uncertainty)))
+    if teachers == 2:
+        torch.testing.assert_close(weights, torch.stack([uncertainty, 1 - uncertainty]))
+
+
+@pytest.mark.parametrize("teachers", [2, 3, 4])
+def test_a_confused_student_learns_from_the_smallest_a_sure_one_from_the_largest(teachers: int) -> None:
+    for uncertainty, place in ((1.0, 0), (0.0, teachers - 1)):
+        weights = teacher_weights(torch.tensor([uncertainty]), teachers)
+        assert [weight.item() for weight in weights] == [float(i == place) for i in range(teachers)]
+
+
+@pytest.mark.parametrize("mode", ["soft", "soft-instance"])
+def test_soft_modes_ask_all_teachers_for_all_examples(mode: Any) -> None:
+    uncertainty = torch.tensor([0.2, 0.6])
+    small, large = ROUTES[mode](plan("dynamic-teacher", teacher=TeacherAdoption(mode=mode)), uncertainty)
+    expected = {"soft": [0.4, 0.4], "soft-instance": [0.2, 0.6]}[mode]
+    assert small.weights.tolist() == pytest.approx(expected)
+    assert large.weights.tolist() == pytest.approx([1 - weight for weight in expected])
+    assert small.positions.tolist() == large.positions.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (None, {"small": 1.0, "large": 1.0}),
+        ({"small": 0.25, "large": 2.0}, {"small": 0.25, "large": 2.0}),
+        ({"small": 0.0, "large": 1.0}, {"large": 1.0}),
+        ({"small": 0.5}, {"small": 0.5}),
+    ],
+)
+def test_static_weights_leave_out_a_teacher_of_weight_0(
+    weights: Mapping[str, float] | None, expected: Mapping[str, float]
+) -> None:
+    resolved = plan("dynamic-teacher", teacher=TeacherAdoption(mode="static", weights=weights))
+    assert resolved.teachers == tuple(expected)
+    routes = ROUTES["static"](resolved, torch.zeros(3))
+    assert {route.teacher: route.weights.tolist() for route in routes} == {
+        name: [weight] * 3 for name, weight in expected.items()
+    }
+
+
+# Which objective -----------------------------------------------------------------------------------------
+
+
+def test_objectives_shift_weight_from_logits_to_hidden_states() -> None:
+    uncertainty = torch.tensor([0.0, 0.3, 1.0])
+    kd, pt = OBJECTIVES["uncertainty"](uncertainty)
+    torch.testing.assert_close(kd + pt, torch.ones(3))
+    assert torch.equal(pt, uncertainty)
+    assert [x.tolist() for x in OBJECTIVES["uncertainty-r"](uncertainty)] == [pt.tolist(), kd.tolist()]
+    assert all(weight.eq(1).all() for weight in OBJECTIVES["fixed"](uncertainty))
+
+
+# From the recipe to the plan -----------------------------------------------------------------------------
+
+
+def test_static_is_the_identity_on_every_axis() -> None:
+    resolved = plan("static", data=DataSelection(score="margin", ratio=0.1))
+    assert resolved.teachers == ("large",)
+    assert resolved.selection == EVERYTHING
+    assert resolved.adoption == TeacherAdoption(mode="static", weights={"large": 1.0})
+    assert resolved.objective.mode == "fixed"
+    assert resolved.hidden_weight == 0
+    assert not resolved.uses_uncertainty
+
+
+def test_none_asks_no_teacher_and_keeps_the_labels() -> None:
+    resolved = plan("none", objective=Objective(ce_weight=0.7, hidden_weight=3.0))
+    assert resolved == fine_tuning(Objective(ce_weight=0.7))
+    assert resolved.teachers == ()
+    assert resolved.objective.ce_weight == 0.7
+    assert not resolved.uses_uncertainty
+
+
+@pytest.mark.parametrize("mode", ["static", "hard", "soft", "soft-instance"])
+def test_every_adoption_mode_is_kept(mode: Any) -> None:
+    resolved = plan("dynamic-teacher", teacher=TeacherAdoption(mode=mode))
+    assert resolved.adoption.mode == mode
+    assert resolved.teachers == ("small", "large")
+    assert resolved.uses_uncertainty == (mode != "static")
+    assert (resolved.selection, resolved.objective.mode) == (EVERYTHING, "fixed")
+
+
+@pytest.mark.parametrize("score", get_args(Score))
+def test_every_score_is_kept(score: Any) -> None:
+    chosen = DataSelection(score=score, ratio=0.3)
+    resolved = plan("dynamic-data", data=chosen)
+    assert resolved.selection == chosen
+    assert resolved.teachers == ("large",)
+    assert not resolved.uses_uncertainty
+
+
+@pytest.mark.parametrize("mode", ["uncertainty", "uncertainty-r", "fixed"])
+def test_every_objective_is_kept(mode: Any) -> None:
+    resolved = plan("dynamic-objective", objective=Objective(mode=mode))
+    assert resolved.objective.mode == mode
+    assert resolved.hidden_weight == 1
+    assert resolved.teachers == ("large",)
+    assert resolved.uses_uncertainty == (mode != "fixed")
+
+
+@pytest.mark.parametrize("name", ["static", "dynamic-teacher", "dynamic-data", "dynamic-objective"])
+def test_a_hidden_weight_that_is_given_is_kept(name: str) -> None:
+    assert plan(name, objective=Objective(hidden_weight=0.25)).hidden_weight == 0.25
+
+
+def test_joined_names_join_the_axes_in_any_order() -> None:
+    one = plan("dynamic-objective, dynamic-data,dynamic-teacher")
+    assert one == plan("dynamic-teacher,dynamic-data,dynamic-objective")
+    assert one.teachers == ("small", "large")
+    assert one.selection == DataSelection()
+    assert (one.adoption.mode, one.objective.mode) == ("soft-instance", "uncertainty")
+    assert one.hidden_weight == 1
+
+
+def test_uncertainty_is_zero_where_nothing_looks_at_it() -> None:
+    assert uncertainty_of(plan("static"), LOGITS).tolist() == [0.0] * 6
+    assert (uncertainty_of(plan("dynamic-teacher"), LOGITS) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("resolved", "key"),
+    [
+        (plan("dynamic-teacher"), "strategy.name"),
+        (plan("dynamic-objective"), "strategy.name"),
+        (plan("dynamic-data"), "strategy.data.score"),
+        (plan("dynamic-data", data=DataSelection(score="margin-r")), "strategy.data.score"),
+    ],
+)
+def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        check_regression(resolved, "the name")
+    assert caught.value.place == key
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    [
+        plan("none"),
+        plan("static"),
+        plan("dynamic-data", data=DataSelection(score="kl")),
+        plan("dynamic-data", data=DataSelection(score="random")),
+        plan("dynamic-teacher", teacher=TeacherAdoption(mode="static")),
+        plan("dynamic-objective", objective=Objective(mode="fixed")),
+    ],
+)
+def test_what_is_defined_for_a_single_number_passes(resolved: Plan) -> None:
+    check_regression(resolved, "the name")

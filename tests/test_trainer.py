@@ -1,0 +1,386 @@
+"""The training loop: accumulation, order, repeatability, the best weights, and what a kill costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small import CPU, encoded, schedule, split, task_data
+from torch import Tensor
+
+from dkd_cli.engine import trainer
+from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.models import Model, build_classifier
+from dkd_cli.engine.strategies import EVERYTHING, Plan
+from dkd_cli.engine.trainer import Fitted, Job, Step, examples_seen, fit, newest_checkpoint
+from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption, Train
+
+Weights = dict[str, Tensor]
+STATIC = TeacherAdoption(mode="static", weights={"large": 1.0})
+
+
+class Random:
+    """A teacher whose answers are noise, the same for the same row."""
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        return torch.randn(200, 2, generator=torch.Generator().manual_seed(5))[rows]
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        raise AssertionError("not aligned")
+
+
+def on_labels(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+    assert labels is not None
+    loss = supervised(student.logits, labels).mean()
+    return StepLoss(loss, {"ce": loss.detach()})
+
+
+def random_selection(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+    """A strategy that draws random numbers of its own at every step."""
+    plan = Plan(
+        selection=DataSelection(score="random", ratio=0.5),
+        adoption=STATIC,
+        objective=Objective(mode="fixed", hidden_weight=0.0),
+        teachers=("large",),
+    )
+    assert plan.selection != EVERYTHING
+    return distillation_step(plan, student, labels, rows, Random(), {})
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    return {"accuracy": float((logits.argmax(-1) == labels).mean())}
+
+
+@pytest.fixture
+def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
+    """A run on 40 texts: `job(step=..., working="a", dropout=0.1, **settings of the schedule)`."""
+    tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
+    validation, _ = encoded(tiny_encoder, split("validation", 48, 72))
+
+    def make(
+        step: Step = on_labels,
+        working: str = "working",
+        dropout: float = 0.1,
+        advance: Callable[..., None] = lambda count, **fields: None,
+        metrics: trainer.Metrics = accuracy,
+        metric: str = "accuracy",
+        **settings: Any,
+    ) -> Job:
+        model = build_classifier(str(tiny_encoder), 2, task_data(), 1, "student").model
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = dropout
+        (tmp_path / working).mkdir(exist_ok=True)
+        return Job(
+            model=model,
+            train=tokens,
+            validation=validation,
+            collator=collator,
+            step=step,
+            needs_hidden_states=False,
+            settings=schedule(**settings),
+            compute=CPU,
+            metrics=metrics,
+            metric=metric,
+            working=tmp_path / working,
+            advance=advance,
+        )
+
+    return make
+
+
+def weights(model: Model) -> Weights:
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+
+
+def different(one: Weights, other: Weights) -> list[str]:
+    assert set(one) == set(other)
+    return [name for name in one if not torch.equal(one[name], other[name])]
+
+
+def losses(fitted: Fitted) -> list[float]:
+    return [line["loss"] for line in fitted.history if "loss" in line]
+
+
+class Recorder:
+    """A step that notes the rows of each forward pass, and lets another step do the work."""
+
+    def __init__(self, step: Step = on_labels) -> None:
+        self.batches: list[list[int]] = []
+        self._step = step
+
+    def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        self.batches.append(rows.tolist())
+        return self._step(student, labels, rows)
+
+
+# The same examples, the same numbers ---------------------------------------------------------------------
+
+
+def test_two_batches_of_8_are_one_of_16(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last update has 8 examples in both. Plain SGD: Adam would hide gradients of twice the size."""
+    plain = trainer.training_arguments
+    monkeypatch.setattr(trainer, "training_arguments", lambda job: replace(plain(job), optim="sgd"))
+    monkeypatch.setattr(trainer, "LengthGroupedSampler", lambda lengths, *rest: range(len(lengths)))
+
+    def one_class(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        return on_labels(student, torch.zeros_like(rows), rows)  # balanced labels would hardly move it
+
+    same = {"step": one_class, "dropout": 0.0, "max_grad_norm": 0.0, "learning_rate": 0.5, "log_every": 1}
+    whole = job(working="whole", batch_size=16, accumulation=1, **same)
+    parts = job(working="parts", batch_size=8, accumulation=2, **same)
+    before = weights(whole.model)
+    one, two = fit(whole), fit(parts)
+    assert one.steps == two.steps == 3
+    assert max((weights(whole.model)[name] - before[name]).abs().max() for name in before) > 1e-3
+    for name, weight in weights(whole.model).items():
+        torch.testing.assert_close(weights(parts.model)[name], weight, rtol=0, atol=1e-6, msg=name)
+    assert losses(two) == pytest.approx(losses(one), abs=2e-4)
+
+
+def test_every_epoch_sees_each_example_once_in_another_order(job: Callable[..., Job]) -> None:
+    seen = Recorder()
+    advanced: list[int] = []
+    one = job(step=seen, epochs=3.0, advance=lambda count, **fields: advanced.append(count))
+    assert fit(one).steps == 15
+    rows = [row for batch in seen.batches for row in batch]
+    epochs = [rows[start : start + 40] for start in (0, 40, 80)]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    assert sum(advanced) == examples_seen(one.settings, 40) == 120
+
+
+def test_a_seed_decides_everything(job: Callable[..., Job]) -> None:
+    def trained(working: str, seed: int) -> tuple[Weights, list[list[int]]]:
+        torch.manual_seed(len(working))  # whatever happened before must not matter
+        seen = Recorder(random_selection)
+        one = job(step=seen, working=working, seed=seed)
+        fit(one)
+        return weights(one.model), seen.batches
+
+    (first, order), (again, same_order), (other, other_order) = (
+        trained("a", 1),
+        trained("bb", 1),
+        trained("ccc", 2),
+    )
+    assert different(first, again) == []
+    assert order == same_order != other_order
+    assert different(first, other)
+
+
+# What must not be updated --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_loss_that_is_no_number_stops_before_the_update(job: Callable[..., Job], accumulation: int) -> None:
+    found: dict[str, Any] = {"calls": 0}
+
+    def breaks(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        found["calls"] += 1
+        result = on_labels(student, labels, rows)
+        if found["calls"] < 4:
+            return result
+        found.update({"weights": weights(one.model), "rows": rows.tolist()})
+        return StepLoss(result.total * torch.nan, {"ce": result.terms["ce"], "kd": torch.tensor(torch.nan)})
+
+    one = job(step=breaks, accumulation=accumulation)
+    with pytest.raises(NumericError) as caught:
+        fit(one)
+    assert caught.value.place == f"step {4 if accumulation == 1 else 2}"
+    assert "(kd; examples " in caught.value.problem
+    assert all(f"row-{row}" in caught.value.problem for row in found["rows"][:3])
+    assert different(weights(one.model), found["weights"]) == []
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_update(job: Callable[..., Job]) -> None:
+    def breaks(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        result = on_labels(student, labels, rows)
+        return StepLoss(result.total + (student.logits * 0).sum().sqrt(), result.terms)
+
+    one = job(step=breaks)
+    before = weights(one.model)
+    with pytest.raises(NumericError, match="the gradient is not finite") as caught:
+        fit(one)
+    assert caught.value.place == "step 1"
+    assert different(weights(one.model), before) == []
+
+
+@pytest.mark.parametrize("freeze", ["embeddings", "nothing"])
+def test_frozen_embeddings_stay(job: Callable[..., Job], freeze: str) -> None:
+    one = job(freeze=freeze)
+    before = weights(one.model)
+    fit(one)
+    changed = different(weights(one.model), before)
+    assert ("bert.embeddings.word_embeddings.weight" in changed) == (freeze == "nothing")
+    assert {"bert.embeddings.LayerNorm.weight", "classifier.weight"} <= set(changed)
+
+
+# The best checkpoint -------------------------------------------------------------------------------------
+
+
+class Scripted:
+    """Metrics that were decided beforehand; notes the weights that each of them was given to."""
+
+    def __init__(self, name: str, values: Sequence[float | None]) -> None:
+        self.model: Model | None = None
+        self.seen: list[Weights] = []
+        self._name, self._values = name, values
+
+    def __call__(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+        assert self.model is not None
+        self.seen.append(weights(self.model))
+        return {self._name: self._values[len(self.seen) - 1]}
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "best"),
+    [
+        ("accuracy", (0.2, 0.9, 0.5), 1),
+        ("accuracy", (0.9, 0.2, 0.5), 0),
+        ("accuracy", (0.2, 0.5, 0.9), 2),
+        ("mse", (0.9, 0.2, 0.5), 1),
+        ("pearson", (None, 0.1, 0.0), 1),
+    ],
+)
+def test_the_best_weights_are_the_ones_that_remain(
+    job: Callable[..., Job], metric: str, values: tuple[float | None, ...], best: int
+) -> None:
+    metrics = Scripted(metric, values)
+    one = job(metrics=metrics, metric=metric, epochs=3.0)
+    metrics.model = one.model
+    fitted = fit(one)
+    assert len(metrics.seen) == 3
+    assert different(weights(one.model), metrics.seen[best]) == []
+    assert different(metrics.seen[0], metrics.seen[1])
+    assert fitted.best_step == 5 * (best + 1)
+    assert fitted.validation[metric] == values[best]
+    assert not one.model.training
+
+
+def test_a_lost_best_checkpoint_is_an_error(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        state.best_model_checkpoint = str(Path(args.output_dir) / "checkpoint-999")
+
+    monkeypatch.setattr(trainer.TimedSaves, "on_train_end", lose, raising=False)
+    with pytest.raises(ModelError, match="the best checkpoint is gone"):
+        fit(job())
+
+
+def test_the_log_has_the_mean_of_each_term(job: Callable[..., Job]) -> None:
+    said: list[float] = []
+
+    def step(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        result = on_labels(student, labels, rows)
+        said.append(result.total.item())
+        return StepLoss(result.total, {"ce": result.terms["ce"], "share": torch.tensor(len(said) / 1.0)})
+
+    fitted = fit(job(step=step, log_every=2, epochs=2.0))
+    lines = [line for line in fitted.history if "loss" in line]
+    assert [line["share"] for line in lines] == [1.5, 3.5, 5.5, 7.5, 9.5]
+    assert [line["ce"] for line in lines] == pytest.approx(np.reshape(said, (5, 2)).mean(axis=1).tolist())
+
+
+def test_evaluation_asks_no_teacher(job: Callable[..., Job]) -> None:
+    seen = Recorder()
+    fitted = fit(job(step=seen))
+    assert len(seen.batches) == 5, "five batches of training, none of the evaluation"
+    assert {"loss", "accuracy"} <= set(fitted.validation)
+
+
+# A kill and what follows ---------------------------------------------------------------------------------
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+def kill_at(call: int) -> Callable[..., None]:
+    """An `advance` that dies in the given forward pass."""
+    passes = 0
+
+    def advance(count: int, **fields: float) -> None:
+        nonlocal passes
+        passes += count > 0
+        if passes == call:
+            raise Killed
+
+    return advance
+
+
+@pytest.mark.parametrize(
+    ("kill", "settings"),
+    [
+        (3, {"epochs": 2.0}),
+        (6, {"epochs": 2.0}),
+        (8, {"epochs": 2.0}),
+        (7, {"max_steps": 9}),
+        (4, {"epochs": 2.0, "accumulation": 2}),
+        (8, {"epochs": 2.0, "accumulation": 2}),
+    ],
+)
+def test_a_run_that_was_killed_ends_as_if_it_were_not(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, kill: int, settings: dict[str, Any]
+) -> None:
+    whole = job(step=random_selection, working="whole", log_every=1, **settings)
+    expected = fit(whole)
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(Killed):
+        fit(job(step=random_selection, working="killed", log_every=1, advance=kill_at(kill), **settings))
+    checkpoint = newest_checkpoint(whole.working.parent / "killed")
+    assert checkpoint is not None
+    saved = int(checkpoint.name.split("-")[1])
+    assert 0 < saved < expected.steps
+    torch.manual_seed(99)
+    seen = Recorder(random_selection)
+    again = job(step=seen, working="killed", log_every=1, **settings)
+    found = fit(again)
+    assert seen.batches, "something was left to do"
+    assert len(seen.batches) < 2 * 5
+    assert different(weights(again.model), weights(whole.model)) == []
+    assert losses(found) == losses(expected)
+    assert found.validation == expected.validation
+    assert (found.best_step, found.steps) == (expected.best_step, expected.steps)
+
+
+def test_a_resumed_run_counts_what_was_done_before(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    with pytest.raises(Killed):
+        fit(job(advance=kill_at(4)))
+    told: list[int] = []
+    fit(job(advance=lambda count, **fields: told.append(count)))
+    assert told[0] == 3 * 8
+    assert sum(told) == 40
+
+
+def test_checkpoints_that_were_not_finished_are_passed_over(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path) is None
+    for step, state in ((5, '{"global_step": 5}'), (10, '{"global_step"'), (20, None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state)
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
+    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text(json.dumps({"global_step": 10}))
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10", "10 is more than 5, also as text"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Train(epochs=3.0), 300),
+        (Train(epochs=0.5), 50),
+        (Train(max_steps=7, batch_size=4, accumulation=2), 56),
+    ],
+)
+def test_examples_seen(settings: Train, expected: int) -> None:
+    assert examples_seen(settings, 100) == expected
