@@ -1,4 +1,4 @@
-"""`python -m dkd_cli`, so that `torchrun -m dkd_cli distill ...` works."""
+"""`python -m dkd_cli`: the same as `dkd`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -162,7 +163,7 @@ def test_hard_gives_every_example_to_exactly_one_teacher(teachers: int, batch: i
     assert all(route.positions.numel() for route in routes), "an empty mean is NaN"
     for route in routes:
         assert route.weights.eq(1).all()
-    for before, after in zip(routes, routes[1:], strict=False):
+    for before, after in itertools.pairwise(routes):
         assert uncertainty[before.positions].min() >= uncertainty[after.positions].max()
 
 
@@ -307,6 +308,7 @@ def test_uncertainty_is_zero_where_nothing_looks_at_it() -> None:
     [
         (plan("dynamic-teacher"), "strategy.name"),
         (plan("dynamic-objective"), "strategy.name"),
+        (plan("static", objective=Objective(kd_loss="kl")), "strategy.objective.kd_loss"),
         (plan("dynamic-data"), "strategy.data.score"),
         (plan("dynamic-data", data=DataSelection(score="margin-r")), "strategy.data.score"),
     ],
@@ -321,6 +323,7 @@ def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
     "resolved",
     [
         plan("none"),
+        plan("none", objective=Objective(kd_loss="kl")),
         plan("static"),
         plan("dynamic-data", data=DataSelection(score="kl")),
         plan("dynamic-data", data=DataSelection(score="random")),

@@ -227,8 +227,9 @@ def check_outputs(models: Sequence[Entrant], folder: Path, predictions: Path | N
 def next_step(models: Sequence[Entrant]) -> str:
     """The command that makes sense after this one."""
     students = [model for model in models if model.folder.role == "student"]
-    if not students and any(model.folder.role == "teacher" for model in models):
-        return "dkd distill --strategy dynamic-objective"
     source = (students or models)[-1].folder.source
     chosen = os.path.relpath(source) if Path(source).is_relative_to(Path.cwd()) else source
+    if not students and any(model.folder.role == "teacher" for model in models):
+        # The resolved recipe beside the teacher is as good as the one that was typed.
+        return f"dkd distill {chosen}/recipe.yaml --strategy dynamic-objective"
     return f"dkd evaluate {chosen} --predictions predictions.tsv"

@@ -63,8 +63,9 @@ class Workshop:
         for split in (train, validation):
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
                 share = f"{split.truncated / len(split):.0%}"
-                self.terminal.warn(
-                    f"{share} of {split.split.name} is cut at {length} tokens; raise data.max_length"
+                self._once(
+                    self.terminal.warn,
+                    f"{share} of {split.split.name} is cut at {length} tokens; raise data.max_length",
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,14 @@ def select_data(
         ["class", "kept", "dropped"],
         [[name, figures["kept"], figures["dropped"]] for name, figures in counts.items()],
     )
-    terminal.say(f"next: dkd distill{typed} --set data.train={path} --set name={recipe.name}-{path.stem}")
+    terminal.say(f"next: {next_step(recipe, path, typed)}")
+
+
+def next_step(recipe: Recipe, path: Path, typed: str) -> str:
+    """The command that trains on the selection: under a name of its own, with the teachers that there are."""
+    words = [f"data.train={path}", f"name={recipe.name}-{path.stem}"]
+    words += [f"teachers.{name}.checkpoint={teacher_source(recipe, name)}" for name in recipe.teachers]
+    return f"dkd distill{typed} " + " ".join(f"--set {shlex.quote(word)}" for word in words)
 
 
 def scoring_model(recipe: Recipe, model: str | None, typed: str) -> str:

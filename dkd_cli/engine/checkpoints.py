@@ -83,7 +83,11 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
         plan = resolve(recipe)
         settings |= {
             "student": asdict(recipe.student),
-            "strategy": asdict(plan),
+            "strategy": {
+                "data": asdict(plan.selection),
+                "teacher": asdict(plan.adoption),
+                "objective": asdict(plan.objective),
+            },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
             "train": asdict(recipe.train),
         }
@@ -158,22 +162,23 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
     working = final.with_name(f".{final.name}")
     try:
         working.mkdir(parents=True, exist_ok=True)
-        with FileLock(working / "lock", timeout=0):
-            begun = working / "recipe.yaml"
-            if fresh:
-                _empty(working)
-            elif begun.exists():
-                _refuse_other(working, load_recipe(str(begun)), recipe, role, name)
-            write_text(begun, dump_recipe(recipe))
-            yield working
+        held = FileLock(working / "lock").acquire(timeout=0)
     except Timeout as error:
         raise SystemProblem(
             str(final), "another process is at work on it", "wait for it, or stop it"
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise SystemProblem(
             str(final), f"cannot be written ({error.strerror})", "choose another --output-dir"
         ) from error
+    with held:
+        begun = working / "recipe.yaml"
+        if fresh:
+            _empty(working)
+        elif begun.exists():
+            _refuse_other(working, load_recipe(str(begun)), recipe, role, name)
+        write_text(begun, dump_recipe(recipe))
+        yield working
 
 
 def _empty(folder: Path) -> None:
@@ -221,10 +226,10 @@ def publish(
     save_weights(staged)
     write_text(staged / "recipe.yaml", dump_recipe(run.recipe))
     write_json(staged / "training.json", log)
-    local = run.teacher is not None and Path(run.teacher).exists()
-    teacher = run.teacher
-    if local:
-        teacher = os.path.relpath(Path(run.teacher or "").resolve(), final.resolve())
+    teacher, local = run.teacher, False
+    # Its own teacher may be made later (a student by `none` needs none): its place is known all the same.
+    if teacher is not None and (Path(teacher).exists() or Path(teacher).parent == final.parent):
+        teacher, local = os.path.relpath(Path(teacher).resolve(), final.resolve()), True
     facts = {
         "dkd": __version__,
         "role": run.role,

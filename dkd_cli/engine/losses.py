@@ -79,7 +79,7 @@ KD_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {"mse": kd_mse
 def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
     """PT: Σ_layers mean over real positions and hidden of (h_s/‖h_s‖ - h_t/‖h_t‖)².
 
-    Paper section 3.3, after patient KD (Sun et al., 2019).
+    Li et al. (2021), objective adaptation, after patient KD (Sun et al., 2019).
 
     Args:
         student: the aligned layers, each [B, L, H].

@@ -97,7 +97,9 @@ def kept(ratio: float, size: int) -> int:
 
 
 def select(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> Tensor:
-    """Positions of the examples to distil, most informative first (paper section 3.2), [B, C] -> [K].
+    """Positions of the examples to distil, most informative first, [B, C] -> [K].
+
+    Li et al. (2021), data selection.
 
     Score `none` keeps all of them, whatever the ratio, as published.
     """
@@ -121,7 +123,9 @@ def route_static(plan: Plan, uncertainty: Tensor) -> list[Route]:
 
 
 def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """The most uncertain ⌊B/2⌋ examples to the small teacher, the rest to the large one (section 3.1).
+    """The most uncertain ⌊B/2⌋ examples to the small teacher, the rest to the large one.
+
+    Li et al. (2021), teacher adoption, "hard".
 
     N teachers share the ranking in N equal parts, the smallest teacher taking the most uncertain one.
     """
@@ -140,7 +144,8 @@ def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
     """Spread each example's weight over teachers ordered by size: [B] -> N times [B], summing to 1.
 
     A student of uncertainty u stands at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and
-    learns from its two neighbours, the nearer one more. Two teachers: u and 1 - u (section 3.1).
+    learns from its two neighbours, the nearer one more. Two teachers: u and 1 - u, as in
+    Li et al. (2021).
 
     >>> teacher_weights(torch.tensor([0.25]), 2)
     [tensor([0.2500]), tensor([0.7500])]
@@ -150,14 +155,14 @@ def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
 
 
 def route_soft_instance(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """All teachers on every example, weighted by that example's uncertainty (section 3.1)."""
+    """All teachers on every example, weighted by that example's uncertainty."""
     everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
     weights = teacher_weights(uncertainty, len(plan.teachers))
     return [Route(name, everything, weight) for name, weight in zip(plan.teachers, weights, strict=True)]
 
 
 def route_soft(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """All teachers on every example, weighted by the mean uncertainty (section 3.1)."""
+    """All teachers on every example, weighted by the mean uncertainty (Li et al., 2021, "soft")."""
     return route_soft_instance(plan, uncertainty.mean().expand_as(uncertainty))
 
 
@@ -189,7 +194,7 @@ OBJECTIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "uncertainty": _by_uncertainty,
     "uncertainty-r": _by_certainty,
 }
-"""[B] uncertainty -> the weights of (KD, PT), each [B] (paper section 3.3)."""
+"""[B] uncertainty -> the weights of (KD, PT), each [B] (Li et al., 2021, objective adaptation)."""
 
 
 def resolve(recipe: Recipe) -> Plan:
@@ -246,6 +251,12 @@ def check_regression(plan: Plan, strategy: str) -> None:
             "strategy.name",
             f"{strategy!r} reads the entropy of the prediction, which a single number does not have",
             "use none, static, or dynamic-data with strategy.data.score kl or random",
+        )
+    if plan.teachers and plan.objective.kd_loss == "kl":
+        raise RecipeError(
+            "strategy.objective.kd_loss",
+            "'kl' compares class probabilities, and the softmax of a single number is always 1",
+            "set it to mse",
         )
     if plan.selection.score.removesuffix("-r") in SCORES:
         raise RecipeError(

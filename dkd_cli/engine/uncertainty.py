@@ -18,8 +18,8 @@ from torch.nn import functional as F
 def entropy(logits: Tensor) -> Tensor:
     """Entropy of the prediction over its upper bound: u = -Σ p log p / log C.
 
-    Paper section 3 (uncertainty estimation); the plug-in's instance weight. Taken from `log_softmax`, so it
-    stays finite at any logit gap.
+    Li et al. (2021), the student's uncertainty; also the plug-in's instance weight. Taken from
+    `log_softmax`, so it stays finite at any logit gap.
 
     Args:
         logits: [B, C] with C >= 2.
@@ -43,7 +43,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def margin(logits: Tensor) -> Tensor:
-    """One minus the gap between the two likeliest classes: 1 - (p₁ - p₂). Paper section 3.2.
+    """One minus the gap between the two likeliest classes: 1 - (p₁ - p₂). Li et al. (2021), data selection.
 
     Args:
         logits: [B, C] with C >= 2.
@@ -60,7 +60,7 @@ def margin(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def least_confidence(logits: Tensor) -> Tensor:
-    """One minus the probability of the likeliest class: 1 - max p. Paper section 3.2.
+    """One minus the probability of the likeliest class: 1 - max p. Li et al. (2021), data selection.
 
     Args:
         logits: [B, C] with C >= 2.

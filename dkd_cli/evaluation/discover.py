@@ -12,8 +12,6 @@ from dkd_cli.data.locate import package_path
 from dkd_cli.engine.checkpoints import Run, read_run
 from dkd_cli.errors import ModelError
 
-TRAINING_STATE = "steps"
-
 
 @dataclass(frozen=True)
 class ModelFolder:
@@ -57,7 +55,7 @@ class Found:
 def find_models(paths: Sequence[Path]) -> Found:
     """Find every sequence classifier in or below the given folders, each once, in the order of their paths.
 
-    Hidden folders and the training state below `steps/` are passed over, unless given themselves.
+    Hidden folders, where training is under way, are passed over, unless given themselves.
 
     Raises:
         ModelError: for a path that is no folder, or if there is no model at all.
@@ -114,7 +112,7 @@ def _candidates(top: Path, notes: list[str]) -> Iterator[Path]:
                 notes.append(
                     f"{folder / child[1:]} is not finished; the command that began it goes on with it"
                 )
-        children[:] = sorted(c for c in children if not c.startswith(".") and c != TRAINING_STATE)
+        children[:] = sorted(child for child in children if not child.startswith("."))
 
 
 def _problem(folder: Path) -> str | None:

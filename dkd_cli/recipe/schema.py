@@ -116,7 +116,7 @@ class Student:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherAdoption:
-    """Axis 1, which teacher: used by `dynamic-teacher` (paper section 3.1)."""
+    """Axis 1, which teacher: used by `dynamic-teacher`."""
 
     mode: Literal["static", "hard", "soft", "soft-instance"] = "soft-instance"
     """`static`: fixed weights; `hard`: the uncertain half of a batch learns from the small teacher, the
@@ -128,7 +128,7 @@ class TeacherAdoption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSelection:
-    """Axis 2, which examples: used by `dynamic-data` (paper section 3.2)."""
+    """Axis 2, which examples: used by `dynamic-data`."""
 
     score: Score = "entropy"
     """What makes an example worth distilling: the student's `entropy`, `margin` or `confidence` (`lc`),
@@ -140,8 +140,7 @@ class DataSelection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
-    """Axis 3, which objective: the terms of the loss and what `dynamic-objective` does with them
-    (paper section 3.3)."""
+    """Axis 3, which objective: the terms of the loss and what `dynamic-objective` does with them."""
 
     mode: Literal["uncertainty", "uncertainty-r", "fixed"] = "uncertainty"
     """Under `dynamic-objective`: `uncertainty`: (1-u) KD + u PT per example; `uncertainty-r`: the other way
