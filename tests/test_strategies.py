@@ -17,7 +17,6 @@ from dkd_cli.engine.strategies import (
     ROUTES,
     Plan,
     check_regression,
-    fine_tuning,
     informativeness,
     kept,
     rank,
@@ -251,9 +250,9 @@ def test_static_is_the_identity_on_every_axis() -> None:
 
 def test_none_asks_no_teacher_and_keeps_the_labels() -> None:
     resolved = plan("none", objective=Objective(ce_weight=0.7, hidden_weight=3.0))
-    assert resolved == fine_tuning(Objective(ce_weight=0.7))
     assert resolved.teachers == ()
-    assert resolved.objective.ce_weight == 0.7
+    assert resolved.objective.ce_weight == 1.0
+    assert resolved.objective.kd_weight == resolved.hidden_weight == 0.0
     assert not resolved.uses_uncertainty
 
 

@@ -6,10 +6,10 @@ from dkd_cli.commands.running import Workshop, train_and_publish
 from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.models import build_classifier
-from dkd_cli.engine.strategies import fine_tuning
+from dkd_cli.engine.strategies import FINE_TUNING
 from dkd_cli.engine.teachers import NO_TEACHERS
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import Objective, Recipe
+from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.runs import runs_table
 from dkd_cli.report.terminal import Terminal
@@ -75,7 +75,6 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             teacher.model or recipe.model, teacher.layers, data, settings.seed, f"teachers.{name}"
         )
         splits = workshop.splits(recipe, built.tokenizer)
-        plan = fine_tuning(Objective())
         return train_and_publish(
             workshop,
             Run(
@@ -90,7 +89,9 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             ),
             built,
             splits,
-            lambda student, labels, rows: distillation_step(plan, student, labels, rows, NO_TEACHERS, {}),
+            lambda student, labels, rows: distillation_step(
+                FINE_TUNING, student, labels, rows, NO_TEACHERS, {}
+            ),
             settings=settings,
             compute=compute,
             needs_hidden_states=False,

@@ -44,6 +44,14 @@ class Plan:
         return bool(self.teachers) and (self.adoption.mode != "static" or self.objective.mode != "fixed")
 
 
+FINE_TUNING = Plan(
+    adoption=TeacherAdoption(mode="static", weights={}),
+    objective=Objective(mode="fixed", ce_weight=1.0, kd_weight=0.0, hidden_weight=0.0),
+    teachers=(),
+)
+"""No teacher: the labels alone, at weight 1 whatever the recipe says of the weights between the terms."""
+
+
 @dataclass(frozen=True)
 class Route:
     """The examples that one teacher teaches, and how much each counts."""
@@ -212,7 +220,7 @@ def resolve(recipe: Recipe) -> Plan:
         mode=objective.mode if dynamic_objective else "fixed",
     )
     if "none" in parts:
-        return fine_tuning(objective)
+        return FINE_TUNING
     adoption = recipe.strategy.teacher
     if "dynamic-teacher" not in parts:
         teachers = teachers[-1:]
@@ -227,12 +235,6 @@ def resolve(recipe: Recipe) -> Plan:
         objective=objective,
         teachers=teachers,
     )
-
-
-def fine_tuning(objective: Objective) -> Plan:
-    """The plan without teachers: the labels alone, at `ce_weight`."""
-    alone = replace(objective, mode="fixed", kd_weight=0.0, hidden_weight=0.0)
-    return Plan(adoption=TeacherAdoption(mode="static", weights={}), objective=alone, teachers=())
 
 
 def uncertainty_of(plan: Plan, logits: Tensor) -> Tensor:

@@ -143,12 +143,6 @@ def _objective(recipe: Recipe) -> Iterator[Broken]:
     parts, objective = strategy_parts(recipe.strategy.name), recipe.strategy.objective
     key = "strategy.objective"
     if parts == ("none",):
-        if objective.ce_weight == 0:
-            yield (
-                f"{key}.ce_weight",
-                "is 0 and there is no teacher: nothing is left to learn",
-                "make it positive",
-            )
         return
     dynamic = "dynamic-objective" in parts
     hidden_weight = objective.hidden_weight

@@ -152,7 +152,7 @@ class Objective:
     kd_weight: Weight = 1.0
     """The weight of learning the teacher's logits."""
     ce_weight: Weight = 1.0
-    """The weight of learning the gold labels."""
+    """The weight of learning the gold labels, beside a teacher; without one it is 1."""
     hidden_weight: Weight | None = None
     """The weight of learning the teacher's hidden states (PT); null: 1 under `dynamic-objective`, else 0."""
     layer_map: Name = "uniform"
