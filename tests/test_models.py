@@ -99,6 +99,13 @@ def test_a_trained_head_that_fits_is_kept(classifier: Path) -> None:
     assert torch.equal(student.classifier.weight, trained.classifier.weight)
 
 
+def test_a_trained_head_in_another_order_is_refused(classifier: Path) -> None:
+    backwards = task_data(tuple(reversed(LABELS)))
+    line = refused(lambda: build_classifier(str(classifier), 2, backwards, 1, "student"))
+    assert line.startswith("student: ")
+    assert f"another order: {', '.join(LABELS)}" in line
+
+
 def test_a_head_of_another_size_is_drawn_anew(classifier: Path) -> None:
     three = task_data(("a", "b", "c"))
     student = build_classifier(str(classifier), 2, three, 1, "student").model

@@ -200,12 +200,15 @@ def test_a_loss_that_is_no_number_stops_before_the_update(job: Callable[..., Job
     assert different(weights(one.model), found["weights"]) == []
 
 
-def test_a_gradient_that_is_no_number_stops_before_the_update(job: Callable[..., Job]) -> None:
+@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
+def test_a_gradient_that_is_no_number_stops_before_the_update(
+    job: Callable[..., Job], max_grad_norm: float
+) -> None:
     def breaks(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
         result = on_labels(student, labels, rows)
         return StepLoss(result.total + (student.logits * 0).sum().sqrt(), result.terms)
 
-    one = job(step=breaks)
+    one = job(step=breaks, max_grad_norm=max_grad_norm)
     before = weights(one.model)
     with pytest.raises(NumericError, match="the gradient is not finite") as caught:
         fit(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dkd_cli.commands.running import Splits, Workshop, train_and_publish
+from dkd_cli.commands.running import Splits, Workshop, best_metric, train_and_publish
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.layers import layer_pairs
@@ -118,6 +118,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         data = workshop.data(recipe)
         if data.label_names is None:
             check_regression(plan, recipe.strategy.name)
+        best_metric(recipe.train, data)  # a wrong one is reported before any weight is read
         compute = workshop.compute(recipe.train)
         student = build_classifier(
             student_source(recipe), recipe.student.layers, data, recipe.train.seed, "student"

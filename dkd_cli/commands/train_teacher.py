@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dkd_cli.commands.running import Workshop, train_and_publish
+from dkd_cli.commands.running import Workshop, best_metric, train_and_publish
 from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.models import build_classifier
@@ -70,6 +70,7 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             assert run is not None
             return run
         data = workshop.data(recipe)
+        best_metric(settings, data)  # a wrong one is reported before any weight is read
         compute = workshop.compute(settings)
         built = build_classifier(
             teacher.model or recipe.model, teacher.layers, data, settings.seed, f"teachers.{name}"

@@ -135,7 +135,8 @@ def build_classifier(name: str, layers: int | None, data: TaskData, seed: int, k
     describes the cut network, so that it reloads to the same one.
 
     Raises:
-        ModelError: for more layers than the model has, or weights missing below the head.
+        ModelError: for more layers than the model has, weights missing below the head, or a head with the
+            task's classes in another order.
     """
     config = load_config(name, key)
     available = config.num_hidden_layers
@@ -152,6 +153,13 @@ def build_classifier(name: str, layers: int | None, data: TaskData, seed: int, k
             "label2id": {label: index for index, label in enumerate(data.label_names)},
             "problem_type": "single_label_classification",
         }
+        own = [config.id2label.get(index, "") for index in range(config.num_labels)]
+        if sorted(own) == sorted(data.label_names) and own != list(data.label_names):
+            raise ModelError(
+                key,
+                f"the head of {name!r} has the classes in another order: {', '.join(own)}",
+                "put data.labels in that order, or start from a pretrained encoder",
+            )
     transformers.set_seed(seed)
     model, info = _load(name, key, ignore_mismatched_sizes=True, **settings)
     encoder = f"{model.base_model_prefix}."

@@ -141,8 +141,9 @@ class DistillationTrainer(transformers.Trainer):
             "lower train.learning_rate, or train in fp32",
         )
 
-    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
-        norm: Tensor = super()._clip_grad_norm(model)
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        """Trainer asks for it just before the update, whether it clips or not."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         # fp16 overflows now and then by design: its scaler skips the update and halves the scale.
         if self.job.compute.dtype != torch.float16 and not bool(torch.as_tensor(norm).isfinite()):
             raise NumericError(
