@@ -35,12 +35,11 @@ def test_finds_each_model_once_with_the_shortest_name(tmp_path: Path) -> None:
     assert labels(tmp_path / "two" / "student") == ["student"]
 
 
-def test_passes_over_hidden_folders_and_training_state(tmp_path: Path) -> None:
+def test_passes_over_hidden_folders_where_training_is_under_way(tmp_path: Path) -> None:
     model(tmp_path / "good")
-    model(tmp_path / ".hidden" / "m")
-    state = model(tmp_path / "good" / "steps" / "10")
+    state = model(tmp_path / ".better" / "checkpoint-10")
     assert labels(tmp_path) == ["good"]
-    assert labels(state) == ["10"], "unless it is named itself"
+    assert labels(state) == ["checkpoint-10"], "unless it is named itself"
 
 
 def test_says_what_it_leaves_out(tmp_path: Path) -> None:

@@ -343,6 +343,7 @@ def test_a_real_encoder_on_real_text(pretrained: str, workdir: Path, monkeypatch
         "data.max_train": 200,
         "data.max_validation": 60,
         "data.max_test": 60,
+        "data.max_length": 48,
         "teachers.small.layers": 1,
         "teachers.large.layers": 2,
         "student.layers": 1,

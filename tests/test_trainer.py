@@ -61,23 +61,19 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
 
 @pytest.fixture
 def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
-    """A run on 40 texts: `job(step=..., working="a", dropout=0.1, **settings of the schedule)`."""
+    """A run on 40 texts: `job(step=..., working="a", **settings of the schedule)`."""
     tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
     validation, _ = encoded(tiny_encoder, split("validation", 48, 72))
 
     def make(
         step: Step = on_labels,
         working: str = "working",
-        dropout: float = 0.1,
         advance: Callable[..., None] = lambda count, **fields: None,
         metrics: trainer.Metrics = accuracy,
         metric: str = "accuracy",
         **settings: Any,
     ) -> Job:
         model = build_classifier(str(tiny_encoder), 2, task_data(), 1, "student").model
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = dropout
         (tmp_path / working).mkdir(exist_ok=True)
         return Job(
             model=model,
@@ -214,6 +210,18 @@ def test_a_gradient_that_is_no_number_stops_before_the_update(
         fit(one)
     assert caught.value.place == "step 1"
     assert different(weights(one.model), before) == []
+
+
+@pytest.mark.parametrize(("dropout", "varies"), [(0.0, False), (0.5, True), (None, True)])
+def test_dropout_is_the_recipes_or_the_models_own(
+    job: Callable[..., Job], dropout: float | None, varies: bool
+) -> None:
+    one = job(dropout=dropout)
+    trainer.prepare_model(one.model, one.settings)
+    one.model.train()
+    words = torch.tensor([one.train[0]["input_ids"]])
+    first, second = (one.model(input_ids=words).logits for _ in range(2))
+    assert torch.equal(first, second) != varies
 
 
 @pytest.mark.parametrize("freeze", ["embeddings", "nothing"])

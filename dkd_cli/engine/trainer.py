@@ -239,6 +239,16 @@ def newest_checkpoint(working: Path) -> Path | None:
     return None
 
 
+def prepare_model(model: Model, settings: Train) -> None:
+    """Freeze and drop out as the recipe says; neither shows in the saved model."""
+    if settings.freeze == "embeddings":
+        model.get_input_embeddings().weight.requires_grad_(False)
+    if settings.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = settings.dropout
+
+
 def fit(job: Job) -> Fitted:
     """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
 
@@ -247,8 +257,7 @@ def fit(job: Job) -> Fitted:
         ModelError: if the best checkpoint cannot be found again.
     """
     started = time.monotonic()
-    if job.settings.freeze == "embeddings":
-        job.model.get_input_embeddings().weight.requires_grad_(False)
+    prepare_model(job.model, job.settings)
     trainer = DistillationTrainer(job, training_arguments(job))
     checkpoint = newest_checkpoint(job.working)
     if checkpoint is not None:

@@ -192,6 +192,8 @@ class Train:
     """AdamW's; biases and layer norms are left out."""
     max_grad_norm: Weight = 1.0
     """Longer gradients are scaled down to this norm; 0: never."""
+    dropout: Share | None = None
+    """The share of activations dropped in training; null: the pretrained model's own, mostly 0.1."""
     freeze: Literal["nothing", "embeddings"] = "nothing"
     """`embeddings` leaves the token table as pretrained: faster steps, less memory."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
