@@ -22,7 +22,15 @@ def plain() -> tuple[Terminal, io.StringIO]:
 @pytest.fixture
 def drawn() -> tuple[Terminal, io.StringIO]:
     stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, force_interactive=True, width=80, color_system=None)
+    # rich asks TERM too, and a CI job has it as dumb or not at all
+    console = Console(
+        file=stream,
+        force_terminal=True,
+        force_interactive=True,
+        width=80,
+        color_system=None,
+        _environ={"TERM": "xterm"},
+    )
     return Terminal(console=console), stream
 
 
