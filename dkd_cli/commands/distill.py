@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dkd_cli.commands.running import Splits, Workshop, best_metric, train_and_publish
+from dkd_cli.commands.running import Workshop, best_metric, train_and_publish
+from dkd_cli.commands.shelf import Shelf
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
-from dkd_cli.engine.layers import layer_pairs
-from dkd_cli.engine.models import LoadedModel, build_classifier, depth, load_classifier
-from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.strategies import Plan, check_regression, resolve
-from dkd_cli.engine.teachers import Teacher, TeacherBank, check_alignable
+from dkd_cli.engine.models import build_classifier
+from dkd_cli.engine.strategies import check_regression, resolve
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
@@ -60,49 +58,6 @@ def asked_teachers(recipe: Recipe) -> tuple[str, ...]:
     if recipe.student.model == "teacher" and not names:
         return tuple(recipe.teachers)[-1:]
     return names
-
-
-class Shelf:
-    """Teachers by source, loaded once for all runs of a command, their answers kept."""
-
-    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
-        self._workshop = workshop
-        # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
-        self._aligned = {
-            teacher_source(recipe, name)
-            for recipe in recipes
-            if (plan := resolve(recipe)).hidden_weight > 0
-            for name in plan.teachers
-        }
-        self._teachers: dict[tuple[object, ...], tuple[Teacher, list[int]]] = {}
-
-    def bank(
-        self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits, compute: Compute
-    ) -> tuple[TeacherBank, dict[str, list[int]]]:
-        """The teachers of one run and, for each, the student layers that learn from its hidden states."""
-        found = {name: self._teacher(recipe, name, student, splits) for name in plan.teachers}
-        bank = TeacherBank({name: teacher for name, (teacher, _) in found.items()}, compute)
-        return bank, {name: layers for name, (_, layers) in found.items()}
-
-    def _teacher(
-        self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits
-    ) -> tuple[Teacher, list[int]]:
-        source = teacher_source(recipe, name)
-        layer_map = recipe.strategy.objective.layer_map
-        key = (source, recipe.teachers[name].labels, recipe.data, recipe.student, recipe.model, layer_map)
-        if key not in self._teachers:
-            data = self._workshop.data(recipe)
-            loaded = load_classifier(
-                source, data, labels=recipe.teachers[name].labels, key=f"teachers.{name}"
-            )
-            own = self._workshop.splits(recipe, loaded.tokenizer)
-            depths = depth(student.model), depth(loaded.model)
-            pairs = layer_pairs(layer_map, *depths) if source in self._aligned else []
-            teacher = Teacher(loaded.model, own.train, own.collator, [layer for _, layer in pairs])
-            if pairs:
-                check_alignable(student.model, splits.train, teacher, name)
-            self._teachers[key] = teacher, [layer for layer, _ in pairs]
-        return self._teachers[key]
 
 
 def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -> Run:

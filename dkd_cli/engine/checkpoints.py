@@ -48,7 +48,7 @@ def teacher_train(train: Train, teacher: Teacher) -> Train:
     """The schedule of one teacher: its own settings over the recipe's."""
     own = {
         key: value
-        for key in ("epochs", "learning_rate", "batch_size", "warmup")
+        for key in ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
         if (value := getattr(teacher, key)) is not None
     }
     return replace(train, **own)

@@ -99,11 +99,14 @@ def _describe(hint: Any) -> str:
     if is_section(kind):
         return "a section of keys"
     if is_mapping(kind):
-        return "sections by name" if is_section(entry_hint(kind)) else "numbers by name"
+        entry = entry_hint(kind)
+        if get_origin(bare(entry)) is tuple:
+            return "lists of values by key"
+        return "sections by name" if is_section(entry) else "numbers by name"
     if get_origin(kind) is tuple:
         item = entry_hint(kind)
         return "a list of texts" if bare(item) is str else f"a list of texts, each {_describe(item)}"
-    words = {str: "a text", int: "a whole number", float: "a number"}[kind]
+    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[kind]
     return words + _bounds(hint)
 
 

@@ -16,6 +16,7 @@ Name = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
 Weight = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]
+Value = str | int | float | bool | None
 
 Score = Literal[
     "none",
@@ -55,6 +56,9 @@ class Data:
     """The class names in the order of their ids; null: those of the data set, else sorted."""
     kind: Literal["classification", "regression"] | None = None
     """null: the known task's, else classification."""
+    unlabelled: bool = False
+    """`true`: the training texts have no labels, or theirs are left aside; students learn from their teachers
+    alone. Validation and test labels are used where there are any; `labels` names the classes."""
     train: Name | None = None
     """The training split's name in the source, or a file of its own; null: `train`, or the rest of a file."""
     validation: Name | None = None
@@ -93,6 +97,9 @@ class Teacher:
     """A classifier trained elsewhere (hub id, folder or `pkg://`); null: made by `dkd train-teacher`."""
     labels: tuple[str, ...] | None = None
     """The class names in the order of its outputs, where the checkpoint has only LABEL_0, LABEL_1, ..."""
+    probabilities: Name | None = None
+    """In place of a model, a jsonl or parquet file with the class probabilities of every training example
+    (an LLM's, say), by `example_id` or by text."""
     epochs: Annotated[float, Gt(0)] | None = None
     """null: as in `train`."""
     learning_rate: Annotated[float, Gt(0)] | None = None
@@ -101,6 +108,8 @@ class Teacher:
     """null: as in `train`."""
     warmup: Share | None = None
     """null: as in `train`."""
+    freeze: Literal["nothing", "embeddings", "encoder"] | None = None
+    """null: as in `train`; `encoder` trains the classification head alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +120,10 @@ class Student:
     """The pretrained encoder it is cut from, or `teacher` for the (largest) trained teacher;
     null: the recipe's `model`."""
     layers: Count | None = None
-    """Keep the first so many layers; null: all of them."""
+    """Keep so many layers; null: all of them."""
+    take: Name = "first"
+    """Which layers: the `first` ones, the `last` ones, `even` (spread as in the layer map `uniform`), a list
+    such as `1, 3, 6` (1 the lowest), or `random` (drawn anew). Vocabulary and embeddings are always kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +170,9 @@ class Objective:
     layer_map: Name = "uniform"
     """Which teacher layer each student layer is aligned with: `uniform`, `last`, or pairs such as
     `0:0, 1:2, 2:4` (student:teacher, 0 is the embedding layer)."""
+    positions: Literal["all", "first"] = "all"
+    """Where hidden states are compared: `all` tokens, which must then be the same for both, or the `first`
+    one alone, which a classifier reads and every tokenizer has."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,8 +209,9 @@ class Train:
     """Longer gradients are scaled down to this norm; 0: never."""
     dropout: Share | None = None
     """The share of activations dropped in training; null: the pretrained model's own, mostly 0.1."""
-    freeze: Literal["nothing", "embeddings"] = "nothing"
-    """`embeddings` leaves the token table as pretrained: faster steps, less memory."""
+    freeze: Literal["nothing", "embeddings", "encoder"] = "nothing"
+    """`embeddings` leaves the token table as pretrained: faster steps, less memory; `encoder` leaves all but
+    the classification head."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
     metric: Name | None = None
@@ -230,6 +246,9 @@ class Recipe:
     student: Student = field(default_factory=Student)
     strategy: Strategy = field(default_factory=Strategy)
     train: Train = field(default_factory=Train)
+    sweep: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Values to try by dotted key, such as `train.seed: [1, 2, 3]`; `dkd distill` makes a student for every
+    combination."""
 
 
 STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective")
