@@ -51,3 +51,16 @@ def write_parquet(path: Path, columns: Mapping[str, Any], names: Sequence[str] |
 
 def sizes(data: TaskData) -> dict[str, int]:
     return {name: len(split) for name, split in data.splits.items()}
+
+
+def write_hub(
+    folder: Path, config: str, splits: Mapping[str, Mapping[str, Any]], names: Sequence[str] | None = None
+) -> str:
+    """A data set of one configuration as the hub lays it out: parquet files, and a page that lists them."""
+    files = ""
+    for split, columns in splits.items():
+        write_parquet(folder / config / f"{split}-00000-of-00001.parquet", columns, names)
+        files += f"  - {{split: {split}, path: {config}/{split}-*}}\n"
+    page = f"---\nconfigs:\n- config_name: {config}\n  data_files:\n{files}---\n"
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    return str(folder)

@@ -70,3 +70,13 @@ def schedule(**changes: Any) -> Train:
         "warmup": 0.0,
     }
     return Train(**(settings | changes))
+
+
+def random_classifier(folder: Path, encoder: Path, width: int) -> Path:
+    """A classifier with `encoder`'s tokenizer and shape, but `width` hidden dimensions and random weights."""
+    settings = AutoConfig.from_pretrained(encoder, id2label=dict(enumerate(LABELS)), hidden_size=width)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        AutoModelForSequenceClassification.from_config(settings).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    return folder

@@ -34,8 +34,8 @@ HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn"}
 LIGHT_MODULES = [
     name
     for name in MODULES
-    if name in {"dkd_cli", "dkd_cli.__main__", "dkd_cli.cli", "dkd_cli.errors", "dkd_cli.files"}
-    or name.startswith("dkd_cli.recipe")
+    if name in {"dkd_cli", "dkd_cli.__main__", "dkd_cli.errors", "dkd_cli.files"}
+    or name.startswith(("dkd_cli.cli", "dkd_cli.recipe"))
 ]
 PLUG_IN_MODULES = ("dkd_cli.engine.losses", "dkd_cli.engine.uncertainty")
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

@@ -32,6 +32,10 @@ def test_every_recipe_loads_under_its_own_name(path: Path) -> None:
     "strategy", ["none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective"]
 )
 def test_every_recipe_takes_every_strategy(path: Path, strategy: str) -> None:
+    if strategy == "dynamic-teacher" and len(load_recipe(str(path)).teachers) == 1:
+        # The published scripts of the other two axes have one teacher.
+        assert path.stem in ("data", "objective")
+        return
     assert load_recipe(str(path), [f"strategy.name={strategy}"]).strategy.name == strategy
 
 

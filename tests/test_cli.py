@@ -48,14 +48,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[Any, ...], dict[s
 def test_train_teacher_gets_the_recipe(calls: list[Any]) -> None:
     words = ["--teacher", "small", "--fresh", "--set", "train.epochs=1", "--output-dir", "a b", "--seed", "4"]
     assert dkd("train-teacher", "quickstart", *words) == 0
-    [((recipe,), given)] = calls
-    assert recipe == load_recipe("quickstart", ["train.epochs=1", "output_dir=a b", "train.seed=4"])
+    [((points,), given)] = calls
+    assert points == [load_recipe("quickstart", ["train.epochs=1", "output_dir=a b", "train.seed=4"])]
     assert given.pop("terminal").quiet is False
     typed = " quickstart --set train.epochs=1 --output-dir 'a b'"
     assert given == {"only": ("small",), "fresh": True, "typed": typed}
 
 
-def test_distill_gets_one_recipe_for_each_strategy_and_seed(calls: list[Any]) -> None:
+def test_distill_gets_a_point_for_each_strategy_and_seed(calls: list[Any]) -> None:
     words = ["--strategy", "none", "--strategy", "dynamic-data,dynamic-objective", "--seed", "2,1", "--quiet"]
     assert dkd("distill", *words) == 0
     [((recipes,), given)] = calls
@@ -67,6 +67,22 @@ def test_distill_gets_one_recipe_for_each_strategy_and_seed(calls: list[Any]) ->
     ]
     assert given.pop("terminal").quiet is True
     assert given == {"fresh": False, "typed": ""}
+
+
+def test_every_combination_of_what_is_swept_is_a_point(calls: list[Any]) -> None:
+    words = ["--sweep", "strategy.data.ratio=[0.1, 0.5]", "--seed", "1,2", "--strategy", "dynamic-data"]
+    assert dkd("distill", *words) == 0
+    [((points,), _)] = calls
+    found = [(point.strategy.data.ratio, point.train.seed) for point in points]
+    assert found == [(0.1, 1), (0.1, 2), (0.5, 1), (0.5, 2)]
+
+
+def test_teachers_are_swept_by_what_makes_another_teacher(workdir: Path, calls: list[Any]) -> None:
+    swept = "sweep: {train.seed: [1, 2], data.max_length: [16, 32]}"
+    (workdir / "a.yaml").write_text(f"name: a\nmodel: m\ndata: {{source: s}}\n{swept}\n")
+    assert dkd("train-teacher", "a.yaml") == dkd("train-teacher", "a.yaml", "--seed", "3,4,5") == 0
+    assert [len(points) for (points,), _ in calls] == [2, 6]
+    assert calls[1][1]["typed"] == " a.yaml"
 
 
 def test_no_run_starts_before_all_recipes_are_right(calls: list[Any]) -> None:
@@ -196,8 +212,8 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 # The options are what users' scripts hold on to: a change here is a change of the contract.
 RECIPE_OPTIONS = "--set --seed --output-dir --dry-run --quiet"
 SURFACE = {
-    "train-teacher": f"{RECIPE_OPTIONS} --teacher --fresh",
-    "distill": f"{RECIPE_OPTIONS} --strategy --fresh",
+    "train-teacher": f"{RECIPE_OPTIONS} --sweep --teacher --fresh",
+    "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh",
     "select-data": f"{RECIPE_OPTIONS} --model --score --ratio --count --balanced --output",
     "evaluate": "--recipe --split --predictions --output --quiet",
 }

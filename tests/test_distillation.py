@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import pytest
@@ -33,12 +34,12 @@ LAYERS = {"small": [0, 1], "large": [0, 1]}
 class Oracle:
     """Teachers with fixed answers, who remember which rows they were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[str] = tuple(LAYERS), width: int = WIDTH) -> None:
         made = torch.Generator().manual_seed(1)
-        self._logits = {name: torch.randn(ROWS, CLASSES, generator=made) for name in LAYERS}
-        self._states = {name: torch.randn(2, ROWS, LENGTH, WIDTH, generator=made) for name in LAYERS}
+        self._logits = {name: torch.randn(ROWS, CLASSES, generator=made) for name in names}
+        self._states = {name: torch.randn(2, ROWS, LENGTH, width, generator=made) for name in names}
         self.lengths = torch.arange(ROWS) % LENGTH + 1
-        self.asked: dict[str, list[int]] = {name: [] for name in LAYERS}
+        self.asked: dict[str, list[int]] = {name: [] for name in names}
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
         self.asked[name] += rows.tolist()
@@ -52,7 +53,12 @@ class Oracle:
 
 
 def resolved(
-    name: str, *, objective: Objective | None = None, data: DataSelection | None = None, adoption: Any = None
+    name: str,
+    *,
+    objective: Objective | None = None,
+    data: DataSelection | None = None,
+    adoption: Any = None,
+    teachers: Sequence[str] = tuple(LAYERS),
 ) -> Plan:
     strategy = Strategy(
         name=name,
@@ -60,9 +66,9 @@ def resolved(
         data=data or DataSelection(),
         objective=objective or Objective(),
     )
-    teachers = {"small": Teacher(), "large": Teacher()}
+    named = {name: Teacher() for name in teachers}
     return resolve(
-        Recipe(name="unit", model="unused", data=Data(source="x"), teachers=teachers, strategy=strategy)
+        Recipe(name="unit", model="unused", data=Data(source="x"), teachers=named, strategy=strategy)
     )
 
 
@@ -241,3 +247,103 @@ def test_the_order_of_the_batch_does_not_matter() -> None:
         if "random" not in name:
             one, other = step(plan, rows)[0], step(plan, rows.flip(0))[0]
             torch.testing.assert_close(one.total, other.total, msg=name)
+
+
+# More than two teachers ----------------------------------------------------------------------------------
+
+THREE = ("small", "medium", "large")
+
+
+def by_three(mode: Any, size: float) -> tuple[StepLoss, StudentOutput, Oracle]:
+    plan = resolved(
+        "dynamic-teacher",
+        adoption=TeacherAdoption(mode=mode),
+        objective=Objective(ce_weight=0, hidden_weight=2.0),
+        teachers=THREE,
+    )
+    oracle, rows = Oracle(THREE), torch.arange(9)
+    student = student_of(rows, oracle, size)
+    found = distillation_step(plan, student, None, rows, oracle, {name: [0, 1] for name in THREE})
+    return found, student, oracle
+
+
+def taught(student: StudentOutput, oracle: Oracle, name: str, rows: Tensor) -> Tensor:
+    """KD + 2 PT of each of the rows, [n]."""
+    aligned = oracle.hidden_states(name, rows)
+    length = aligned[0].size(1)
+    own = [layer[rows, :length] for layer in student.hidden_states[:2]]
+    pt = hidden_alignment(own, aligned, student.mask[rows, :length])
+    return kd_mse(student.logits[rows], oracle.logits(name, rows), 1.0) + 2.0 * pt
+
+
+def test_three_teachers_share_the_ranking_in_thirds() -> None:
+    found, student, oracle = by_three("hard", 1.0)
+    asked = {name: set(rows) for name, rows in oracle.asked.items()}
+    parts = entropy(student.logits).argsort(descending=True).split(3)
+    assert asked == {name: set(part.tolist()) for name, part in zip(THREE, parts, strict=True)}
+    expected = [taught(student, oracle, name, part).mean() for name, part in zip(THREE, parts, strict=True)]
+    torch.testing.assert_close(found.total, torch.stack(expected).sum())
+    assert [round(found.terms[f"share-{name}"].item(), 4) for name in THREE] == [0.3333] * 3
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 4.0])
+def test_soft_weighs_the_two_nearest_of_three_teachers(size: float) -> None:
+    found, student, oracle = by_three("soft", size)
+    doubt = entropy(student.logits).mean().item()
+    unsure = doubt > 0.5
+    weights = (2 * doubt - 1, 2 - 2 * doubt, 0.0) if unsure else (0.0, 2 * doubt, 1 - 2 * doubt)
+    assert sum(weights) == pytest.approx(1)
+    assert unsure == (size < 4)
+    terms = [taught(student, oracle, name, torch.arange(9)).mean() for name in THREE]
+    expected = sum(weight * term for weight, term in zip(weights, terms, strict=True))
+    torch.testing.assert_close(found.total, expected)
+
+
+# Where hidden states meet --------------------------------------------------------------------------------
+
+
+class FirstAlone(Oracle):
+    """As a bank whose teachers have `positions: first`."""
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        return [layer[:, :1] for layer in super().hidden_states(name, rows)]
+
+
+def test_the_first_position_alone_is_compared_where_the_teacher_gives_no_other() -> None:
+    rows, oracle = torch.arange(8), FirstAlone()
+    student = student_of(rows, oracle)
+    plan = resolved("static", objective=Objective(hidden_weight=3.0))
+    loss = distillation_step(plan, student, rows % CLASSES, rows, oracle, LAYERS)
+    own = [layer[:, 0] for layer in student.hidden_states[:2]]
+    other = [layer[:, 0] for layer in oracle.hidden_states("large", rows)]
+    gaps = [
+        (F.normalize(mine, dim=-1) - F.normalize(theirs, dim=-1)).square().mean()
+        for mine, theirs in zip(own, other, strict=True)
+    ]
+    torch.testing.assert_close(loss.terms["pt"], torch.stack(gaps).sum().detach())
+    loss.total.backward()
+    for layer in student.hidden_states[:2]:
+        assert layer.grad is not None
+        assert layer.grad[:, 1:].eq(0).all()
+
+
+def test_a_teacher_of_another_width_is_met_through_its_projection() -> None:
+    rows, oracle = torch.arange(8), Oracle(width=WIDTH + 3)
+    student = student_of(rows, oracle)
+    plan = resolved(
+        "dynamic-teacher", adoption=TeacherAdoption(mode="soft"), objective=Objective(hidden_weight=1.0)
+    )
+    made = torch.Generator().manual_seed(6)
+    weights = {name: torch.randn(WIDTH + 3, WIDTH, generator=made) for name in LAYERS}
+    projections = {name: lambda states, weight=weight: states @ weight.T for name, weight in weights.items()}
+    loss = distillation_step(plan, student, rows % CLASSES, rows, oracle, LAYERS, projections)
+    doubt = entropy(student.logits).mean()
+    expected = [
+        hidden_alignment(
+            [layer @ weights[name].T for layer in student.hidden_states[:2]],
+            oracle.hidden_states(name, rows),
+            student.mask,
+        ).mean()
+        for name in ("small", "large")
+    ]
+    torch.testing.assert_close(loss.terms["pt"], (doubt * expected[0] + (1 - doubt) * expected[1]).detach())

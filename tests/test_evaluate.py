@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import TinyRecipe, tiny_rows
+from data_samples import sentences, write_hub
 from rich.console import Console
 
 from dkd_cli.commands import evaluate as module
@@ -20,7 +21,7 @@ from dkd_cli.commands.evaluate import evaluate
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.checkpoints import Run, claim, publish, student_folder, teacher_folder, teacher_source
-from dkd_cli.engine.models import build_classifier
+from dkd_cli.engine.students import build_classifier
 from dkd_cli.errors import DataError, ModelError, NumericError, Problems, RecipeError
 from dkd_cli.evaluation import compare
 from dkd_cli.evaluation.latency import measure_speeds
@@ -48,7 +49,7 @@ def make(recipe: Recipe, data: TaskData, role: Any, layers: int, seed: int, name
     final = teacher_folder(recipe, name) if role == "teacher" else student_folder(recipe)
     with claim(final, recipe, role, name, fresh=False) as working:
         assert working is not None
-        built = build_classifier(recipe.model, layers, data, seed, "model")
+        built = build_classifier(recipe.model, data, layers=layers, seed=seed, key="model")
         run = Run(
             role=role,
             name=final.name,
@@ -178,7 +179,7 @@ def test_a_teacher_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixtu
 
 def test_predictions_are_names_in_the_order_of_the_split(runs: Path, tmp_path: Path) -> None:
     path = tmp_path / "predictions.tsv"
-    run(runs / "student-none-seed1", predictions=path)
+    run(runs / "student-none-seed1", predictions=str(path))
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     said = figures(runs / "student-none-seed1")
     assert header == "index\tprediction"
@@ -199,15 +200,80 @@ def test_hidden_labels_are_predicted_and_never_scored(
     with pytest.raises(DataError, match="labels are hidden"):
         run(folder, split="test")
     path = tmp_path / "predictions.tsv"
-    text = run(folder, split="test", predictions=path)
+    text = run(folder, split="test", predictions=str(path))
     assert "its labels are hidden, so nothing is scored on it" in text
     assert not (folder / "evaluation.json").exists()
-    text = run(folder, predictions=path)
+    text = run(folder, predictions=str(path))
     assert "30 examples of validation, there being no labelled test split" in text
     assert "30 examples of test; its labels are hidden" in text
     assert figures(folder)["split"] == "validation"
     with pytest.raises(DataError, match="no split 'dev'"):
         run(folder, split="dev")
+
+
+@pytest.fixture
+def genres(tiny_recipe: TinyRecipe, tmp_path: Path) -> Path:
+    """An untrained model on a data set that is laid out as MNLI is."""
+    names = ("train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
+    splits = {
+        name: {
+            "premise": sentences(size, seed),
+            "hypothesis": sentences(size, seed + 9),
+            "label": [-1] * size if name.startswith("test") else [0, 1, 2] * (size // 3),
+        }
+        for seed, (name, size) in enumerate(zip(names, (12, 6, 9, 3, 5), strict=True))
+    }
+    source = write_hub(tmp_path / "glue", "mnli", splits, ("entailment", "neutral", "contradiction"))
+    recipe = load_recipe(str(tiny_recipe({"data": {"source": source, "config": "mnli"}})))
+    return make(recipe, load_task_data(recipe.data), "teacher", 2, 1, "small")
+
+
+def test_matched_and_mismatched_are_both_scored_and_predicted(genres: Path, tmp_path: Path) -> None:
+    text = run(genres, predictions=f"{tmp_path}/sent/")
+    said = json.loads((genres / "evaluation.json").read_text(encoding="utf-8"))["evaluations"]
+    assert [(one["split"], one["rows"]) for one in said] == [("validation", 6), ("validation_mismatched", 9)]
+    written = {
+        path.name: path.read_text(encoding="utf-8").splitlines() for path in (tmp_path / "sent").iterdir()
+    }
+    assert {name: len(lines) for name, lines in written.items()} == {
+        "test_results_mnli.txt": 1 + 3,
+        "test_results_mnli-mm.txt": 1 + 5,
+    }
+    for header, *lines in written.values():
+        assert header == "index\tprediction"
+        assert [line.split("\t")[0] for line in lines] == [str(i) for i in range(len(lines))]
+        assert {line.split("\t")[1] for line in lines} <= {"entailment", "neutral", "contradiction"}
+    assert text.count("its labels are hidden") == 2
+
+
+@pytest.mark.parametrize(
+    ("split", "name", "rows"),
+    [
+        ("test_mismatched", "test_results_mnli-mm.txt", 5),
+        ("validation", "validation_results_mnli.txt", 6),
+    ],
+)
+def test_a_folder_of_predictions_holds_the_split_asked_for(
+    genres: Path, tmp_path: Path, split: str, name: str, rows: int
+) -> None:
+    (tmp_path / "there").mkdir()
+    run(genres, predictions=str(tmp_path / "there"), split=split)
+    (path,) = (tmp_path / "there").iterdir()
+    assert (path.name, len(path.read_text(encoding="utf-8").splitlines())) == (name, 1 + rows)
+
+
+def test_what_has_no_labels_at_all_is_predicted(tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
+    for name, part in (("train", tiny_rows()[:60]), ("validation", tiny_rows()[60:80])):
+        (tmp_path / f"{name}.csv").write_text("text\n" + "".join(f"{text}\n" for text, _ in part))
+    files = {name: str(tmp_path / f"{name}.csv") for name in ("train", "validation")}
+    bare = {"source": None, "unlabelled": True, "labels": ["negative", "positive"], "task": "imdb"}
+    recipe = load_recipe(str(tiny_recipe({"data": bare | files})))
+    folder = make(recipe, load_task_data(recipe.data), "teacher", 2, 1, "small")
+    with pytest.raises(DataError, match="no labelled test or validation split"):
+        run(folder)
+    run(folder, predictions=f"{tmp_path}/out/")
+    lines = (tmp_path / "out" / "validation_results_imdb.txt").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + 20
 
 
 def test_a_model_made_elsewhere_needs_a_recipe(runs: Path, tmp_path: Path) -> None:
@@ -227,11 +293,12 @@ def test_a_model_made_elsewhere_needs_a_recipe(runs: Path, tmp_path: Path) -> No
 def test_what_cannot_be_written_is_refused_first(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecipeError, match="5 models"):
-        run(runs, predictions=tmp_path / "p.tsv")
+        run(runs, predictions=str(tmp_path / "p.tsv"))
     with pytest.raises(Problems) as caught:
-        run(runs / "teacher-small", predictions=tmp_path, output=tmp_path / "file")
+        run(runs, predictions=f"{tmp_path}/file/", output=tmp_path / "file" / "below")
     assert [str(error).split(": ")[0] for error in caught.value.errors] == [
         "--predictions",
+        str(tmp_path / "file" / "below"),
         str(tmp_path / "file"),
     ]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
-from data_samples import load, rows, sentences, sizes, write_csv, write_parquet
+from data_samples import load, rows, sentences, sizes, write_csv, write_hub, write_parquet
 
 from dkd_cli.errors import DataError, Problems
 
@@ -33,6 +34,15 @@ def test_folder_in_the_hub_layout(folder: str) -> None:
     assert data.splits["test"].labels is None
     assert data.splits["train"].labels == [0, 1] * 15
     assert load(source=folder, config="two").label_names == ("0", "1")
+
+
+def test_a_folder_is_read_as_it_is_now(workdir: Path) -> None:
+    """Neither its older state nor another folder of its name, which the loader's own cache would give."""
+    for parent, count in (("here", 30), ("here", 40), ("there", 50)):
+        columns = {"text": sentences(count), "label": [i % 2 for i in range(count)]}
+        splits = {"train": columns, "validation": columns}
+        data = load(source=write_hub(workdir / parent / "set", "one", splits), config="one")
+        assert sizes(data) == {"train": count, "validation": count}
 
 
 def test_splits_by_name_and_by_file(folder: str) -> None:
@@ -85,21 +95,41 @@ def test_csv_files_under_other_names_are_refused(workdir: Path) -> None:
         load(source="set")
 
 
+def test_a_hub_id_goes_to_the_hubs_own_loader(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def load_dataset(*words: Any, cache_dir: str | None) -> datasets.DatasetDict:
+        asked.append((*words, cache_dir))
+        features = datasets.Features(
+            {
+                "sentence1": datasets.Value("string"),
+                "sentence2": datasets.Value("string"),
+                "label": datasets.ClassLabel(names=["entailment", "not_entailment"]),
+            }
+        )
+        columns = {"sentence1": sentences(8), "sentence2": sentences(8, 1), "label": [0, 1] * 4}
+        return datasets.DatasetDict(
+            {name: datasets.Dataset.from_dict(columns, features) for name in ("train", "validation")}
+        )
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    data = load(source="nyu-mll/glue", config="rte")
+    assert asked == [("nyu-mll/glue", "rte", None)], "nothing that could run a data set's code"
+    assert sizes(data) == {"train": 8, "validation": 8}
+    assert data.label_names == ("entailment", "not_entailment")
+
+
 def test_matched_and_mismatched(workdir: Path) -> None:
     names = ("train", "validation_matched", "validation_mismatched", "test_matched", "test_mismatched")
-    files = ""
-    for seed, split in enumerate(names):
-        columns = {
+    splits = {
+        split: {
             "premise": sentences(12, seed),
             "hypothesis": sentences(12, seed + 50),
+            "label": [-1] * 12 if split.startswith("test") else [0, 1, 2] * 4,
         }
-        labels = [-1] * 12 if split.startswith("test") else [0, 1, 2] * 4
-        write_parquet(workdir / "glue" / "mnli" / f"{split}.parquet", columns | {"label": labels})
-        files += f"  - {{split: {split}, path: mnli/{split}.parquet}}\n"
-    (workdir / "glue" / "README.md").write_text(
-        f"---\nconfigs:\n- config_name: mnli\n  data_files:\n{files}---\n"
-    )
-    data = load(source="glue", config="mnli", max_validation=5)
+        for seed, split in enumerate(names)
+    }
+    data = load(source=write_hub(workdir / "glue", "mnli", splits), config="mnli", max_validation=5)
     assert sizes(data) == {
         "train": 12,
         "validation": 5,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from small import LABELS, encoded, save_classifier, task_data
+from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from dkd_cli.engine.inference import model_inputs, predict_logits
 from dkd_cli.engine.models import Model, load_classifier
@@ -46,9 +47,21 @@ def test_a_broken_prediction_names_the_first_example(model: Model, tiny_encoder:
     assert caught.value.place == f"example row-{broken[0]}"
 
 
-def test_the_model_sees_neither_labels_nor_rows(tiny_encoder: Path) -> None:
+def test_the_model_sees_neither_labels_nor_rows(model: Model, tiny_encoder: Path) -> None:
     tokens, collator = encoded(tiny_encoder, task_data().splits["train"])
     batch = collator([tokens[0], tokens[1]])
     assert {"labels", "row"} <= set(batch)
-    assert set(model_inputs(batch, torch.device("cpu"))) == set(batch) - {"labels", "row"}
+    assert set(model_inputs(model, batch, torch.device("cpu"))) == set(batch) - {"labels", "row"}
     assert "token_type_ids" in batch, "a model that reads them must get them"
+
+
+def test_token_types_go_only_where_they_are_read(tiny_encoder: Path) -> None:
+    """DistilBERT takes any keyword, so that a stray one is no error until somewhere deep inside."""
+    size = {"vocab_size": 400, "dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 48}
+    reader = DistilBertForSequenceClassification(DistilBertConfig(**size)).eval()
+    tokens, collator = encoded(tiny_encoder, task_data().splits["train"])
+    batch = collator([tokens[0], tokens[1]])
+    assert "token_type_ids" in batch
+    found = model_inputs(reader, batch, torch.device("cpu"))
+    assert set(found) == {"input_ids", "attention_mask"}
+    assert predict_logits(reader, tokens, collator, batch_size=16, precision="fp32").shape == (48, 2)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dkd_cli.errors import Problems, RecipeError
 from dkd_cli.recipe.bundled import bundled_names, bundled_path
-from dkd_cli.recipe.loader import dump_recipe, load_recipe, load_recipes, parse_recipe
+from dkd_cli.recipe.loader import dump_recipe, load_recipe, parse_recipe
 from dkd_cli.recipe.schema import Recipe
 
 MINIMAL = "name: x\nmodel: m\ndata: {source: s}\n"
@@ -147,13 +147,6 @@ def test_missing_keys_are_named() -> None:
     ]
 
 
-def test_variants_tell_a_shared_problem_once(tmp_path: Path) -> None:
-    path = tmp_path / "r.yaml"
-    path.write_text(MINIMAL + "train: {epochs: 0}\n", encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"r\.yaml:4: train\.epochs"):
-        load_recipes(str(path), [["train.seed=1"], ["train.seed=2"]])
-
-
 def test_an_endless_file_ends() -> None:
     if not Path("/dev/zero").exists():
         pytest.skip("needs /dev/zero")
@@ -171,12 +164,19 @@ def test_no_text_gives_a_traceback(text: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    key=st.sampled_from(["train", "data", "teachers", "strategy", "student", "name", "model", "output_dir"]),
+    key=st.sampled_from(
+        ["train", "data", "teachers", "strategy", "student", "name", "model", "output_dir", "sweep"]
+    ),
     value=st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
         lambda inner: st.one_of(
             st.lists(inner, max_size=3),
-            st.dictionaries(st.sampled_from(["layers", "seed", "labels", "large", "name", ""]), inner),
+            st.dictionaries(
+                st.sampled_from(
+                    ["layers", "seed", "labels", "large", "name", "", "train.seed", "train.epochs"]
+                ),
+                inner,
+            ),
         ),
         max_leaves=6,
     ),

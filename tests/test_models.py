@@ -1,4 +1,4 @@
-"""Models in and out of folders: cut, loaded in the task's label order, or refused in one line."""
+"""Models in and out of folders: loaded in the task's label order, or refused in one line."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ from typing import Any
 
 import pytest
 import torch
-from small import LABELS, encoded, save_classifier, task_data
-from transformers import AutoModel, AutoModelForSequenceClassification
+from small import LABELS, encoded, save_classifier, split, task_data
+from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.models import (
     Model,
-    build_classifier,
     check_fit,
-    depth,
     load_classifier,
     load_config,
     load_tokenizer,
     locate_model,
 )
-from dkd_cli.errors import ModelError
+from dkd_cli.engine.students import build_classifier
+from dkd_cli.errors import ModelError, Problems
 
 
 @pytest.fixture(scope="module")
@@ -50,84 +49,6 @@ def refused(call: Callable[[], Any]) -> str:
     assert len(line) < 400
     assert caught.value.exit_code == 4
     return line
-
-
-# Cutting a student --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("layers", [1, 2, 3, 4, None])
-def test_a_student_is_the_first_layers_of_the_encoder(tiny_encoder: Path, layers: int | None) -> None:
-    student = build_classifier(str(tiny_encoder), layers, task_data(), 1, "student").model
-    source = AutoModel.from_pretrained(tiny_encoder).state_dict()
-    own = student.bert.state_dict()
-    kept = layers or 4
-    assert depth(student) == kept
-    assert set(own) == {
-        name for name in source if "layer." not in name or int(name.split("layer.")[1].split(".")[0]) < kept
-    }
-    assert all(torch.equal(weight, source[name]) for name, weight in own.items())
-
-
-def test_the_saved_student_is_the_same_network(tiny_encoder: Path, tmp_path: Path) -> None:
-    built = build_classifier(str(tiny_encoder), 2, task_data(), 1, "student")
-    built.model.save_pretrained(tmp_path)
-    built.tokenizer.save_pretrained(tmp_path)
-    again = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert torch.equal(logits(again, tmp_path), logits(built.model, tiny_encoder))
-    assert again.config.num_hidden_layers == 2
-    assert again.config.id2label == {0: "negative", 1: "positive"}
-    assert again.config.label2id == {"negative": 0, "positive": 1}
-    loaded = load_classifier(str(tmp_path), task_data())
-    assert torch.equal(logits(loaded.model, tmp_path), logits(built.model, tiny_encoder))
-
-
-def test_the_seed_decides_the_head_and_nothing_else(tiny_encoder: Path) -> None:
-    def weights(seed: int) -> dict[str, torch.Tensor]:
-        found: dict[str, torch.Tensor] = build_classifier(
-            str(tiny_encoder), 2, task_data(), seed, "student"
-        ).model.state_dict()
-        return found
-
-    first, again, other = weights(1), weights(1), weights(2)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert [name for name in first if not torch.equal(first[name], other[name])] == ["classifier.weight"]
-
-
-def test_a_trained_head_that_fits_is_kept(classifier: Path) -> None:
-    student = build_classifier(str(classifier), 2, task_data(), 9, "student").model
-    trained = AutoModelForSequenceClassification.from_pretrained(classifier)
-    assert torch.equal(student.classifier.weight, trained.classifier.weight)
-
-
-def test_a_trained_head_in_another_order_is_refused(classifier: Path) -> None:
-    backwards = task_data(tuple(reversed(LABELS)))
-    line = refused(lambda: build_classifier(str(classifier), 2, backwards, 1, "student"))
-    assert line.startswith("student: ")
-    assert f"another order: {', '.join(LABELS)}" in line
-
-
-def test_a_head_of_another_size_is_drawn_anew(classifier: Path) -> None:
-    three = task_data(("a", "b", "c"))
-    student = build_classifier(str(classifier), 2, three, 1, "student").model
-    assert student.classifier.weight.shape[0] == 3
-    assert list(student.config.id2label.values()) == ["a", "b", "c"]
-
-
-def test_a_task_of_numbers_gets_one_output(tiny_encoder: Path) -> None:
-    config = build_classifier(str(tiny_encoder), 2, task_data(None), 1, "student").model.config
-    assert (config.num_labels, config.problem_type) == (1, "regression")
-
-
-def test_more_layers_than_there_are(tiny_encoder: Path) -> None:
-    line = refused(lambda: build_classifier(str(tiny_encoder), 5, task_data(), 1, "student"))
-    assert line == "student.layers: 5 layers of a model that has 4; ask for 1 to 4"
-
-
-def test_an_encoder_that_lacks_a_layer(tiny_encoder: Path, tmp_path: Path) -> None:
-    folder = copy(tiny_encoder, tmp_path / "deeper")
-    edit_config(folder, num_hidden_layers=6)
-    line = refused(lambda: build_classifier(str(folder), None, task_data(), 1, "student"))
-    assert "lacks weights of the encoder (bert.encoder.layer.4." in line
 
 
 # Loading a trained classifier ---------------------------------------------------------------------------
@@ -273,7 +194,7 @@ def test_a_damaged_folder(classifier: Path, tmp_path: Path, damage: Callable[[Pa
     assert line.startswith("teachers.large: ")
     assert DAMAGE[damage] in line
     if damage is not other_shapes:
-        built = refused(lambda: build_classifier(str(folder), 2, task_data(), 1, "student"))
+        built = refused(lambda: build_classifier(str(folder), task_data(), layers=2, seed=1, key="student"))
         assert DAMAGE[damage] in built
 
 
@@ -310,15 +231,38 @@ def test_a_damaged_tokenizer(classifier: Path, tmp_path: Path) -> None:
 # Texts that do not fit ----------------------------------------------------------------------------------
 
 
-def test_texts_beyond_the_vocabulary_or_the_positions(classifier: Path) -> None:
+def test_texts_beyond_the_vocabulary_or_the_positions(tiny_encoder: Path, tmp_path: Path) -> None:
+    """The positions are those of the table, whatever the config says."""
+    folder = save_classifier(tmp_path, tiny_encoder, LABELS)
+    data = task_data()
+    model = load_classifier(str(folder), data).model
+    tokens, _ = encoded(folder, data.splits["train"])
+    check_fit(model, (tokens,), 16, "student")
+    model.config.max_position_embeddings = 1
+    check_fit(model, (tokens,), 16, "student")
+    longest = max(tokens.lengths)
+    model.bert.embeddings.position_embeddings = torch.nn.Embedding(longest, 32)
+    check_fit(model, (tokens,), 16, "student")
+    model.bert.embeddings.position_embeddings = torch.nn.Embedding(longest - 1, 32)
+    line = refused(lambda: check_fit(model, (tokens,), 16, "student"))
+    assert line == f"data.max_length: 16 tokens, but the model has {longest - 1} positions; lower it"
+    tokens.columns["input_ids"][3][1] = model.config.vocab_size
+    with pytest.raises(Problems, match=r"student: token id \d+ in a vocabulary of \d+") as caught:
+        check_fit(model, (tokens,), 16, "student")
+    assert len(caught.value.errors) == 2
+
+
+def test_token_types_beyond_those_of_the_model(classifier: Path) -> None:
     data = task_data()
     model = load_classifier(str(classifier), data).model
     tokens, _ = encoded(classifier, data.splits["train"])
+    tokens.columns["token_type_ids"][5][-1] = 1
     check_fit(model, (tokens,), 16, "student")
-    positions = model.config.max_position_embeddings
-    model.config.max_position_embeddings = max(tokens.lengths) - 1
+    tokens.columns["token_type_ids"][5][-1] = 2
     line = refused(lambda: check_fit(model, (tokens,), 16, "student"))
-    assert line.startswith(f"data.max_length: 16 tokens, but the model has {max(tokens.lengths) - 1} ")
-    model.config.max_position_embeddings = positions
-    tokens.columns["input_ids"][3][1] = model.config.vocab_size
-    assert "token id" in refused(lambda: check_fit(model, (tokens,), 16, "student"))
+    assert line.startswith("student: token type 2, but the model tells 2 apart")
+
+
+def test_a_split_without_rows_fits(classifier: Path) -> None:
+    empty, _ = encoded(classifier, split("train", 0, 0))
+    check_fit(load_classifier(str(classifier), task_data()).model, (empty,), 16, "student")

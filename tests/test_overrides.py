@@ -85,6 +85,7 @@ def test_the_value_may_hold_an_equals_sign() -> None:
         ("trian.epochs=1", "did you mean `train.epochs`?"),
         ("train.foo=1", "`train` has `epochs`, "),
         ("zzz=1", "docs/recipe-reference.md"),
+        ("sweep.train.seed=[1]", "write `--sweep 'train.seed=[...]'`"),
     ],
 )
 def test_unknown_keys_are_told_with_the_known_ones(item: str, said: str) -> None:
@@ -133,15 +134,28 @@ def test_one_seed_takes_one() -> None:
         one_seed("1,2")
 
 
-def test_every_strategy_runs_with_every_seed() -> None:
-    variants = seeds_and_strategies("1,2", ["none", "static"])
-    assert [[one.value.text for one in variant] for variant in variants] == [
-        ["none", "1"],
-        ["none", "2"],
-        ["static", "1"],
-        ["static", "2"],
+def test_several_seeds_and_strategies_are_swept() -> None:
+    overrides, sweeps = seeds_and_strategies("1,2", ["none", "static"])
+    assert overrides == []
+    assert [(one.key, str(one.place)) for one in sweeps] == [
+        ("strategy.name", "--strategy"),
+        ("train.seed", "--seed"),
     ]
-    assert seeds_and_strategies(None, []) == [[]]
+    written = [one.value.value for one in sweeps]
+    assert [[value.text for value in values] for values in written if isinstance(values, list)] == [
+        ["none", "static"],
+        ["1", "2"],
+    ]
+
+
+def test_one_seed_and_one_strategy_are_set() -> None:
+    overrides, sweeps = seeds_and_strategies("7", ["none"])
+    assert [(one.key, one.value.value, str(one.place)) for one in overrides] == [
+        ("strategy.name", "none", "--strategy"),
+        ("train.seed", 7, "--seed"),
+    ]
+    assert sweeps == []
+    assert seeds_and_strategies(None, []) == ([], [])
 
 
 def test_the_same_strategy_twice_whatever_the_order() -> None:

@@ -9,7 +9,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +179,12 @@ def test_what_is_complete_is_not_done_again(flow: Flow) -> None:
 def test_the_folders_hold_what_they_should_and_nothing_else(flow: Flow) -> None:
     runs = {"teacher-small", "teacher-large"} | {student.name for student in flow.students}
     selection = {"selected.jsonl", "selected.scores.csv", "selected.summary.json"}
-    assert {path.name for path in flow.folder.iterdir()} == runs | selection
+    summaries = {"students.json", "teachers.json"}
+    assert {path.name for path in flow.folder.iterdir()} == runs | selection | summaries
     output = flow.folder.parent
     assert {path.name for path in output.iterdir()} == {"tiny", "tiny-selected", "evaluation.json"}
-    assert [path.name for path in (output / "tiny-selected").iterdir()] == ["student-static-seed1"]
+    selected = {path.name for path in (output / "tiny-selected").iterdir()}
+    assert selected == {"student-static-seed1", "students.json"}
     for name in runs:
         assert {path.name for path in (flow.folder / name).iterdir()} == FILES, name
 
@@ -213,7 +215,8 @@ def test_a_folder_tells_its_run(flow: Flow, strategy: str) -> None:
     assert found is not None
     assert (found.role, found.strategy, found.seed) == ("student", strategy, 1)
     assert found.teacher == str((flow.folder / "teacher-large").resolve())
-    assert found.recipe == load_recipe(str(flow.recipe), [f"strategy.name={strategy}"])
+    expected = load_recipe(str(flow.recipe), [f"strategy.name={strategy}"])
+    assert found.recipe == replace(expected, sweep={"strategy.name": (strategy,)})
     assert {"accuracy", "macro_f1", "loss"} <= set(found.validation)
 
 

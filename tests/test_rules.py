@@ -6,7 +6,7 @@ import pytest
 
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.loader import parse_recipe
-from dkd_cli.recipe.rules import check, parse_layer_map, valid_name
+from dkd_cli.recipe.rules import check, parse_layer_map, parse_take, valid_name
 from dkd_cli.recipe.schema import Data, Objective, Recipe, Strategy, Student, Teacher, TeacherAdoption
 
 TWO = {"small": Teacher(), "large": Teacher()}
@@ -143,4 +143,56 @@ def test_wrong_layer_maps(text: str) -> None:
 def test_a_layer_map_beyond_the_student() -> None:
     assert broken(objective=Objective(layer_map="4:4"), student=Student(layers=3)) == [
         ("strategy.objective.layer_map", "maps student layer 4, but the student has 3")
+    ]
+
+
+def test_which_layers_to_take() -> None:
+    for word in ("first", "last", "even", "random"):
+        assert parse_take(word) == word
+    assert parse_take(" 1 ,3,12") == (1, 3, 12)
+    assert parse_take("2") == (2,)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0, 1", "1,", "1 2", "-1", "1.5", "uniform", "First", "all"])
+def test_what_is_no_list_of_layers(text: str) -> None:
+    with pytest.raises(ValueError, match="must be `first`"):
+        parse_take(text)
+    assert [key for key, _ in broken(student=Student(layers=2, take=text))] == ["student.take"]
+
+
+@pytest.mark.parametrize("text", ["1, 1", "3, 2", "1, 3, 2", "2, 2, 1"])
+def test_layers_out_of_order(text: str) -> None:
+    with pytest.raises(ValueError, match="each layer once, the lowest first"):
+        parse_take(text)
+
+
+@pytest.mark.parametrize(
+    ("student", "problem"),
+    [
+        (Student(take="1, 3", layers=3), "names 2 layers, but `layers` is 3"),
+        (Student(take="last"), "is `last`, but `layers` does not say how many"),
+        (Student(take="even"), "is `even`, but `layers` does not say how many"),
+    ],
+)
+def test_layers_to_take_and_their_number(student: Student, problem: str) -> None:
+    assert broken(student=student) == [("student.take", problem)]
+
+
+@pytest.mark.parametrize(
+    "student",
+    [
+        Student(take="1, 3"),
+        Student(take="1, 3", layers=2),
+        Student(take="last", layers=2),
+        Student(take="random"),
+        Student(),
+    ],
+)
+def test_layers_that_can_be_taken(student: Student) -> None:
+    assert broken(student=student) == []
+
+
+def test_a_layer_map_beyond_the_layers_taken() -> None:
+    assert broken(objective=Objective(layer_map="3:4"), student=Student(take="1, 4")) == [
+        ("strategy.objective.layer_map", "maps student layer 3, but the student has 2")
     ]

@@ -132,6 +132,12 @@ def test_duplicates_and_empty_texts_are_counted(workdir: Path) -> None:
     )
 
 
+def test_texts_on_which_checkpoints_are_picked_are_counted_in_the_test_split(workdir: Path) -> None:
+    validation, test = write_csv("v.csv", rows(9, 1)), write_csv("e.csv", [*rows(4, 1), *rows(4, 2)])
+    data = load(train=write_csv("t.csv", rows(20)), validation=validation, test=test)
+    assert data.notes == ("4 validation texts also stand in test, on which checkpoints are picked",)
+
+
 def test_near_duplicates_are_noted_and_kept_together(workdir: Path) -> None:
     found = rows(100)
     echoes = [{"text": f"RT @you: {row['text']}!", "label": row["label"]} for row in found]
@@ -270,9 +276,14 @@ def test_glue(shared: Path, config: str, expected: dict[str, int], names: tuple[
 
 
 def test_sst5(shared: Path) -> None:
-    data = load(source=str(shared / "sst5"), task="sst5")
+    names = ("very negative", "negative", "neutral", "positive", "very positive")
+    data = load(source=str(shared / "sst5"), task="sst5", labels=names)
     assert sizes(data) == {"train": 8534, "validation": 1101, "test": 2210}
-    assert data.label_names == ("0", "1", "2", "3", "4")
+    train = data.splits["train"]
+    assert (data.label_names, set(train.labels or ())) == (names, {0, 1, 2, 3, 4})
+    told = dict(zip(train.texts, train.labels or (), strict=True))
+    assert told["there 's no disguising this as one of the worst films of the summer ."] == 0
+    assert told["may prove to be -lrb- tsai 's -rrb- masterpiece ."] == 4
 
 
 def test_tweets() -> None:

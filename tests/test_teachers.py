@@ -1,20 +1,26 @@
-"""TeacherBank: each row once, always in eval mode, cached or not the same, and never part of the student."""
+"""TeacherBank: each row once, always in eval mode, cached or not the same; and teachers that are files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 import torch
 from small import CPU, LABELS, encoded, save_classifier, task_data
 from torch import Tensor
 
-from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.engine.models import load_classifier
-from dkd_cli.engine.teachers import NO_TEACHERS, Teacher, TeacherBank, check_alignable
-from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.engine.teachers import (
+    NO_TEACHERS,
+    PROBABILITY_FLOOR,
+    Recorded,
+    Teacher,
+    TeacherBank,
+    probability_logits,
+)
+from dkd_cli.errors import NumericError
 
 ALL = torch.arange(48)
 LAYERS = (0, 2, 4)
@@ -31,10 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
 
 @pytest.fixture
 def teacher(folder: Path) -> Callable[..., Teacher]:
-    def load(layers: tuple[int, ...] = ()) -> Teacher:
+    def load(layers: tuple[int, ...] = (), positions: Literal["all", "first"] = "all") -> Teacher:
         data = task_data()
         tokens, collator = encoded(folder, data.splits["train"])
-        return Teacher(load_classifier(str(folder), data).model, tokens, collator, layers)
+        return Teacher(load_classifier(str(folder), data).model, tokens, collator, layers, positions)
 
     return load
 
@@ -104,6 +110,20 @@ def test_hidden_states_are_the_models_own_and_padded_with_zeros(teacher: Callabl
             assert states[place, lengths[place] :].eq(0).all()
 
 
+@pytest.mark.parametrize("room", [0, 2**20])
+def test_of_the_first_position_nothing_else_is_kept(teacher: Callable[..., Teacher], room: int) -> None:
+    whole, first = teacher(LAYERS), teacher(LAYERS, "first")
+    everything = TeacherBank({"large": whole}, CPU).hidden_states("large", ALL)
+    bank = TeacherBank({"large": first}, CPU, hidden_bytes=room)
+    for _ in range(2):
+        found = bank.hidden_states("large", ALL)
+        assert [states.shape for states in found] == [(48, 1, 32)] * len(LAYERS)
+        for one, layer in zip(found, everything, strict=True):
+            assert torch.equal(one, layer[:, :1])
+    assert {state.shape for state in first.hidden.values()} <= {(len(LAYERS), 1, 32)}
+    assert len(first.hidden) == (48 if room else 0)
+
+
 @pytest.mark.parametrize("room", [0, 20_000])
 def test_without_room_hidden_states_are_computed_again(teacher: Callable[..., Teacher], room: int) -> None:
     cached, bare = TeacherBank({"large": teacher(LAYERS)}, CPU), teacher(LAYERS)
@@ -164,16 +184,37 @@ def test_broken_weights_name_the_example(teacher: Callable[..., Teacher], ask: s
     assert bank.logits("large", torch.tensor([sound])).isfinite().all()
 
 
-def test_alignment_wants_the_same_tokens_padding_and_width(teacher: Callable[..., Teacher]) -> None:
-    one = teacher(LAYERS)
-    student = SimpleNamespace(config=SimpleNamespace(hidden_size=32))
-    check_alignable(student, one.encoded, one, "large")  # type: ignore[arg-type]
-    other = EncodedSplit(one.encoded.split, {"input_ids": [[1]] * 48}, 0)
-    with pytest.raises(ModelError, match="tokens differ"):
-        check_alignable(student, other, one, "large")  # type: ignore[arg-type]
-    student.config.hidden_size = 48
-    with pytest.raises(ModelError, match="32 dimensions, the student's 48"):
-        check_alignable(student, one.encoded, one, "large")  # type: ignore[arg-type]
-    one.collator.side = "left"
-    with pytest.raises(ModelError, match="pads on the left"):
-        check_alignable(student, one.encoded, one, "large")  # type: ignore[arg-type]
+# Teachers that are files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3, 50])
+def test_the_softmax_of_the_logits_is_what_the_file_says(classes: int) -> None:
+    drawn = torch.rand(20, classes, generator=torch.Generator().manual_seed(3)) + 0.1
+    probabilities = drawn / drawn.sum(dim=-1, keepdim=True)
+    logits = probability_logits(probabilities)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.softmax(dim=-1), probabilities)
+    torch.testing.assert_close(logits.mean(dim=-1), torch.zeros(20), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 50])
+def test_a_bare_label_gives_finite_logits(classes: int) -> None:
+    logits = probability_logits(torch.eye(classes))
+    assert logits.isfinite().all()
+    assert logits.argmax(dim=-1).tolist() == list(range(classes))
+    gap = (logits[0, 0] - logits[0, 1:]).unique()
+    torch.testing.assert_close(gap, torch.tensor([1 / PROBABILITY_FLOOR]).log(), rtol=1e-5, atol=0)
+
+
+def test_a_file_answers_beside_a_model_and_is_never_queried(teacher: Callable[..., Teacher]) -> None:
+    answers = torch.randn(48, 2, generator=torch.Generator().manual_seed(4))
+    rows = torch.tensor([5, 0, 47, 5])
+    both = TeacherBank({"llm": Recorded(answers), "large": teacher(LAYERS)}, CPU)
+    assert torch.equal(both.logits("llm", rows), answers[rows])
+    alone = TeacherBank({"large": teacher(LAYERS)}, CPU)
+    assert torch.equal(both.logits("large", rows), alone.logits("large", rows))
+    assert both.queries == {"llm": 0, "large": 4}
+    for ours, theirs in zip(
+        both.hidden_states("large", rows), alone.hidden_states("large", rows), strict=True
+    ):
+        assert torch.equal(ours, theirs)

@@ -17,8 +17,9 @@ from torch import Tensor
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.losses import supervised
-from dkd_cli.engine.models import Model, build_classifier
+from dkd_cli.engine.models import Model
 from dkd_cli.engine.strategies import EVERYTHING, Plan
+from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.trainer import Fitted, Job, Step, examples_seen, fit, newest_checkpoint
 from dkd_cli.errors import ModelError, NumericError
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption, Train
@@ -73,7 +74,7 @@ def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
         metric: str = "accuracy",
         **settings: Any,
     ) -> Job:
-        model = build_classifier(str(tiny_encoder), 2, task_data(), 1, "student").model
+        model = build_classifier(str(tiny_encoder), task_data(), layers=2, seed=1, key="student").model
         (tmp_path / working).mkdir(exist_ok=True)
         return Job(
             model=model,

@@ -3,50 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, best_metric, train_and_publish
+from dkd_cli.commands.running import Workshop, best_metric, judge_by_labels, train_and_publish
 from dkd_cli.commands.shelf import Shelf
+from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
+from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
-from dkd_cli.engine.models import build_classifier
 from dkd_cli.engine.strategies import check_regression, resolve
+from dkd_cli.engine.students import build_classifier
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
-from dkd_cli.report.runs import runs_table
 from dkd_cli.report.terminal import Terminal
 
 
-def distill(recipes: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str) -> None:
-    """Distil one student per recipe; teachers are loaded once and keep their answers from run to run.
+def distill(points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str) -> None:
+    """Distil one student per point; teachers are loaded once and keep their answers from run to run.
 
     Args:
-        recipes: resolved; the CLI makes one for each strategy and seed.
+        points: resolved recipes; several where strategies, seeds or anything else is swept.
         fresh: start over where a run was begun or finished.
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the lines that name the next command.
 
     Raises:
         ModelError: for a teacher that is not made yet, naming the command that makes it.
+        DkdError: at the end, what became of the points that failed.
     """
-    require_teachers(recipes, typed)
+    require_teachers(points, typed)
     quiet_libraries()
     workshop = Workshop(terminal)
-    shelf = Shelf(workshop, recipes)
-    runs = [one_student(workshop, shelf, recipe, fresh) for recipe in recipes]
-    folder = student_folder(recipes[0]).parent
-    terminal.table(*runs_table(f"students in {folder}", runs))
+    shelf = Shelf(workshop, points)
+    outcomes = run_points(
+        [
+            Point(
+                folder=student_folder(recipe),
+                recipe=recipe,
+                seed=recipe.train.seed,
+                make=partial(one_student, workshop, shelf, recipe, fresh),
+            )
+            for recipe in points
+        ],
+        terminal,
+    )
+    folder = student_folder(points[0]).parent
+    report(f"students in {folder}", outcomes, folder / "students.json", terminal)
     terminal.say(f"next: dkd evaluate {folder}")
+    raise_failures(outcomes)
 
 
-def require_teachers(recipes: Sequence[Recipe], typed: str) -> None:
+def require_teachers(points: Sequence[Recipe], typed: str) -> None:
     """Every teacher that a run will ask, before anything is loaded."""
     missing: dict[str, DkdError] = {}
-    for recipe in recipes:
+    for recipe in points:
         for name in asked_teachers(recipe):
-            source = teacher_source(recipe, name)
-            if recipe.teachers[name].checkpoint is None and not Path(source).is_dir():
+            teacher, source = recipe.teachers[name], teacher_source(recipe, name)
+            if teacher.checkpoint is None and teacher.probabilities is None and not Path(source).is_dir():
                 remedy = f"make it with `dkd train-teacher{typed}`"
                 missing[source] = ModelError(f"teachers.{name}", f"{source} does not exist yet", remedy)
     raise_all(list(missing.values()))
@@ -73,13 +88,27 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         data = workshop.data(recipe)
         if data.label_names is None:
             check_regression(plan, recipe.strategy.name)
-        best_metric(recipe.train, data)  # a wrong one is reported before any weight is read
+        labelled = data.splits["validation"].labels is not None
+        if labelled:
+            best_metric(recipe.train, data)  # a wrong one is reported before any weight is read
         compute = workshop.compute(recipe.train)
         student = build_classifier(
-            student_source(recipe), recipe.student.layers, data, recipe.train.seed, "student"
+            student_source(recipe),
+            data,
+            layers=recipe.student.layers,
+            take=recipe.student.take,
+            seed=recipe.train.seed,
+            key="student",
         )
+        for note in student.notes:
+            workshop.terminal.warn(note)
         splits = workshop.splits(recipe, student.tokenizer)
-        bank, layers = shelf.bank(recipe, plan, student, splits, compute)
+        if labelled:
+            judge = judge_by_labels(recipe.train, data)
+        else:
+            answers = shelf.validation_answers(recipe, plan, student, splits)
+            splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
+        bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
         return train_and_publish(
             workshop,
             Run(
@@ -87,21 +116,31 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
                 name=final.name,
                 strategy=recipe.strategy.name,
                 seed=recipe.train.seed,
-                teacher=teacher_source(recipe, tuple(recipe.teachers)[-1]) if recipe.teachers else None,
+                teacher=reference_teacher(recipe),
                 recipe=recipe,
                 validation={},
                 seconds=0.0,
             ),
             student,
             splits,
-            lambda output, labels, rows: distillation_step(plan, output, labels, rows, bank, layers),
+            lambda output, labels, rows: distillation_step(
+                plan, output, labels, rows, bank, layers, projections
+            ),
+            judge=judge,
             settings=recipe.train,
             compute=compute,
             needs_hidden_states=plan.hidden_weight > 0,
+            projections=projections,
             working=working,
             final=final,
             queries=bank.queries,
         )
+
+
+def reference_teacher(recipe: Recipe) -> str | None:
+    """The largest teacher that is a model: what the student will be measured against."""
+    models = [name for name, teacher in recipe.teachers.items() if teacher.probabilities is None]
+    return teacher_source(recipe, models[-1]) if models else None
 
 
 def student_source(recipe: Recipe) -> str:

@@ -20,7 +20,7 @@ from dkd_cli.evaluation.compare import (
     compare,
     summarise_seeds,
 )
-from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests, scored_splits
+from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine, trivial
 from dkd_cli.evaluation.metrics import predicted
@@ -38,7 +38,7 @@ def evaluate(
     *,
     recipe: Recipe | None,
     split: str | None,
-    predictions: Path | None,
+    predictions: str | None,
     output: Path | None,
     terminal: Terminal,
 ) -> None:
@@ -48,7 +48,9 @@ def evaluate(
         paths: folders with models in them or below them.
         recipe: which data the models made elsewhere are for; the others carry their own.
         split: the split to score; None: the labelled test split, else validation.
-        predictions: where the one model's predictions go, of the test split unless `split` names another.
+        predictions: where the one model's predictions go, of `split` or else the test split: a file; or a
+            folder, one that is there or written with a `/` at its end, for every test split's
+            `test_results_<task>.txt`.
         output: the folder for `evaluation.json`; None: the first of `paths`.
         terminal: for progress and tables.
 
@@ -61,16 +63,17 @@ def evaluate(
     quiet_libraries()
     found = find_models(paths)
     models, folder, load = entrants(found.models, recipe), output or paths[0], cache(load_task_data)
-    check_outputs(models, folder, predictions)
+    where = predictions
+    check_outputs(models, folder, where)
     for note in found.notes:
         terminal.warn(note)
-    target = prediction_split(load(models[0].recipe.data), split) if predictions else None
+    data = load(models[0].recipe.data)
+    files = {} if where is None else prediction_files(where, data, split)
     said: list[Answers] = []
-    if target is None or split is None or target.labels is not None:
+    if not files or scorable(data, split):
         said = score(models, split, load, folder, terminal)
-    if predictions and target:
-        data = load(models[0].recipe.data)
-        write_predictions(predictions, models[0], data, target, said, terminal)
+    for path, target in files.items():
+        write_predictions(path, models[0], data, target, said, terminal)
     terminal.say(f"next: {next_step(models)}")
 
 
@@ -119,13 +122,13 @@ def show(
         Column("throughput", 0, "/s"),
         Column("speed-up", 2, "×"),
     ]
-    constant, trivial_metrics = trivial(contest)
-    named = f"always {constant}" if percent else f"always {constant:.3g}"
-    empty = [None] * 5
-    rows: list[list[object]] = [
-        *(row(contest, result) for result in results),
-        [named, "baseline", *empty, *trivial_metrics.values(), *empty],
-    ]
+    rows = [row(contest, result) for result in results]
+    baseline = trivial(contest)
+    if baseline is not None:
+        constant, trivial_metrics = baseline
+        named = f"always {constant}" if percent else f"always {constant:.3g}"
+        empty = [None] * 5
+        rows.append([named, "baseline", *empty, *trivial_metrics.values(), *empty])
     why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
     title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
     terminal.table(title, columns, rows, notes(contest, results))
@@ -183,11 +186,35 @@ def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
     return lines
 
 
-def prediction_split(data: TaskData, split: str | None) -> Split:
-    """The split to predict: the one asked for, else test, else the one that is scored."""
+def is_folder(where: str) -> bool:
+    """Whether predictions go into a folder, under names of their own."""
+    return where.endswith("/") or Path(where).is_dir()
+
+
+def prediction_files(where: str, data: TaskData, split: str | None) -> dict[Path, Split]:
+    """What is predicted, by the file that it goes to: `split`, else test, else validation.
+
+    A file takes one split. A folder takes all of the kind, named as the published scripts name them:
+    `test_results_rte.txt`, `test_results_mnli.txt` and `test_results_mnli-mm.txt`.
+    """
     if split is not None:
-        return named_split(data, split)
-    return data.splits["test"] if "test" in data.splits else scored_splits(data, None)[0]
+        splits = [named_split(data, split)]
+    else:
+        kind = "test" if "test" in data.splits else "validation"
+        splits = [one for name, one in data.splits.items() if name.startswith(kind)]
+    if not is_folder(where):
+        return {Path(where): splits[0]}
+    files = {}
+    for one in splits:
+        kind, _, mismatched = one.name.partition("_")
+        files[Path(where) / f"{kind}_results_{data.task.name}{'-mm' if mismatched else ''}.txt"] = one
+    return files
+
+
+def scorable(data: TaskData, split: str | None) -> bool:
+    """Whether there are labels to score on: in the split asked for, else in any that is not for training."""
+    splits = [named_split(data, split)] if split else [s for n, s in data.splits.items() if n != "train"]
+    return any(one.labels is not None for one in splits)
 
 
 def write_predictions(
@@ -207,19 +234,21 @@ def write_predictions(
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
 
 
-def check_outputs(models: Sequence[Entrant], folder: Path, predictions: Path | None) -> None:
+def check_outputs(models: Sequence[Entrant], folder: Path, predictions: str | None) -> None:
     """Refuse what could not be written, before minutes of work."""
     errors: list[DkdError] = []
     if predictions is not None and len(models) > 1:
-        problem = f"one file cannot hold the predictions of {len(models)} models"
+        problem = f"one place cannot hold the predictions of {len(models)} models"
         errors.append(RecipeError("--predictions", problem, "name one model's folder"))
-    if predictions is not None and predictions.is_dir():
-        errors.append(RecipeError("--predictions", f"{predictions} is a folder", "name a file"))
-    for place in dict.fromkeys((folder, predictions.parent if predictions else folder)):
+    places = {folder: "--output"}
+    if predictions is not None:
+        place = Path(predictions)
+        places.setdefault(place if is_folder(predictions) else place.parent, "--predictions")
+    for place, option in places.items():
         above = next(path for path in (place, *place.absolute().parents) if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
             errors.append(
-                SystemProblem(str(place), "cannot be written", "choose another folder with --output")
+                SystemProblem(str(place), "cannot be written", f"choose another folder with {option}")
             )
     raise_all(errors)
 

@@ -60,10 +60,12 @@ def check_recipes(references: Sequence[str], terminal: Terminal) -> None:
     raise_all(errors)
 
 
-def show_plan(recipes: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
-    """What `--dry-run` prints: the resolved recipes, and where the command would write."""
-    for recipe in recipes:
-        terminal.say(dump_recipe(recipe).rstrip("\n") + "\n")
+def show_plan(points: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
+    """What `--dry-run` prints: the resolved recipe (a sweep's first point) and the folders to be made."""
+    terminal.say(dump_recipe(points[0]).rstrip("\n") + "\n")
+    if len(targets) > 1:
+        terminal.say(f"{len(targets)} runs:")
     for target in targets:
-        there = " (exists)" if target.exists() else ""
+        begun = target.with_name(f".{target.name}").exists()
+        there = " (finished)" if target.exists() else " (begun)" if begun else ""
         terminal.say(f"would write {target}{there}")

@@ -11,10 +11,12 @@ import numpy as np
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.checkpoints import Run, publish
 from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
 from dkd_cli.engine.precision import Compute, decide
-from dkd_cli.engine.trainer import Job, Step, examples_seen, fit
+from dkd_cli.engine.trackers import check_trackers
+from dkd_cli.engine.trainer import Job, Metrics, Step, examples_seen, fit
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.recipe.schema import Data, Recipe, Train
@@ -30,6 +32,14 @@ class Splits:
     train: EncodedSplit
     validation: EncodedSplit
     collator: PaddingCollator
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the validation split is scored, and which score picks the best checkpoint."""
+
+    metrics: Metrics
+    metric: str
 
 
 class Workshop:
@@ -51,7 +61,8 @@ class Workshop:
         return self._data[recipe.data]
 
     def compute(self, train: Train) -> Compute:
-        """The device and precision, said in a line."""
+        """The device and precision, said in a line; refuses a tracker that is not installed."""
+        check_trackers(train.report_to)
         compute = decide(train.precision)
         self._once(self.terminal.say, f"compute: {compute}")
         return compute
@@ -73,6 +84,15 @@ class Workshop:
         if message not in self._said:
             self._said.add(message)
             tell(message)
+
+
+def judge_by_labels(train: Train, data: TaskData) -> Judge:
+    """The task's own metrics, against the labels of the validation split.
+
+    Raises:
+        RecipeError: for a metric that the task does not have.
+    """
+    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), best_metric(train, data))
 
 
 def best_metric(train: Train, data: TaskData) -> str:
@@ -106,9 +126,11 @@ def train_and_publish(
     splits: Splits,
     step: Step,
     *,
+    judge: Judge,
     settings: Train,
     compute: Compute,
     needs_hidden_states: bool,
+    projections: Mapping[str, Projection],
     working: Path,
     final: Path,
     queries: Mapping[str, int],
@@ -116,19 +138,20 @@ def train_and_publish(
     """Fine-tune or distil one model, put it in its folder, and return the run with its results.
 
     Args:
-        workshop: gives the data and the terminal.
+        workshop: gives the terminal.
         run: all but the results.
         built: the untrained model.
         splits: in the model's own tokens.
         step: the loss of a batch.
+        judge: scores the validation split.
         settings: the schedule.
         compute: device and precision.
         needs_hidden_states: whether `step` reads the student's layers.
+        projections: those that `step` uses, trained with the model.
         working: the claimed folder.
         final: the run's own folder.
         queries: rows that each teacher computed; read when training is over.
     """
-    data = workshop.data(run.recipe)
     check_fit(built.model, (splits.train, splits.validation), run.recipe.data.max_length, run.role)
     with workshop.terminal.progress(final.name, examples_seen(settings, len(splits.train))) as advance:
         fitted = fit(
@@ -139,10 +162,11 @@ def train_and_publish(
                 collator=splits.collator,
                 step=step,
                 needs_hidden_states=needs_hidden_states,
+                projections=projections,
                 settings=settings,
                 compute=compute,
-                metrics=lambda logits, labels: task_metrics(data.task, logits, labels),
-                metric=best_metric(settings, data),
+                metrics=judge.metrics,
+                metric=judge.metric,
                 working=working,
                 advance=advance,
             )

@@ -59,6 +59,8 @@ def select_data(
     workshop = Workshop(terminal)
     data = workshop.data(recipe)
     pool = data.splits["train"]
+    if balanced and pool.labels is None:
+        raise RecipeError("--balanced", "the training texts have no labels", "leave it out")
     size = count if count is not None else kept(ratio or 1.0, len(pool))
     if size > len(pool):
         raise RecipeError("--count", f"{size} of a pool of {len(pool)}", f"ask for 1 to {len(pool)}")
@@ -104,6 +106,12 @@ def scoring_model(recipe: Recipe, model: str | None, typed: str) -> str:
 def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, score: str) -> Tensor:
     """The informativeness of each training example, [N]."""
     pool = data.splits["train"]
+    if pool.labels is None and score.startswith("kl"):
+        raise RecipeError(
+            "--score",
+            f"{score!r} reads labels, which the training texts lack",
+            "choose entropy",
+        )
     if data.label_names is None and score.removesuffix("-r") not in ("kl", "kl-b", "random"):
         raise RecipeError(
             "--score", f"{score!r} reads class probabilities; this task has none", "choose kl or random"

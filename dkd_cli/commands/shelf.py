@@ -3,55 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
 
 from dkd_cli.commands.running import Splits, Workshop
+from dkd_cli.data.encoding import EncodedSplit
+from dkd_cli.data.probabilities import read_probabilities
+from dkd_cli.engine.alignment import Projection, check_alignable, make_projections
 from dkd_cli.engine.checkpoints import teacher_source
+from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.layers import layer_pairs
-from dkd_cli.engine.models import LoadedModel, depth, load_classifier
+from dkd_cli.engine.models import LoadedModel, check_fit, depth, load_classifier
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.strategies import Plan, resolve
-from dkd_cli.engine.teachers import Teacher, TeacherBank, check_alignable
+from dkd_cli.engine.teachers import Recorded, Teacher, TeacherBank, probability_logits
+from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import Recipe
+
+Key = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Shelved:
+    """A teacher that is a model."""
+
+    teacher: Teacher
+    student_layers: list[int]
+    """Those that learn from its hidden states."""
+    validation: EncodedSplit
+    """In its own tokens."""
 
 
 class Shelf:
-    """Teachers by source, loaded once for all runs of a command, their answers kept."""
+    """Teachers by what decides their answers, loaded once for all runs of a command, their answers kept."""
 
     def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
         self._workshop = workshop
         # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
         self._aligned = {
-            teacher_source(recipe, name)
+            _meeting(recipe, name)
             for recipe in recipes
             if (plan := resolve(recipe)).hidden_weight > 0
             for name in plan.teachers
         }
-        self._teachers: dict[tuple[object, ...], tuple[Teacher, list[int]]] = {}
+        self._models: dict[Key, Shelved] = {}
+        self._files: dict[Key, Recorded] = {}
 
     def bank(
         self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits, compute: Compute
-    ) -> tuple[TeacherBank, dict[str, list[int]]]:
-        """The teachers of one run and, for each, the student layers that learn from its hidden states."""
-        found = {name: self._teacher(recipe, name, student, splits) for name in plan.teachers}
-        bank = TeacherBank({name: teacher for name, (teacher, _) in found.items()}, compute)
-        return bank, {name: layers for name, (_, layers) in found.items()}
+    ) -> tuple[TeacherBank, dict[str, list[int]], dict[str, Projection]]:
+        """The teachers of one run.
 
-    def _teacher(
-        self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits
-    ) -> tuple[Teacher, list[int]]:
-        source = teacher_source(recipe, name)
-        layer_map = recipe.strategy.objective.layer_map
-        key = (source, recipe.teachers[name].labels, recipe.data, recipe.student, recipe.model, layer_map)
-        if key not in self._teachers:
-            data = self._workshop.data(recipe)
+        Returns:
+            The bank; for each teacher that is a model the student layers that learn from its hidden states;
+            untrained projections to those that are aligned and have another width.
+        """
+        found: dict[str, Teacher | Recorded] = {}
+        layers: dict[str, list[int]] = {}
+        for name in plan.teachers:
+            if recipe.teachers[name].probabilities is not None:
+                found[name] = self._file(recipe, name)
+            else:
+                shelved = self._model(recipe, name, student, splits)
+                found[name], layers[name] = shelved.teacher, shelved.student_layers
+        bank = TeacherBank(found, compute)
+        if plan.hidden_weight == 0:
+            return bank, layers, {}
+        models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
+        return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)
+
+    def validation_answers(
+        self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits
+    ) -> torch.Tensor:
+        """What the largest teacher of the run says of the validation split: logits, [N, C]."""
+        name = plan.teachers[-1]
+        if recipe.teachers[name].probabilities is not None:
+            return self._recorded(recipe, name, "validation")
+        shelved = self._model(recipe, name, student, splits)
+        return predict_logits(
+            shelved.teacher.model,
+            shelved.validation,
+            shelved.teacher.collator,
+            batch_size=recipe.train.eval_batch_size,
+            precision=recipe.train.precision,
+        )
+
+    def _model(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Shelved:
+        meeting = _meeting(recipe, name)
+        key = meeting if meeting in self._aligned else _answers(recipe, name)
+        if key not in self._models:
+            objective = recipe.strategy.objective
             loaded = load_classifier(
-                source, data, labels=recipe.teachers[name].labels, key=f"teachers.{name}"
+                teacher_source(recipe, name),
+                self._workshop.data(recipe),
+                labels=recipe.teachers[name].labels,
+                key=f"teachers.{name}",
             )
             own = self._workshop.splits(recipe, loaded.tokenizer)
+            check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
-            pairs = layer_pairs(layer_map, *depths) if source in self._aligned else []
-            teacher = Teacher(loaded.model, own.train, own.collator, [layer for _, layer in pairs])
+            pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
+            wanted = [layer for _, layer in pairs]
+            teacher = Teacher(loaded.model, own.train, own.collator, wanted, objective.positions)
             if pairs:
-                check_alignable(student.model, splits.train, teacher, name)
-            self._teachers[key] = teacher, [layer for layer, _ in pairs]
-        return self._teachers[key]
+                check_alignable(splits.train, splits.collator, teacher, name)
+            self._models[key] = Shelved(teacher, [layer for layer, _ in pairs], own.validation)
+        return self._models[key]
+
+    def _file(self, recipe: Recipe, name: str) -> Recorded:
+        key = _answers(recipe, name)
+        if key not in self._files:
+            self._files[key] = Recorded(self._recorded(recipe, name, "train"))
+        return self._files[key]
+
+    def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
+        data, settings = self._workshop.data(recipe), recipe.teachers[name]
+        assert settings.probabilities is not None
+        if data.label_names is None:
+            raise RecipeError(
+                f"teachers.{name}.probabilities",
+                "holds probabilities of classes, but the task is to predict a number",
+                f"name a trained model in teachers.{name}.checkpoint",
+            )
+        found = read_probabilities(
+            settings.probabilities, data.splits[split], data.label_names, settings.labels, f"teachers.{name}"
+        )
+        return probability_logits(torch.from_numpy(found))
+
+
+def _answers(recipe: Recipe, name: str) -> Key:
+    """What decides a teacher's logits."""
+    teacher = recipe.teachers[name]
+    return teacher.probabilities or teacher_source(recipe, name), teacher.labels, recipe.data
+
+
+def _meeting(recipe: Recipe, name: str) -> Key:
+    """What decides, besides, which of its hidden states meet the student's."""
+    objective = recipe.strategy.objective
+    where = objective.layer_map, objective.positions
+    return *_answers(recipe, name), recipe.student, recipe.model, *where

@@ -2,65 +2,118 @@
 
 from __future__ import annotations
 
-from dkd_cli.commands.running import Workshop, best_metric, train_and_publish
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
+from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
-from dkd_cli.engine.models import build_classifier
 from dkd_cli.engine.strategies import FINE_TUNING
+from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import NO_TEACHERS
-from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.errors import RecipeError, raise_all
+from dkd_cli.recipe.schema import Recipe, decides_teachers
 from dkd_cli.report.noise import quiet_libraries
-from dkd_cli.report.runs import runs_table
 from dkd_cli.report.terminal import Terminal
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A teacher to make, and where."""
+
+    recipe: Recipe
+    name: str
+    folder: Path
+
+
 def train_teacher(
-    recipe: Recipe, *, only: tuple[str, ...], fresh: bool, terminal: Terminal, typed: str
+    points: Sequence[Recipe], *, only: tuple[str, ...], fresh: bool, terminal: Terminal, typed: str
 ) -> None:
     """Make every teacher of the recipe that is not made yet.
 
     Args:
-        recipe: resolved.
-        only: the names to make; empty: all that name no `checkpoint` of their own.
+        points: resolved recipes; several where something is swept.
+        only: the names to make; empty: all that are not made elsewhere.
         fresh: start over where a run was begun or finished.
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the next command's line.
 
     Raises:
-        RecipeError: for a name that is no teacher of the recipe, or one that is trained elsewhere.
+        RecipeError: for a name that is no teacher of the recipe, or one that is made elsewhere.
     """
-    names = chosen(recipe, only)
+    teachers = wanted(points, only)
     quiet_libraries()
     workshop = Workshop(terminal)
-    runs = [one_teacher(workshop, recipe, name, fresh) for name in names]
-    folder = teacher_folder(recipe, names[0]).parent
-    terminal.table(*runs_table(f"teachers in {folder}", runs))
+    outcomes = run_points(
+        [
+            Point(
+                folder=one.folder,
+                recipe=one.recipe,
+                seed=one.recipe.train.seed,
+                make=partial(one_teacher, workshop, one, fresh),
+            )
+            for one in teachers
+        ],
+        terminal,
+    )
+    folder = teachers[0].folder.parent
+    report(f"teachers in {folder}", outcomes, folder / "teachers.json", terminal)
     terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")
+    raise_failures(outcomes)
+
+
+def wanted(points: Sequence[Recipe], only: tuple[str, ...]) -> list[Wanted]:
+    """The teachers to make: each once, however many points share it.
+
+    Raises:
+        RecipeError: as `train_teacher`, and for a swept key that changes no teacher.
+    """
+    idle = [key for key in points[0].sweep if not (decides_teachers(key) or key.startswith("train."))]
+    raise_all(
+        [RecipeError(f"--sweep {key}", "changes no teacher", "sweep it with `dkd distill`") for key in idle]
+    )
+    made: dict[Path, Wanted] = {}
+    for recipe in points:
+        for name in chosen(recipe, only):
+            folder = teacher_folder(recipe, name, schedule=True)
+            made.setdefault(folder, Wanted(recipe, name, folder))
+    return list(made.values())
 
 
 def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
-    """The teachers to make."""
+    """The names of the teachers to make."""
+    elsewhere = {
+        name: source
+        for name, teacher in recipe.teachers.items()
+        if (source := teacher.checkpoint or teacher.probabilities) is not None
+    }
     for name in only:
         if name not in recipe.teachers:
             raise RecipeError(
                 "--teacher", f"{name!r} is no teacher of this recipe", f"choose {', '.join(recipe.teachers)}"
             )
-    names = list(only) or [name for name, teacher in recipe.teachers.items() if teacher.checkpoint is None]
-    for name in names:
-        checkpoint = recipe.teachers[name].checkpoint
-        if checkpoint is not None:
+        if name in elsewhere:
             raise RecipeError(
-                f"teachers.{name}", f"is trained elsewhere ({checkpoint})", "go on with `dkd distill`"
+                f"teachers.{name}", f"is made elsewhere ({elsewhere[name]})", "go on with `dkd distill`"
             )
+    names = list(only) or [name for name in recipe.teachers if name not in elsewhere]
     if not names:
-        raise RecipeError("teachers", "all of them are trained elsewhere", "go on with `dkd distill`")
+        raise RecipeError("teachers", "all of them are made elsewhere", "go on with `dkd distill`")
+    if recipe.data.unlabelled:
+        raise RecipeError(
+            "data.unlabelled",
+            "is true, but a teacher learns from labels",
+            "name trained ones in `teachers`",
+        )
     return names
 
 
-def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> Run:
+def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
-    final = teacher_folder(recipe, name)
+    recipe, name, final = wanted.recipe, wanted.name, wanted.folder
     teacher = recipe.teachers[name]
     settings = teacher_train(recipe.train, teacher)
     with claim(final, recipe, "teacher", name, fresh=fresh) as working:
@@ -70,11 +123,17 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             assert run is not None
             return run
         data = workshop.data(recipe)
-        best_metric(settings, data)  # a wrong one is reported before any weight is read
+        judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
         compute = workshop.compute(settings)
         built = build_classifier(
-            teacher.model or recipe.model, teacher.layers, data, settings.seed, f"teachers.{name}"
+            teacher.model or recipe.model,
+            data,
+            layers=teacher.layers,
+            seed=settings.seed,
+            key=f"teachers.{name}",
         )
+        for note in built.notes:
+            workshop.terminal.warn(note)
         splits = workshop.splits(recipe, built.tokenizer)
         return train_and_publish(
             workshop,
@@ -93,9 +152,11 @@ def one_teacher(workshop: Workshop, recipe: Recipe, name: str, fresh: bool) -> R
             lambda student, labels, rows: distillation_step(
                 FINE_TUNING, student, labels, rows, NO_TEACHERS, {}
             ),
+            judge=judge,
             settings=settings,
             compute=compute,
             needs_hidden_states=False,
+            projections={},
             working=working,
             final=final,
             queries={},

@@ -19,7 +19,7 @@ class Split:
     texts: Sequence[str]
     text_pairs: Sequence[str] | None
     labels: Sequence[int] | Sequence[float] | None
-    """Class ids or target values; None where a test split hides them."""
+    """Class ids or target values; None where a test split hides them, and in unlabelled training data."""
     example_ids: Sequence[str]
     """16 hex digits made of the texts alone, whatever the order of the rows and the sizes of the splits."""
 

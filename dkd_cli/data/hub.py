@@ -6,6 +6,7 @@ Knows nothing about single files, tasks or labels.
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 from dkd_cli.data.readers import class_names, read_table
@@ -40,7 +41,12 @@ def load_hub_splits(source: str, config: str | None, label: str, encoding: str |
             "there is no such file or folder",
             "check the path; it is relative to the working directory",
         )
-    return _load(str(folder) if folder.is_dir() else source, config, local=folder.is_dir())
+    if not folder.is_dir():
+        return _load(source, config, cache=None)
+    # The shared cache knows a folder by its last name and its page: it would answer with what an older state
+    # of the folder held, or with another folder of that name.
+    with tempfile.TemporaryDirectory(prefix="dkd-") as cache:
+        return _load(str(folder), config, cache)
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -52,13 +58,14 @@ def _split_files(folder: Path) -> dict[str, Path]:
     }
 
 
-def _load(source: str, config: str | None, local: bool) -> dict[str, Table]:
+def _load(source: str, config: str | None, cache: str | None) -> dict[str, Table]:
+    """Read a data set whole; `cache` is None for one of the hub, whose own cache knows its revision."""
     # Importing it takes a second, which a plain file need not pay.
     from datasets import DatasetDict, disable_progress_bars, load_dataset
 
     disable_progress_bars()
     try:
-        loaded = load_dataset(source, config)
+        loaded = load_dataset(source, config, cache_dir=cache)
     except Exception as error:  # a dozen unrelated types, down to those of the HTTP client
         named = f"{source} ({config})" if config else source
         reason = " ".join(str(error).split())
@@ -71,7 +78,7 @@ def _load(source: str, config: str | None, local: bool) -> dict[str, Table]:
     assert isinstance(loaded, DatasetDict)
     tables = {}
     for name, dataset in loaded.items():
-        if local and dataset.info.builder_name == "csv":
+        if cache is not None and dataset.info.builder_name == "csv":
             raise DataError(
                 source,
                 "its csv files would be read leniently",

@@ -14,7 +14,7 @@ from itertools import islice
 
 from dkd_cli.data.readers import MOST_PROBLEMS
 from dkd_cli.data.tables import Table
-from dkd_cli.errors import DataError, raise_all
+from dkd_cli.errors import DataError, RecipeError, raise_all
 
 Labels = list[int] | list[float] | None
 HIDDEN = "-1"
@@ -30,7 +30,7 @@ class LabelColumn:
     class_names: tuple[str, ...] | None
     """The names that the data set gives to its ids."""
     may_hide: bool
-    """Whether the labels may be hidden, as those of a test split are."""
+    """Whether the labels may be hidden, as those of a test split are, and all of them in unlabelled data."""
 
 
 def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
@@ -45,7 +45,9 @@ def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
     if raw is None:
         present = ", ".join(table.columns)
         raise DataError(
-            table.place, f"there is no column {column!r}", f"name one of: {present} in data.label"
+            table.place,
+            f"there is no column {column!r}",
+            f"name one of: {present} in data.label, or set data.unlabelled: true",
         )
     types: dict[str, int] = {}
     for row, value in enumerate(raw):
@@ -64,8 +66,17 @@ def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
     return LabelColumn(table, [_text(value) for value in raw], table.class_names.get(column), may_hide)
 
 
+def without_labels(table: Table, column: str) -> LabelColumn:
+    """A label column that nobody may look at; the names of its classes are still the data set's."""
+    return LabelColumn(table, [None] * len(table), table.class_names.get(column), may_hide=True)
+
+
 def class_labels(
-    columns: Mapping[str, LabelColumn], names_from: str, declared: tuple[str, ...] | None
+    columns: Mapping[str, LabelColumn],
+    names_from: str,
+    declared: tuple[str, ...] | None,
+    *,
+    infer: bool = True,
 ) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Give every class an id.
 
@@ -73,13 +84,21 @@ def class_labels(
         columns: by split.
         names_from: the split whose labels are the classes where nothing names them.
         declared: the recipe's class names in the order of their ids.
+        infer: whether labels that occur may name the classes.
 
     Raises:
         DataError: a label is missing, hidden, mixed in type, out of range or unknown; up to five per split.
+        RecipeError: nothing names the classes, and they may not be inferred.
     """
     known = columns[names_from].class_names or next(
         (column.class_names for column in columns.values() if column.class_names), None
     )
+    if not (declared or known or infer):
+        raise RecipeError(
+            "data.labels",
+            "names no classes, nor does the data set, and unlabelled texts cannot tell them",
+            "name them in the order of their ids, such as [negative, positive]",
+        )
     problems: list[DataError] = []
     readable = {name: column for name, column in columns.items() if not _hidden(column)}
     for column in readable.values():

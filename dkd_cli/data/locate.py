@@ -13,6 +13,15 @@ from dkd_cli.errors import DataError, DkdError
 PREFIX = "pkg://"
 
 
+def file_path(reference: str) -> Path:
+    """The file that a recipe names: `pkg://package/path`, or a path.
+
+    Raises:
+        DataError: as `package_path` does.
+    """
+    return package_path(reference) if reference.startswith(PREFIX) else Path(reference).expanduser()
+
+
 def package_path(reference: str, error: type[DkdError] = DataError) -> Path:
     """Find the file or folder that `pkg://package/path` names.
 

@@ -6,13 +6,21 @@ Knows nothing about tokenizers or models.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.hub import load_hub_splits
-from dkd_cli.data.labels import LabelColumn, Labels, check_classes, class_labels, label_column, target_values
-from dkd_cli.data.locate import PREFIX, package_path
+from dkd_cli.data.labels import (
+    LabelColumn,
+    Labels,
+    check_classes,
+    class_labels,
+    label_column,
+    target_values,
+    without_labels,
+)
+from dkd_cli.data.locate import file_path
 from dkd_cli.data.readers import MOST_PROBLEMS, is_file_name, missing_columns, read_table
 from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tables import Table
@@ -38,12 +46,13 @@ def load_task_data(data: Data) -> TaskData:
 
     Raises:
         DataError: the data or their labels are wrong (several at once as `Problems`).
-        RecipeError: the recipe names an unknown task or encoding, or a split where there is none.
+        RecipeError: the recipe names an unknown task or encoding, a split where there is none, or no classes
+            where the texts have no labels.
     """
     task = resolve_task(data)
     sources = _gather(data, task)
-    label_names, parts = _parts(sources.tables, task, data.labels)
     notes: list[str] = []
+    label_names, parts = _parts(sources, task, data, notes)
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
     pool = parts.pop(POOL, None)
@@ -64,9 +73,11 @@ def load_task_data(data: Data) -> TaskData:
                     f"name a file in data.{name}, or raise data.{name}_share",
                 )
         parts = {TRAIN: parts.pop(TRAIN, rest)} | cuts | parts
+    if data.unlabelled:
+        parts[TRAIN] = _without_labels(parts[TRAIN], notes)
     most = {TRAIN: data.max_train, VALIDATION: data.max_validation, TEST: data.max_test}
     parts = {name: cap(part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()}
-    if label_names is not None:
+    if label_names is not None and not data.unlabelled:
         _check_train(label_names, parts)
     notes += _overlaps(parts)
     order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
@@ -74,10 +85,7 @@ def load_task_data(data: Data) -> TaskData:
 
 
 def _read_file(reference: str, task: Task, data: Data) -> Table:
-    path = (
-        package_path(reference, DataError) if reference.startswith(PREFIX) else Path(reference).expanduser()
-    )
-    return read_table(path, reference, task.label, data.encoding)
+    return read_table(file_path(reference), reference, task.label, data.encoding)
 
 
 def _gather(data: Data, task: Task) -> Sources:
@@ -149,16 +157,21 @@ def _hub_tables(
 
 
 def _parts(
-    tables: Mapping[str, Table], task: Task, declared: tuple[str, ...] | None
+    sources: Sources, task: Task, data: Data, notes: list[str]
 ) -> tuple[tuple[str, ...] | None, dict[str, Part]]:
-    """Turn tables into examples with class ids or target values."""
+    """Turn tables into examples with class ids or target values, where these are wanted."""
+    tables = sources.tables
+    if data.unlabelled and data.label and not any(data.label in table.columns for table in tables.values()):
+        raise DataError(
+            "data.label", f"no table has the column {data.label!r}", "leave it out, or correct the name"
+        )
     wanted = [task.text] if task.text_pair is None else [task.text, task.text_pair]
     problems: list[DkdError] = []
     columns: dict[str, LabelColumn] = {}
     for name, table in tables.items():
         problems += missing_columns(table, wanted) or _not_text(table, wanted)
         try:
-            columns[name] = label_column(table, task.label, may_hide=name.startswith(TEST))
+            columns[name] = _label_column(name, table, sources, task, data, notes)
         except DataError as error:
             problems.append(error)
     raise_all(problems)
@@ -166,7 +179,8 @@ def _parts(
     if task.kind == "regression":
         names, labels = None, target_values(columns)
     else:
-        names, labels = class_labels(columns, POOL if POOL in columns else TRAIN, declared)
+        names_from = POOL if POOL in columns else TRAIN
+        names, labels = class_labels(columns, names_from, data.labels, infer=not data.unlabelled)
     return names, {
         name: make_part(
             table,
@@ -176,6 +190,20 @@ def _parts(
         )
         for name, table in tables.items()
     }
+
+
+def _label_column(
+    name: str, table: Table, sources: Sources, task: Task, data: Data, notes: list[str]
+) -> LabelColumn:
+    """The labels of one table; those of unlabelled training data are left aside, but for what is cut out."""
+    if not data.unlabelled:
+        return label_column(table, task.label, may_hide=name.startswith(TEST))
+    training = name == TRAIN or (name == POOL and TRAIN not in sources.tables)
+    if training and task.label in table.columns:
+        notes.append(f"{TRAIN}: the column {task.label!r} is left aside, as data.unlabelled says")
+    if name == TRAIN or (name == POOL and not sources.shares):
+        return without_labels(table, task.label)
+    return label_column(table, task.label, may_hide=True)
 
 
 def _texts(table: Table, column: str) -> list[str]:
@@ -209,6 +237,14 @@ def _clean(name: str, part: Part, notes: list[str]) -> Part:
     return part
 
 
+def _without_labels(part: Part, notes: list[str]) -> Part:
+    """Forget the labels of training data, and with them the second copies that differed in nothing else."""
+    part, dropped, _ = without_duplicates(replace(part, labels=None))
+    if dropped:
+        notes.append(f"{TRAIN}: {dropped:,} texts that stand with several labels are kept once")
+    return part
+
+
 def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
     """Refuse a training split of one class, or one that lacks a class which is evaluated."""
     train = parts[TRAIN]
@@ -225,12 +261,14 @@ def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
 
 
 def _overlaps(parts: Mapping[str, Part]) -> list[str]:
-    """Count training examples that an evaluation split repeats; those flatter its numbers."""
-    train = parts[TRAIN].whole_texts()
+    """Count the examples that an evaluation split repeats, of those it is to be new to; they flatter it."""
+    whole = {name: part.whole_texts() for name, part in parts.items()}
     notes = []
-    for name, part in parts.items():
-        if name != TRAIN:
-            evaluated = set(part.whole_texts())
-            if shared := sum(key in evaluated for key in train):
-                notes.append(f"{shared:,} training texts also stand in {name}: its scores may be too high")
+    for name, texts in whole.items():
+        evaluated = set(texts)
+        if name != TRAIN and (shared := sum(text in evaluated for text in whole[TRAIN])):
+            notes.append(f"{shared:,} training texts also stand in {name}: its scores may be too high")
+        picked = whole.get(name.replace(TEST, VALIDATION), ()) if name.startswith(TEST) else ()
+        if shared := sum(text in evaluated for text in picked):
+            notes.append(f"{shared:,} validation texts also stand in {name}, on which checkpoints are picked")
     return notes

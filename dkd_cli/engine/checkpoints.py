@@ -23,7 +23,8 @@ from dkd_cli.engine.strategies import resolve
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.files import sync_folder, write_json, write_text
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
-from dkd_cli.recipe.schema import Recipe, Teacher, Train, strategy_parts
+from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, strategy_parts
+from dkd_cli.recipe.sweeps import variant
 
 Role = Literal["teacher", "student"]
 
@@ -54,15 +55,30 @@ def teacher_train(train: Train, teacher: Teacher) -> Train:
     return replace(train, **own)
 
 
-def teacher_folder(recipe: Recipe, name: str) -> Path:
-    """Where `dkd train-teacher` puts a teacher."""
-    return Path(recipe.output_dir) / recipe.name / f"teacher-{name}"
+def teacher_folder(recipe: Recipe, name: str, *, schedule: bool = False) -> Path:
+    """Where `dkd train-teacher` puts a teacher, and `dkd distill` looks for it.
+
+    Args:
+        recipe: a point, if it sweeps anything.
+        name: the teacher's.
+        schedule: the teacher's own schedule is swept (`train.` keys), not the students'.
+    """
+
+    def tells_apart(key: str) -> bool:
+        scheduled = schedule and key.startswith("train.") and key != "train.seed"
+        return scheduled or decides_teachers(key, name)
+
+    seed = f"seed{recipe.train.seed}" if schedule and "train.seed" in recipe.sweep else ""
+    parts = ("teacher", name, variant(recipe, tells_apart), seed)
+    return Path(recipe.output_dir) / recipe.name / "-".join(filter(None, parts))
 
 
 def student_folder(recipe: Recipe) -> Path:
-    """Where `dkd distill` puts a student: one folder for each strategy and seed."""
+    """Where `dkd distill` puts a student: a folder for each strategy, seed and other swept value."""
     strategy = "_".join(strategy_parts(recipe.strategy.name))
-    return Path(recipe.output_dir) / recipe.name / f"student-{strategy}-seed{recipe.train.seed}"
+    suffix = variant(recipe, lambda key: key not in ("strategy.name", "train.seed"))
+    parts = ("student", strategy, suffix, f"seed{recipe.train.seed}")
+    return Path(recipe.output_dir) / recipe.name / "-".join(filter(None, parts))
 
 
 def teacher_source(recipe: Recipe, name: str) -> str:

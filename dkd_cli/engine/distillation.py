@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
 from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, select, uncertainty_of
+
+NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
 
 
 class Teachers(Protocol):
@@ -21,7 +24,8 @@ class Teachers(Protocol):
         ...
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows."""
+        """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows; L' is 1 where
+        the first position alone is compared."""
         ...
 
 
@@ -55,6 +59,7 @@ def distillation_step(
     rows: Tensor,
     teachers: Teachers,
     layers: Mapping[str, Sequence[int]],
+    projections: Mapping[str, Callable[[Tensor], Tensor]] = NO_PROJECTIONS,
 ) -> StepLoss:
     """The whole loss of one batch.
 
@@ -68,6 +73,7 @@ def distillation_step(
         rows: [B], places in the training split, by which the teachers know the examples.
         teachers: asked only for the rows they teach.
         layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
+        projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
     """
     batch = student.logits.size(0)
     total = torch.zeros((), device=student.logits.device)
@@ -95,6 +101,8 @@ def distillation_step(
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)
             own = [student.hidden_states[layer][taught, :length] for layer in layers[route.teacher]]
+            if route.teacher in projections:
+                own = [projections[route.teacher](states) for states in own]
             pt = hidden_alignment(own, aligned, student.mask[taught, :length])
             hidden_total = hidden_total + (route.weights * hidden_weights[route.positions] * pt).mean()
         terms[f"share-{route.teacher}"] = total.new_tensor(taught.numel() / batch)

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models import Model, forward_names
 from dkd_cli.engine.precision import decide
 from dkd_cli.errors import NumericError
 
 
-def model_inputs(batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """What the encoder reads of a collated batch: neither labels nor bookkeeping."""
-    return {name: value.to(device) for name, value in batch.items() if name not in ("labels", "row")}
+def model_inputs(model: Model, batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """What the model reads of a collated batch: only what its architecture names, and no labels."""
+    names = forward_names(model) - {"labels"}
+    return {name: value.to(device) for name, value in batch.items() if name in names}
 
 
 @torch.inference_mode()
@@ -50,7 +51,7 @@ def predict_logits(
         rows = by_length[start : start + batch_size]
         batch = collator([encoded[row] for row in rows])
         with compute.autocast():
-            output = model(**model_inputs(batch, compute.device)).logits
+            output = model(**model_inputs(model, batch, compute.device)).logits
         logits[rows] = output.float().cpu()
         if advance is not None:
             advance(len(rows))

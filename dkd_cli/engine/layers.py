@@ -8,6 +8,16 @@ from dkd_cli.recipe.rules import parse_layer_map
 KEY = "strategy.objective.layer_map"
 
 
+def spread(few: int, many: int) -> list[int]:
+    """Places 0 to `few`, spread evenly over 0 to `many`, a half rounded up.
+
+    >>> spread(3, 4)
+    [0, 1, 3, 4]
+    """
+    # In whole numbers: Python's own rounding to even would send 0.5 and 1.5 to 0 and 2.
+    return [(2 * place * many + few) // (2 * few) for place in range(few + 1)]
+
+
 def layer_pairs(layer_map: str, student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
     """Settle a recipe's layer map for two depths, as (student, teacher) pairs.
 
@@ -32,10 +42,7 @@ def layer_pairs(layer_map: str, student_layers: int, teacher_layers: int) -> lis
                 f"a student of {student_layers} layers has no uniform map onto a teacher of {teacher_layers}",
                 "give pairs such as '0:0, 2:1', or a smaller student",
             )
-        # Half is rounded up: Python's own rounding to even would send 0.5 and 1.5 to 0 and 2.
-        return [
-            (layer, int(layer * teacher_layers / student_layers + 0.5)) for layer in range(student_layers + 1)
-        ]
+        return list(enumerate(spread(student_layers, teacher_layers)))
     for student, teacher in settled:
         if student > student_layers or teacher > teacher_layers:
             raise ModelError(

@@ -1,11 +1,12 @@
-"""Sequence classifiers in and out of Hugging Face folders: found, built, loaded, checked.
+"""Sequence classifiers in and out of Hugging Face folders: found, loaded, checked.
 
-`build_classifier` puts a new head on a pretrained encoder; `load_classifier` takes a trained one and puts its
-outputs in the task's label order. Knows nothing of training.
+`load_classifier` takes a trained one and puts its outputs in the task's label order. Knows nothing of
+building new ones (`students`), nor of training.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.locate import package_path
-from dkd_cli.errors import ModelError
+from dkd_cli.errors import ModelError, raise_all
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
@@ -34,6 +35,8 @@ class LoadedModel:
 
     model: Model
     tokenizer: Tokenizer
+    notes: tuple[str, ...] = ()
+    """What the user should know about how it was built, a line each."""
 
 
 def locate_model(name: str, key: str) -> str:
@@ -60,7 +63,8 @@ def locate_model(name: str, key: str) -> str:
     return str(path)
 
 
-def _explain(error: Exception, name: str, key: str) -> ModelError:
+def explain(error: Exception, name: str, key: str) -> ModelError:
+    """What transformers raised over the model `name`, as one line."""
     text = str(error)
     if "trust_remote_code" in text or "custom code" in text:
         return ModelError(
@@ -91,7 +95,7 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises nothing more special
-        raise _explain(error, name, key) from error
+        raise explain(error, name, key) from error
     # Where a folder has no tokenizer, transformers makes one up that knows special tokens alone, and every
     # text would read as unknown words.
     if len(tokenizer) < FEWEST_TOKENS:
@@ -103,7 +107,14 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
     return tokenizer
 
 
-def _load(name: str, key: str, **settings: Any) -> tuple[Model, dict[str, Any]]:
+def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[str, Any]]:
+    """Weights in float32 under a head for classes, and what transformers says about the loading.
+
+    `settings` go to `from_pretrained`.
+
+    Raises:
+        ModelError: if there is no such model, or its weights cannot be read.
+    """
     source = locate_model(name, key)
     try:
         loaded: tuple[Model, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
@@ -115,7 +126,7 @@ def _load(name: str, key: str, **settings: Any) -> tuple[Model, dict[str, Any]]:
             **settings,
         )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
-        raise _explain(error, name, key) from error
+        raise explain(error, name, key) from error
     return loaded
 
 
@@ -125,52 +136,7 @@ def load_config(name: str, key: str) -> transformers.PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise _explain(error, name, key) from error
-
-
-def build_classifier(name: str, layers: int | None, data: TaskData, seed: int, key: str) -> LoadedModel:
-    """The first `layers` of a pretrained encoder under a head for this task.
-
-    A missing head is drawn from `seed`; a head that fits (a trained teacher's) is kept. The saved config
-    describes the cut network, so that it reloads to the same one.
-
-    Raises:
-        ModelError: for more layers than the model has, weights missing below the head, or a head with the
-            task's classes in another order.
-    """
-    config = load_config(name, key)
-    available = config.num_hidden_layers
-    if layers is not None and layers > available:
-        raise ModelError(
-            f"{key}.layers", f"{layers} layers of a model that has {available}", f"ask for 1 to {available}"
-        )
-    settings: dict[str, Any] = {"num_hidden_layers": layers or available}
-    if data.label_names is None:
-        settings |= {"num_labels": 1, "problem_type": "regression"}
-    else:
-        settings |= {
-            "id2label": dict(enumerate(data.label_names)),
-            "label2id": {label: index for index, label in enumerate(data.label_names)},
-            "problem_type": "single_label_classification",
-        }
-        own = [config.id2label.get(index, "") for index in range(config.num_labels)]
-        if sorted(own) == sorted(data.label_names) and own != list(data.label_names):
-            raise ModelError(
-                key,
-                f"the head of {name!r} has the classes in another order: {', '.join(own)}",
-                "put data.labels in that order, or start from a pretrained encoder",
-            )
-    transformers.set_seed(seed)
-    model, info = _load(name, key, ignore_mismatched_sizes=True, **settings)
-    encoder = f"{model.base_model_prefix}."
-    missing = sorted(
-        weight for weight in info["missing_keys"] if weight.startswith(encoder) and "pooler" not in weight
-    )
-    if missing:
-        raise ModelError(
-            key, f"{name!r} lacks weights of the encoder ({missing[0]} ...)", "name a pretrained encoder"
-        )
-    return LoadedModel(model, load_tokenizer(name, key))
+        raise explain(error, name, key) from error
 
 
 def load_classifier(
@@ -187,7 +153,7 @@ def load_classifier(
     Raises:
         ModelError: without a trained head, or with other classes than the task's.
     """
-    model, info = _load(name, key)
+    model, info = load_pretrained(name, key)
     if info["missing_keys"]:
         raise ModelError(
             key,
@@ -251,23 +217,67 @@ def label_order(
 
 
 def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, key: str) -> None:
-    """Refuse token ids beyond the vocabulary and texts beyond the positions.
+    """Refuse token ids beyond the vocabulary, token types beyond theirs and texts beyond the positions.
 
     Raises:
-        ModelError: names the figures.
+        ModelError: names the figures; several problems are raised together.
     """
+    problems = []
+    highest = _highest(encoded, "input_ids")
     vocabulary = model.get_input_embeddings().weight.size(0)
-    highest = max((max(ids) for split in encoded for ids in split.columns["input_ids"]), default=0)
     if highest >= vocabulary:
-        raise ModelError(
-            key, f"token id {highest} in a vocabulary of {vocabulary}", "use the model's own tokenizer"
-        )
-    positions = getattr(model.config, "max_position_embeddings", None)
-    longest = max((max(split.lengths) for split in encoded), default=0)
-    if positions is not None and longest > positions:
-        raise ModelError(
-            "data.max_length", f"{max_length} tokens, but the model has {positions} positions", "lower it"
-        )
+        problem = f"token id {highest} in a vocabulary of {vocabulary}"
+        problems.append(ModelError(key, problem, "use the model's own tokenizer"))
+    kind, kinds = _highest(encoded, "token_type_ids"), _table(model, "token_type_embeddings")
+    if kinds is not None and "token_type_ids" in forward_names(model) and kind >= kinds.num_embeddings:
+        problem = f"token type {kind}, but the model tells {kinds.num_embeddings} apart, counted from 0"
+        problems.append(ModelError(key, problem, "use the model's own tokenizer"))
+    limit = positions(model)
+    longest = max((max(split.lengths, default=0) for split in encoded), default=0)
+    if limit is not None and longest > limit:
+        problem = f"{max_length} tokens, but the model has {limit} positions"
+        problems.append(ModelError("data.max_length", problem, "lower it"))
+    raise_all(problems)
+
+
+def _highest(encoded: Sequence[EncodedSplit], column: str) -> int:
+    rows = (row for split in encoded for row in split.columns.get(column, ()))
+    return max((max(row) for row in rows), default=-1)
+
+
+def _table(model: Model, name: str) -> torch.nn.Embedding | None:
+    """The embedding called `name`, wherever an architecture keeps it."""
+    for path, module in model.named_modules():
+        if path.rpartition(".")[2] == name and isinstance(module, torch.nn.Embedding):
+            return module
+    return None
+
+
+def positions(model: Model) -> int | None:
+    """The tokens that the longest text may have; None where positions are only ever relative."""
+    table = _table(model, "position_embeddings")
+    if table is not None:
+        # RoBERTa and its like count positions from the one after the padding's own.
+        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+    if getattr(model.config, "position_biased_input", True) is False:
+        return None  # DeBERTa: far distances share a bucket
+    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    return limit
+
+
+def forward_names(model: Model) -> frozenset[str]:
+    """The inputs that an architecture names. Others would vanish in its `**kwargs`, or fail deep inside."""
+    return frozenset(inspect.signature(type(model).forward).parameters)
+
+
+def head_parameters(model: Model) -> list[str]:
+    """The names of the weights that belong to the classification head.
+
+    They are all outside the encoder, and the encoder's own pooler, which only the head reads.
+    """
+    encoder = f"{model.base_model_prefix}."
+    names = (name for name, _ in model.named_parameters())
+    return [name for name in names if not name.startswith(encoder) or name.startswith(f"{encoder}pooler.")]
 
 
 def depth(model: Model) -> int:

@@ -7,8 +7,9 @@ to a stated memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,10 +19,14 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.precision import Compute
-from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.errors import NumericError
 
 HIDDEN_BYTES = 2**30
 """The hidden states that one bank keeps; rows beyond it are computed again when asked for."""
+
+PROBABILITY_FLOOR = 1e-4
+"""The least probability that a teacher's file gives a class: the logarithm of 0 is no logit. A bare label
+then stands 9.2 above the other logits, about as sure as trained classifiers are."""
 
 
 @dataclass
@@ -33,31 +38,46 @@ class Teacher:
     collator: PaddingCollator
     layers: Sequence[int] = ()
     """The layers that `hidden_states` gives, 0 the embeddings."""
+    positions: Literal["all", "first"] = "all"
+    """What it gives of them: every token's vector, or the first token's alone."""
     answers: Tensor = field(init=False)
     """[N, C]; rows not asked for yet are not numbers."""
     hidden: dict[int, Tensor] = field(init=False, default_factory=dict)
-    """Row -> [layers, length, H]."""
+    """Row -> [layers, length, H]; the length is 1 where `positions` is `first`."""
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
         self.answers = torch.full((len(self.encoded), self.model.config.num_labels), float("nan"))
 
 
+@dataclass
+class Recorded:
+    """A teacher that is a file: it has answered everything beforehand, and has no hidden states."""
+
+    answers: Tensor
+    """[N, C]."""
+
+
 class TeacherBank:
     """All teachers of a run; `queries` counts the rows each of them really computed."""
 
     def __init__(
-        self, teachers: dict[str, Teacher], compute: Compute, hidden_bytes: int = HIDDEN_BYTES
+        self,
+        teachers: Mapping[str, Teacher | Recorded],
+        compute: Compute,
+        hidden_bytes: int = HIDDEN_BYTES,
     ) -> None:
         self._teachers = teachers
         self._compute = compute
+        self._models = {name: one for name, one in teachers.items() if isinstance(one, Teacher)}
         # Teachers outlive a bank; what they keep from earlier runs counts.
-        held = (state.nbytes for teacher in teachers.values() for state in teacher.hidden.values())
+        held = (state.nbytes for teacher in self._models.values() for state in teacher.hidden.values())
         self._hidden_bytes_left = hidden_bytes - sum(held)
         self.queries = dict.fromkeys(teachers, 0)
-        for teacher in teachers.values():
+        for teacher in self._models.values():
             teacher.model.to(compute.device)
-            teacher.answers = teacher.answers.to(compute.device)
+        for answering in teachers.values():
+            answering.answers = answering.answers.to(compute.device)
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
         """The teacher's logits for rows of the training split, [n] -> [n, C] float32.
@@ -67,18 +87,20 @@ class TeacherBank:
         """
         teacher = self._teachers[name]
         rows = rows.to(self._compute.device)
-        unknown = rows[teacher.answers[rows, 0].isnan()]
-        if unknown.numel():
-            self._compute_rows(name, unknown.tolist())
+        if name in self._models:
+            unknown = rows[teacher.answers[rows, 0].isnan()]
+            if unknown.numel():
+                self._compute_rows(name, unknown.tolist())
         return teacher.answers[rows]
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        """The teacher's aligned layers for rows of the training split.
+        """The teacher's aligned layers for rows of the training split; it must be a model.
 
         Returns:
-            One tensor a layer, [n, L', H], L' the longest of these rows, padded with zeros.
+            One tensor a layer, [n, L', H], L' the longest of these rows, padded with zeros; L' is 1 where the
+            teacher's `positions` is `first`.
         """
-        teacher = self._teachers[name]
+        teacher = self._models[name]
         wanted = rows.tolist()
         fresh = self._compute_rows(name, [row for row in wanted if row not in teacher.hidden])
         states = [teacher.hidden[row] if row in teacher.hidden else fresh[row] for row in wanted]
@@ -90,11 +112,12 @@ class TeacherBank:
         """Run the teacher once on these rows; keep its logits and, while there is room, its hidden states."""
         if not rows:
             return {}
-        teacher = self._teachers[name]
+        teacher = self._models[name]
         batch = teacher.collator([teacher.encoded[row] for row in rows])
         with self._compute.autocast():
             output = teacher.model(
-                **model_inputs(batch, self._compute.device), output_hidden_states=bool(teacher.layers)
+                **model_inputs(teacher.model, batch, self._compute.device),
+                output_hidden_states=bool(teacher.layers),
             )
         self.queries[name] += len(rows)
         answers = output.logits.float()
@@ -107,7 +130,9 @@ class TeacherBank:
         teacher.answers[rows] = answers
         if not teacher.layers:
             return {}
-        stacked = torch.stack([output.hidden_states[layer] for layer in teacher.layers], dim=1).float().cpu()
+        reach = 1 if teacher.positions == "first" else None
+        aligned = [output.hidden_states[layer][:, :reach] for layer in teacher.layers]
+        stacked = torch.stack(aligned, dim=1).float().cpu()
         fresh = {row: stacked[i, :, : teacher.encoded.lengths[row]].clone() for i, row in enumerate(rows)}
         for row, state in fresh.items():
             if row not in teacher.hidden and state.nbytes <= self._hidden_bytes_left:
@@ -116,32 +141,23 @@ class TeacherBank:
         return fresh
 
 
-def check_alignable(student: Model, tokens: EncodedSplit, teacher: Teacher, name: str) -> None:
-    """Refuse hidden-state alignment between networks that do not see the same positions or width.
+def probability_logits(probabilities: Tensor) -> Tensor:
+    """Logits whose softmax gives these class probabilities (no smaller than the floor): log p, less its mean.
 
-    Raises:
-        ModelError: names what differs.
+    Logits are known up to a constant. KD-MSE depends on it, so it is settled: the mean over classes is 0.
+
+    Args:
+        probabilities: [N, C], each row summing to 1.
+
+    Returns:
+        [N, C] float32.
+
+    >>> probability_logits(torch.tensor([[0.8, 0.2]]))
+    tensor([[ 0.6931, -0.6931]])
     """
-    key = f"teachers.{name}"
-    if tokens.columns["input_ids"] != teacher.encoded.columns["input_ids"]:
-        raise ModelError(
-            key,
-            "its tokens differ from the student's, so that hidden states have no common positions",
-            "set strategy.objective.hidden_weight to 0, or choose a student with the teacher's tokenizer",
-        )
-    if teacher.collator.side != "right":
-        raise ModelError(
-            key,
-            f"its tokenizer pads on the {teacher.collator.side}, where hidden states are not aligned",
-            "set strategy.objective.hidden_weight to 0, or choose a tokenizer that pads on the right",
-        )
-    widths = student.config.hidden_size, teacher.model.config.hidden_size
-    if widths[0] != widths[1]:
-        raise ModelError(
-            key,
-            f"its hidden states have {widths[1]} dimensions, the student's {widths[0]}",
-            "set strategy.objective.hidden_weight to 0, or choose a student of the teacher's width",
-        )
+    floored = probabilities.double().clamp(min=PROBABILITY_FLOOR)
+    logs = (floored / floored.sum(dim=-1, keepdim=True)).log()
+    return (logs - logs.mean(dim=-1, keepdim=True)).float()
 
 
 NO_TEACHERS = TeacherBank({}, Compute(torch.device("cpu"), torch.float32, "never asked"))

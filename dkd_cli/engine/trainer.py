@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator
+from dkd_cli.engine.alignment import Projection, attached
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.losses import supervised
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models import Model, head_parameters
 from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.trackers import by_trainer, tracking
 from dkd_cli.errors import ModelError, NumericError
 from dkd_cli.recipe.schema import Train
 
@@ -57,6 +59,8 @@ class Job:
     working: Path
     """Where checkpoints go while it runs; the newest whole one is continued from."""
     advance: Advance
+    projections: Mapping[str, Projection] = field(default_factory=dict)
+    """Those that `step` uses; trained with the model, and no part of it afterwards."""
 
 
 def examples_seen(settings: Train, size: int) -> int:
@@ -80,7 +84,7 @@ class Fitted:
 class DistillationTrainer(transformers.Trainer):
     """Trainer whose loss is `job.step`; evaluation sees the plain loss on the labels."""
 
-    def __init__(self, job: Job, args: TrainingArguments) -> None:
+    def __init__(self, job: Job, args: TrainingArguments, callbacks: Sequence[TrainerCallback] = ()) -> None:
         self.job = job
         self._terms: dict[str, list[Tensor]] = defaultdict(list)
         super().__init__(
@@ -90,7 +94,7 @@ class DistillationTrainer(transformers.Trainer):
             train_dataset=job.train,
             eval_dataset=_by_length(job.validation),
             compute_metrics=self._metrics,
-            callbacks=[TimedSaves(args.world_size)],
+            callbacks=[TimedSaves(args.world_size), *callbacks],
         )
         self.remove_callback(transformers.PrinterCallback)
         # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
@@ -116,7 +120,8 @@ class DistillationTrainer(transformers.Trainer):
         """In training the strategy's loss; in evaluation the mean loss on the labels."""
         labels, rows = inputs.get("labels"), inputs["row"]
         wants_hidden = self.job.needs_hidden_states and model.training
-        output = model(**model_inputs(inputs, rows.device), output_hidden_states=wants_hidden)
+        encoded = model_inputs(self.job.model, inputs, rows.device)
+        output = model(**encoded, output_hidden_states=wants_hidden)
         if not model.training:
             assert labels is not None, "evaluated splits are labelled"
             loss = supervised(output.logits, labels).mean()
@@ -219,7 +224,8 @@ def training_arguments(job: Job) -> TrainingArguments:
         logging_strategy="steps",
         logging_steps=settings.log_every,
         logging_nan_inf_filter=False,
-        report_to=list(settings.report_to) or "none",
+        report_to=by_trainer(settings.report_to),
+        run_name=job.working.name.removeprefix("."),
         disable_tqdm=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -243,6 +249,10 @@ def prepare_model(model: Model, settings: Train) -> None:
     """Freeze and drop out as the recipe says; neither shows in the saved model."""
     if settings.freeze == "embeddings":
         model.get_input_embeddings().weight.requires_grad_(False)
+    if settings.freeze == "encoder":
+        head = set(head_parameters(model))
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(name in head)
     if settings.dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -258,14 +268,19 @@ def fit(job: Job) -> Fitted:
     """
     started = time.monotonic()
     prepare_model(job.model, job.settings)
-    trainer = DistillationTrainer(job, training_arguments(job))
     checkpoint = newest_checkpoint(job.working)
     if checkpoint is not None:
         per_update = job.settings.batch_size * job.settings.accumulation
         job.advance(
             min(int(checkpoint.name.split("-")[1]) * per_update, examples_seen(job.settings, len(job.train)))
         )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    resumed = checkpoint is not None
+    with (
+        attached(job.model, job.projections),
+        tracking(job.settings.report_to, job.working, resumed) as callbacks,
+    ):
+        trainer = DistillationTrainer(job, training_arguments(job), callbacks)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if resumed else None)
     state = trainer.state
     # Trainer would keep the last weights with a mere warning.
     if state.best_model_checkpoint is None or not Path(state.best_model_checkpoint).is_dir():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.engine.checkpoints import Run
 from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.models import Model, check_fit, load_classifier
 from dkd_cli.engine.precision import Compute, decide
@@ -19,6 +20,7 @@ from dkd_cli.evaluation.fidelity import agreement, mean_kl, retention
 from dkd_cli.evaluation.latency import Contestant, Speed, contestant, measure_speeds
 from dkd_cli.evaluation.metrics import Metrics, task_metrics
 from dkd_cli.recipe.schema import STRATEGIES, strategy_parts
+from dkd_cli.recipe.sweeps import variant
 
 Advance = Callable[..., None]
 Shape = tuple[object, ...]
@@ -145,7 +147,8 @@ def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]
         run = result.answers.entrant.folder.run
         if run is not None and run.role == "student" and result.metrics[metric] is not None:
             # the same settings but for the seed
-            setting = replace(run.recipe, train=replace(run.recipe.train, seed=0), output_dir="-")
+            unseeded = replace(run.recipe.train, seed=0)
+            setting = replace(run.recipe, train=unseeded, output_dir="-", sweep={})
             groups.setdefault(repr(setting), []).append(result)
     if all(len(group) < 2 for group in groups.values()):
         return []
@@ -155,7 +158,7 @@ def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]
         scores = [score for result in group if (score := result.metrics[metric]) is not None]
         summaries.append(
             SeedSummary(
-                strategy=next(run.strategy or "" for run in runs if run),
+                strategy=next(_strategy_and_values(run) for run in runs if run),
                 recipe=next(run.recipe.name for run in runs if run),
                 seeds=tuple(run.seed for run in runs if run),
                 mean=statistics.mean(scores),
@@ -163,6 +166,12 @@ def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]
             )
         )
     return summaries
+
+
+def _strategy_and_values(run: Run) -> str:
+    """`dynamic-data`, or `dynamic-data, ratio=0.1` where the ratio was swept."""
+    swept = variant(run.recipe, lambda key: key not in ("strategy.name", "train.seed"))
+    return ", ".join(filter(None, (run.strategy, swept)))
 
 
 def _result(contest: Contest, own: Answers, teacher: Answers | None, speeds: dict[Shape, Speed]) -> Result:

@@ -141,4 +141,6 @@ def scored_splits(data: TaskData, name: str | None) -> list[Split]:
         labelled = [s for s in data.splits.values() if s.name.startswith(kind) and s.labels is not None]
         if labelled:
             return labelled
-    raise DataError(data.task.name, "has no labelled test or validation split", "name one with --split")
+    raise DataError(
+        data.task.name, "has no labelled test or validation split", "predict it with --predictions"
+    )

@@ -22,7 +22,7 @@ def contest_figures(
 ) -> dict[str, Any]:
     """All figures of one contest."""
     task, names = contest.data.task, contest.data.label_names
-    answer, metrics = trivial(contest)
+    known = trivial(contest)
     return {
         "task": task.name,
         "kind": task.kind,
@@ -30,7 +30,7 @@ def contest_figures(
         "split": contest.split.name,
         "rows": len(contest.split),
         "main_metric": task.metrics[0],
-        "baseline": {"prediction": answer, "metrics": metrics},
+        "baseline": None if known is None else {"prediction": known[0], "metrics": known[1]},
         "models": [result_figures(result, contest) for result in results],
         "seeds": [asdict(summary) | {"seeds": list(summary.seeds)} for summary in summaries],
     }
@@ -64,12 +64,13 @@ def result_figures(result: Result, contest: Contest) -> dict[str, Any]:
     }
 
 
-def trivial(contest: Contest) -> tuple[str | float, Metrics]:
-    """What knows the training labels alone says of every row, and its score."""
+def trivial(contest: Contest) -> tuple[str | float, Metrics] | None:
+    """What knows the training labels alone says of every row, and its score; None where there are none."""
     task, names = contest.data.task, contest.data.label_names
     learnt, labels = contest.data.splits["train"].labels, contest.split.labels
-    assert learnt is not None
-    assert labels is not None
+    assert labels is not None, "a contest is about labelled rows"
+    if learnt is None:
+        return None
     constant = constant_prediction(task, learnt)
     return (names[int(constant)] if names else float(constant)), baseline(task, learnt, labels)
 

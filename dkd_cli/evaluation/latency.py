@@ -62,7 +62,7 @@ def contestant(
     whole = [chunk for chunk in chunks if len(chunk) == len(chunks[0])]
 
     def collate(rows: Sequence[int]) -> Batch:
-        return model_inputs(collator([encoded[row] for row in rows]), compute.device)
+        return model_inputs(model, collator([encoded[row] for row in rows]), compute.device)
 
     return Contestant(model, compute, [collate([row]) for row in singles], [collate(rows) for rows in whole])
 

@@ -9,7 +9,7 @@ import difflib
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -121,11 +121,18 @@ def _bounds(hint: Any) -> str:
     return " " + " and ".join(bounds) if bounds else ""
 
 
-def known_paths(root: type, names: Mapping[str, Sequence[str]]) -> dict[str, Path]:
+def known_paths(root: type, names: Mapping[str, Sequence[str]]) -> Mapping[str, Path]:
     """Every dotted key with its path; `names` gives the entries of each mapping, by the mapping's dotted key.
 
     A name may hold dots itself, so that a dotted key cannot simply be split.
     """
+    return _known_paths(root, tuple((mapping, tuple(entries)) for mapping, entries in names.items()))
+
+
+# The points of a sweep ask for the same keys thousands of times.
+@lru_cache(maxsize=8)
+def _known_paths(root: type, names: tuple[tuple[str, tuple[str, ...]], ...]) -> Mapping[str, Path]:
+    entries = dict(names)
     found: dict[str, Path] = {}
 
     def visit(hint: Any, path: Path) -> None:
@@ -136,7 +143,7 @@ def known_paths(root: type, names: Mapping[str, Sequence[str]]) -> dict[str, Pat
             for key, inner in hints(bare(hint)).items():
                 visit(inner, (*path, key))
         elif is_mapping(hint):
-            for name in names.get(dotted, ()):
+            for name in entries.get(dotted, ()):
                 visit(entry_hint(hint), (*path, name))
 
     visit(root, ())

@@ -6,8 +6,8 @@ Knows nothing about data, models or commands; what the keys mean stands in `sche
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
+from dkd_cli.errors import RecipeError, raise_all
 from dkd_cli.recipe import fields
 from dkd_cli.recipe.bundled import bundled_names, bundled_path
-from dkd_cli.recipe.overrides import Override, apply_overrides, collect_overrides
+from dkd_cli.recipe.overrides import Override, Sweep, apply_overrides, collect_options
 from dkd_cli.recipe.rules import check
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Recipe, Value
+from dkd_cli.recipe.sweeps import Swept, points, repeated, swept_value, take_sweep, tree_at
 from dkd_cli.recipe.written import MAX_CHARACTERS, Found, Place, Written, numeric, one_line, read_yaml, shown
 
 DEFAULT = "quickstart"
@@ -30,12 +31,43 @@ _START = "start from a copy: dkd recipes copy quickstart"
 def load_recipe(reference: str | None, overrides: Sequence[str | Override] = ()) -> Recipe:
     """Load a recipe file, or the bundled recipe of that name; None is `quickstart`.
 
+    The recipe has its own values; what it sweeps is data, but every point of it is checked too.
     Raises RecipeError, or Problems with all of them, each placed at its line or override.
     """
+    text, origin = _open(reference)
+    return parse_recipe(text, origin, overrides)
+
+
+def load_points(
+    reference: str | None,
+    overrides: Sequence[str | Override] = (),
+    sweeps: Sequence[str | Sweep] = (),
+    keep: Callable[[str], bool] | None = None,
+) -> list[Recipe]:
+    """Load every point of a recipe's sweep: one recipe for each, whose `sweep` has the values it was given.
+
+    Args:
+        reference: as for `load_recipe`.
+        overrides: values to set; a key that the recipe sweeps is then no longer swept.
+        sweeps: `key=[value, value]` items, or read ones; one replaces the recipe's own sweep of its key.
+        keep: which of the recipe's own sweeps count, by dotted key; the others are left out.
+
+    Raises:
+        RecipeError: or Problems with those of all points, the same one told once.
+    """
+    text, origin = _open(reference)
+    source, swept, found = _read_source(text, origin, overrides, sweeps, keep)
+    recipes = _points(source, swept, found)
+    _raise(found)
+    return recipes
+
+
+def _open(reference: str | None) -> tuple[str, str]:
+    """(the text of a recipe, what places call it)."""
     reference = DEFAULT if reference is None else reference
     path = recipe_path(reference)
     origin = one_line(path.name if reference in bundled_names() else reference)
-    return parse_recipe(_read(path, origin), origin, overrides)
+    return _read(path, origin), origin
 
 
 def recipe_path(reference: str) -> Path:
@@ -48,24 +80,26 @@ def recipe_path(reference: str) -> Path:
     return bundled_path(reference)
 
 
-def load_recipes(reference: str | None, variants: Sequence[Sequence[str | Override]]) -> list[Recipe]:
-    """Load one recipe for each list of overrides; problems that they share are told once."""
-    recipes: list[Recipe] = []
-    errors: dict[str, DkdError] = {}
-    for overrides in variants:
-        try:
-            recipes.append(load_recipe(reference, overrides))
-        except Problems as several:
-            errors |= {str(error): error for error in several.errors}
-        except DkdError as error:
-            errors[str(error)] = error
-    raise_all(list(errors.values()))
-    return recipes
-
-
 def parse_recipe(text: str, origin: str, overrides: Sequence[str | Override] = ()) -> Recipe:
     """Read the text of a recipe; `origin` is what places call it. Raises as `load_recipe` does."""
-    parsed, found = collect_overrides(overrides)
+    source, swept, found = _read_source(text, origin, overrides, (), None)
+    recipe = _complete(source, found)
+    tried = _points(source, swept, found) if swept else []
+    _raise(found)
+    assert recipe is not None
+    values = {key: tuple(dict.fromkeys(point.sweep[key][0] for point in tried)) for key in swept}
+    return replace(recipe, sweep=values)
+
+
+def _read_source(
+    text: str,
+    origin: str,
+    overrides: Sequence[str | Override],
+    sweeps: Sequence[str | Sweep],
+    keep: Callable[[str], bool] | None,
+) -> tuple[_Source, Swept, list[Found]]:
+    """The tree of a recipe without its sweep, the values to try, and what is wrong with either so far."""
+    set_values, tried, found = collect_options(overrides, sweeps)
     root, problems = read_yaml(text, origin)
     found += problems
     first = Place(origin, 1)
@@ -78,16 +112,37 @@ def parse_recipe(text: str, origin: str, overrides: Sequence[str | Override] = (
         found.append(Found(first, f"is {kind}, not keys with values", _START))
         _raise(found)
     else:
-        found += apply_overrides(root.value, parsed)
-        source = _Source(root.value, first, {str(override.place): override.key for override in parsed})
+        found += apply_overrides(root.value, set_values)
+        swept = take_sweep(root.value, tried, keep, found)
+        options = {str(one.place): one.key for one in set_values} | {str(one.place): one.key for one in tried}
+        source = _Source(root.value, first, options, frozenset(swept))
         found += _unknown_keys(source)
-        recipe = _typed(source, found)
-        if recipe is not None:
-            found += [source.found(*broken) for broken in check(recipe)]
-        _raise(found)
-        assert recipe is not None
-        return recipe
+        return source, swept, found
     raise AssertionError("an empty recipe is a problem")
+
+
+def _points(source: _Source, swept: Swept, found: list[Found]) -> list[Recipe]:
+    """The recipe of each point that could be read; the problems of all are added to `found`."""
+    recipes = []
+    resolved: dict[tuple[str, int], Value] = {}
+    for point in points(swept):
+        recipe = _complete(replace(source, root=tree_at(source.root, swept, point)), found)
+        if recipe is not None:
+            values = {key: swept_value(recipe, key) for key in swept}
+            resolved |= {(key, point[key]): value for key, value in values.items()}
+            recipes.append(replace(recipe, sweep={key: (value,) for key, value in values.items()}))
+    for key, written in repeated(swept, resolved):
+        problem = source.named(key, written.place, f"has {written.text} more than once")
+        found.append(Found(written.place, problem, "give it once"))
+    return recipes
+
+
+def _complete(source: _Source, found: list[Found]) -> Recipe | None:
+    """The recipe that a tree makes; what is wrong with its values is added to `found`."""
+    recipe = _typed(source, found)
+    if recipe is not None:
+        found += [source.found(*broken) for broken in check(recipe)]
+    return recipe
 
 
 def dump_recipe(recipe: Recipe) -> str:
@@ -109,11 +164,12 @@ _Dumper.add_representer(str, _text_node)
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The tree as written, and which key each option on the command line sets."""
+    """The tree as written, which key each option on the command line sets, and which keys are swept."""
 
     root: dict[str, Written]
     start: Place
     options: dict[str, str]
+    swept: frozenset[str]
 
     def at(self, path: fields.Path) -> Written:
         """The value at `path`, or the nearest one above it that is written."""
@@ -151,7 +207,8 @@ class _Source:
 
 
 def _raise(found: Sequence[Found]) -> None:
-    ordered = sorted(found, key=lambda problem: (problem.place.line == 0, problem.place.line))
+    # Points share their problems, and each is told once.
+    ordered = sorted(dict.fromkeys(found), key=lambda problem: (problem.place.line == 0, problem.place.line))
     raise_all([problem.error() for problem in ordered])
 
 
@@ -223,17 +280,17 @@ def _type_problem(source: _Source, error: Any) -> Found:
     hint = fields.hint_at(Recipe, path)
     problem = f"must be {fields.describe(hint)}, {_said(written)}"
     return Found(
-        written.place, source.named(dotted, written.place, problem), _type_remedy(path, hint, written)
+        written.place, source.named(dotted, written.place, problem), _type_remedy(source, path, hint, written)
     )
 
 
-def _type_remedy(path: fields.Path, hint: Any, written: Written) -> str:
+def _type_remedy(source: _Source, path: fields.Path, hint: Any, written: Written) -> str:
     choices = fields.choices(hint)
     if choices:
         return fields.did_you_mean(written.text, choices, "write one of them")
     if fields.is_section(hint) or fields.is_mapping(hint):
         return "indent its keys below it, or remove it"
-    if isinstance(path[-1], int):
+    if isinstance(path[-1], int) or ".".join(map(str, path)) in source.swept:
         return "change it"
     owner = fields.hint_at(Recipe, path[:-1])
     if not fields.is_section(owner) or fields.required(fields.bare(owner), path[-1]):

@@ -1,4 +1,4 @@
-"""`--set key=value`: values from the command line, put into a recipe before it is checked.
+"""`--set key=value` and `--sweep key=[...]`: values from the command line, read before a recipe is checked.
 
 Knows which keys there are, not which values are right: an overridden recipe is checked like any other.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from dkd_cli.errors import RecipeError, raise_all
+from dkd_cli.recipe import fields
 from dkd_cli.recipe.fields import did_you_mean, hint_at, known_paths, without_null
 from dkd_cli.recipe.schema import Recipe, strategy_parts
 from dkd_cli.recipe.written import Found, Place, Written, meaning, read_yaml, shown
@@ -26,10 +27,34 @@ class Override:
     key: str
     value: Written
 
+    flag: ClassVar[str] = "--set"
+    form: ClassVar[str] = "key=value"
+    example: ClassVar[str] = "--set train.epochs=2"
+
     @property
     def place(self) -> Place:
         """The option it came from."""
         return self.value.place
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The values to try for one dotted key: a list, or one value alone."""
+
+    key: str
+    value: Written
+
+    flag: ClassVar[str] = "--sweep"
+    form: ClassVar[str] = "key=[value, value]"
+    example: ClassVar[str] = "--sweep 'train.seed=[1, 2, 3]'"
+
+    @property
+    def place(self) -> Place:
+        """The option, or the line of a file, that it came from."""
+        return self.value.place
+
+
+_Given = TypeVar("_Given", Override, Sweep)
 
 
 def options(*given: tuple[str, str, str | None]) -> list[Override]:
@@ -47,53 +72,61 @@ def parse_overrides(items: Sequence[str | Override]) -> list[Override]:
     Raises RecipeError (or all of them together) for an item without `=`, a value that is no YAML and a key
     that is given twice.
     """
-    overrides, found = collect_overrides(items)
+    overrides, _, found = collect_options(items)
     raise_all([problem.error() for problem in found])
     return overrides
 
 
-def collect_overrides(items: Sequence[str | Override]) -> tuple[list[Override], list[Found]]:
-    """As `parse_overrides`, with the problems handed back."""
-    overrides: dict[str, Override] = {}
+def collect_options(
+    overrides: Sequence[str | Override], sweeps: Sequence[str | Sweep] = ()
+) -> tuple[list[Override], list[Sweep], list[Found]]:
+    """Read the items of `--set` and `--sweep`, where a key stands once; the problems are handed back."""
+    firsts: dict[str, Place] = {}
     found: list[Found] = []
+    return _collect(Override, overrides, firsts, found), _collect(Sweep, sweeps, firsts, found), found
+
+
+def _collect(
+    kind: type[_Given], items: Sequence[str | _Given], firsts: dict[str, Place], found: list[Found]
+) -> list[_Given]:
+    kept = []
     for item in items:
-        override = item if isinstance(item, Override) else _parse(item, found)
-        if override is None:
+        given = _parse(kind, item, found) if isinstance(item, str) else item
+        if given is None:
             continue
-        if override.key in overrides:
-            first = overrides[override.key].place
-            other = "" if str(first) == str(override.place) else f" (also by {first})"
-            problem = f"`{override.key}` is given twice{other}"
-            found.append(Found(override.place, problem, "give it once"))
+        if given.key in firsts:
+            first = firsts[given.key]
+            other = "" if str(first) == str(given.place) else f" (also by {first})"
+            found.append(Found(given.place, f"`{given.key}` is given twice{other}", "give it once"))
             continue
-        overrides[override.key] = override
-    return list(overrides.values()), found
+        firsts[given.key] = given.place
+        kept.append(given)
+    return kept
 
 
-def _parse(item: str, found: list[Found]) -> Override | None:
+def _parse(kind: type[_Given], item: str, found: list[Found]) -> _Given | None:
     key, equals, text = item.partition("=")
     key = key.strip()
     if not equals or not key:
-        problem = f"{shown(item)} is no `key=value`"
-        found.append(Found(Place("--set", 0), problem, "write, for example, --set train.epochs=2"))
+        problem = f"{shown(item)} is no `{kind.form}`"
+        found.append(Found(Place(kind.flag, 0), problem, f"write, for example, {kind.example}"))
         return None
-    place = Place(f"--set {shown(key)[1:-1]}", 0)
+    place = Place(f"{kind.flag} {shown(key)[1:-1]}", 0)
     written, problems = read_yaml(text, place.origin, lines=False)
     found.extend(problems)
     if problems:
         return None
-    return Override(key, replace(written, place=place) if written else Written(None, "", place))
+    return kind(key, replace(written, place=place) if written else Written(None, "", place))
 
 
 def apply_overrides(root: dict[str, Written], overrides: Sequence[Override]) -> list[Found]:
     """Put the values into the tree of a recipe, in the order given; the problems are handed back."""
     found = []
     for override in overrides:
-        known = known_paths(Recipe, _chosen_names(root))
+        known = known_keys(root)
         path = known.get(override.key)
         if path is None:
-            remedy = _nearest_key(override.key, known, root)
-            found.append(Found(override.place, f"there is no key {shown(override.key)}", remedy))
+            found.append(no_such_key(override, known, root))
             continue
         section: Written | None = Written(root, "", override.place)
         for depth, step in enumerate(path[:-1], start=1):
@@ -114,7 +147,20 @@ def _section(parent: Written | None, key: str, hint: Any, place: Place) -> Writt
     return section
 
 
+def known_keys(root: dict[str, Written]) -> Mapping[str, fields.Path]:
+    """Every dotted key that a recipe may have, with its path; the teachers are those of the tree `root`."""
+    return known_paths(Recipe, _chosen_names(root))
+
+
+def no_such_key(given: Override | Sweep, known: Iterable[str], root: dict[str, Written]) -> Found:
+    """What is said of a key that is none of the known ones."""
+    remedy = _nearest_key(given.key, known, root)
+    return Found(given.place, f"there is no key {shown(given.key)}", remedy)
+
+
 def _nearest_key(key: str, known: Iterable[str], root: dict[str, Written]) -> str:
+    if key.startswith("sweep."):
+        return f"write `--sweep '{key.removeprefix('sweep.')}=[...]'` to sweep a key"
     for mapping, names in _chosen_names(root).items():
         if key.startswith(f"{mapping}."):
             in_recipe = [name for name in names if key.startswith(f"{mapping}.{name}.")]
@@ -170,12 +216,16 @@ def one_seed(text: str | None) -> list[Override]:
         return []
     seeds = parse_seeds(text)
     if len(seeds) > 1:
-        raise RecipeError("--seed", f"gives {len(seeds)} seeds", "give one; only `dkd distill` takes several")
+        raise RecipeError(
+            "--seed",
+            f"gives {len(seeds)} seeds",
+            "give one; `dkd train-teacher` and `dkd distill` take several",
+        )
     return options(("--seed", "train.seed", str(seeds[0])))
 
 
-def seeds_and_strategies(seeds: str | None, strategies: Sequence[str]) -> list[list[Override]]:
-    """The overrides of each run that `--seed` and `--strategy` ask for: at least one run."""
+def seeds_and_strategies(seeds: str | None, strategies: Sequence[str]) -> tuple[list[Override], list[Sweep]]:
+    """What `--seed` and `--strategy` stand for: a value that is alone is set, several are swept."""
     named = [strategy_parts(name) for name in strategies]
     errors = [
         RecipeError("--strategy", f"`{','.join(parts)}` is given more than once", "give it once")
@@ -183,6 +233,16 @@ def seeds_and_strategies(seeds: str | None, strategies: Sequence[str]) -> list[l
         if named.count(parts) > 1
     ]
     raise_all(errors)
-    chosen = [options(("--strategy", "strategy.name", name)) for name in strategies] or [[]]
-    numbers = [None] if seeds is None else [str(seed) for seed in parse_seeds(seeds)]
-    return [[*name, *options(("--seed", "train.seed", number))] for name in chosen for number in numbers]
+    numbers = [] if seeds is None else [str(seed) for seed in parse_seeds(seeds)]
+    overrides: list[Override] = []
+    sweeps: list[Sweep] = []
+    for flag, key, texts in (
+        ("--strategy", "strategy.name", strategies),
+        ("--seed", "train.seed", numbers),
+    ):
+        values = options(*((flag, key, text) for text in texts))
+        if len(values) > 1:
+            sweeps.append(Sweep(key, Written([one.value for one in values], "", Place(flag, 0))))
+        else:
+            overrides += values
+    return overrides, sweeps

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Literal
 
 from dkd_cli.recipe.fields import did_you_mean
@@ -16,6 +17,9 @@ Broken = tuple[str, str, str]
 """(dotted key, problem, remedy)"""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+TakeWord = Literal["first", "last", "even", "random"]
+_TAKES: tuple[TakeWord, ...] = ("first", "last", "even", "random")
+_LAYER = re.compile(r"\s*([0-9]{1,4})\s*")
 _PAIR = re.compile(r"\s*([0-9]{1,4})\s*:\s*([0-9]{1,4})\s*")
 
 
@@ -26,8 +30,11 @@ def check(recipe: Recipe) -> list[Broken]:
         *_data(recipe),
         *_strategy_name(recipe),
         *_teachers(recipe),
+        *_files_as_teachers(recipe),
+        *_unlabelled(recipe),
         *_objective(recipe),
         *_layer_map(recipe),
+        *_take(recipe),
     ]
 
 
@@ -52,6 +59,26 @@ def parse_layer_map(text: str) -> tuple[tuple[int, int], ...] | Literal["uniform
     if repeated:
         raise ValueError(f"maps student layer {repeated[0]} more than once")
     return pairs
+
+
+def parse_take(text: str) -> tuple[int, ...] | TakeWord:
+    """Read `student.take`: a word, or the layers to take, 1 the lowest.
+
+    Raises ValueError with a plain sentence.
+
+    >>> parse_take("1, 3, 6")
+    (1, 3, 6)
+    """
+    for word in _TAKES:
+        if text == word:
+            return word
+    matches = [_LAYER.fullmatch(part) for part in text.split(",")]
+    layers = tuple(int(match[1]) for match in matches if match)
+    if len(layers) < len(matches) or layers[0] < 1:
+        raise ValueError("must be `first`, `last`, `even`, `random` or layers such as `1, 3, 6`")
+    if any(lower >= upper for lower, upper in pairwise(layers)):
+        raise ValueError("must name each layer once, the lowest first")
+    return layers
 
 
 def valid_name(name: str) -> bool:
@@ -139,15 +166,49 @@ def _teachers(recipe: Recipe) -> Iterator[Broken]:
         yield key, "gives every teacher the weight 0", "make one of them positive"
 
 
+def _files_as_teachers(recipe: Recipe) -> Iterator[Broken]:
+    files = [name for name, teacher in recipe.teachers.items() if teacher.probabilities is not None]
+    for name in files:
+        for key in ("model", "layers", "checkpoint"):
+            if getattr(recipe.teachers[name], key) is not None:
+                yield f"teachers.{name}.{key}", "contradicts `probabilities`", "remove one of the two"
+    last = [*recipe.teachers, ""][len(recipe.teachers) - 1]
+    if recipe.student.model == "teacher" and last in files:
+        yield "student.model", f"is `teacher`, but `{last}` is a file of probabilities", "name a model"
+    parts = strategy_parts(recipe.strategy.name)
+    asked = list(recipe.teachers) if "dynamic-teacher" in parts else [last]
+    silent = [name for name in asked if name in files]
+    if parts != ("none",) and silent and _hidden_weight(recipe) > 0:
+        yield (
+            f"teachers.{silent[0]}",
+            "is a file of probabilities and has no hidden states",
+            "set `strategy.objective.hidden_weight: 0`, or choose another strategy than `dynamic-objective`",
+        )
+
+
+def _unlabelled(recipe: Recipe) -> Iterator[Broken]:
+    if not recipe.data.unlabelled:
+        return
+    parts, score = strategy_parts(recipe.strategy.name), recipe.strategy.data.score
+    if parts == ("none",):
+        yield "strategy.name", "`none` learns from labels, but `data.unlabelled` is true", "choose another"
+    if "dynamic-data" in parts and score.startswith("kl"):
+        problem = f"`{score}` reads the label, but `data.unlabelled` is true"
+        yield "strategy.data.score", problem, "choose entropy, margin or confidence"
+
+
+def _hidden_weight(recipe: Recipe) -> float:
+    dynamic = "dynamic-objective" in strategy_parts(recipe.strategy.name)
+    given = recipe.strategy.objective.hidden_weight
+    return given if given is not None else float(dynamic)
+
+
 def _objective(recipe: Recipe) -> Iterator[Broken]:
     parts, objective = strategy_parts(recipe.strategy.name), recipe.strategy.objective
     key = "strategy.objective"
     if parts == ("none",):
         return
-    dynamic = "dynamic-objective" in parts
-    hidden_weight = objective.hidden_weight
-    if hidden_weight is None:
-        hidden_weight = 1.0 if dynamic else 0.0
+    dynamic, hidden_weight = "dynamic-objective" in parts, _hidden_weight(recipe)
     if dynamic and objective.mode != "fixed":
         for name, weight in (("hidden_weight", hidden_weight), ("kd_weight", objective.kd_weight)):
             if weight == 0:
@@ -167,10 +228,32 @@ def _layer_map(recipe: Recipe) -> Iterator[Broken]:
     except ValueError as error:
         yield key, str(error), "write `student:teacher` pairs, 0 being the embedding layer"
         return
-    layers = recipe.student.layers
+    layers = _student_layers(recipe)
     beyond = [pair[0] for pair in layer_map if isinstance(pair, tuple) and layers and pair[0] > layers]
     if beyond:
         yield key, f"maps student layer {beyond[0]}, but the student has {layers}", f"use 0 to {layers}"
+
+
+def _take(recipe: Recipe) -> Iterator[Broken]:
+    key, layers = "student.take", recipe.student.layers
+    try:
+        take = parse_take(recipe.student.take)
+    except ValueError as error:
+        yield key, str(error), "1 is the lowest layer"
+        return
+    if isinstance(take, tuple) and layers is not None and len(take) != layers:
+        yield key, f"names {len(take)} layers, but `layers` is {layers}", "remove one of the two"
+    if take in ("last", "even") and layers is None:
+        yield key, f"is `{take}`, but `layers` does not say how many", "set `student.layers`"
+
+
+def _student_layers(recipe: Recipe) -> int | None:
+    """How deep the student is to be, as far as the recipe alone tells."""
+    try:
+        take = parse_take(recipe.student.take)
+    except ValueError:
+        return None
+    return len(take) if isinstance(take, tuple) else recipe.student.layers
 
 
 def _quoted(text: str) -> str:

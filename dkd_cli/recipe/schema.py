@@ -260,3 +260,12 @@ def strategy_parts(name: str) -> tuple[str, ...]:
     return tuple(
         sorted(parts, key=lambda part: STRATEGIES.index(part) if part in STRATEGIES else len(STRATEGIES))
     )
+
+
+def decides_teachers(key: str, name: str | None = None) -> bool:
+    """Whether a dotted key decides what teachers (or the one called `name`) are: model, data, own section.
+
+    The schedule does too, but is shared with the students: sweeping it does not ask for other teachers.
+    """
+    own = "teachers." if name is None else f"teachers.{name}."
+    return key == "model" or key.startswith(("data.", own))

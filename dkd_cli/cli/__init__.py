@@ -1,0 +1,6 @@
+"""The command line: parse, load the recipe, call a command. No logic, nothing heavy at import."""
+
+from dkd_cli.cli.app import app
+from dkd_cli.cli.exits import run
+
+__all__ = ["app", "run"]

@@ -1,0 +1,55 @@
+"""Running the command line: errors become lines on stderr and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from dkd_cli.cli.app import app
+from dkd_cli.errors import DkdError, Problems, RecipeError
+
+# Typer carries its own copy of click in some versions: this is the one name of UsageError that holds in all.
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code; an error is one line (or several) on stderr."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        code = app([word for word in words if word != "--debug"], prog_name="dkd", standalone_mode=False)
+    except (Problems, DkdError) as error:
+        _report(error.errors if isinstance(error, Problems) else [error], debug)
+        sys.exit(error.exit_code)
+    except USAGE_ERROR as error:
+        _report([_usage(error)], debug)
+        sys.exit(RecipeError.exit_code)
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        problem = f"unexpected {type(error).__name__}: {error}"
+        _report([DkdError("dkd", problem, "run it again with --debug and report what it prints")], debug)
+        sys.exit(DkdError.exit_code)
+    if code == 130:
+        print("dkd: interrupted", file=sys.stderr)
+    sys.exit(code or 0)
+
+
+def _usage(error: Exception) -> RecipeError:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "dkd"
+    message: str = error.format_message()  # type: ignore[attr-defined]
+    return RecipeError(command, message.rstrip("."), f"see `{command} --help`")
+
+
+def _report(errors: Sequence[DkdError], debug: bool) -> None:
+    from dkd_cli.recipe.written import one_line
+
+    if debug:
+        traceback.print_exc()
+    for error in errors:
+        print(one_line(f"dkd: error: {error}"), file=sys.stderr)

@@ -1,0 +1,202 @@
+"""Class probabilities from a file, for a teacher that is no model: an LLM's answers, say.
+
+Knows nothing about logits, nor about how a file is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.data.examples import Split
+from dkd_cli.data.labels import class_labels, label_column
+from dkd_cli.data.locate import file_path
+from dkd_cli.data.readers import MOST_PROBLEMS, missing_columns, read_table
+from dkd_cli.data.tables import Table
+from dkd_cli.errors import DataError, RecipeError, raise_all
+
+SUFFIXES = (".jsonl", ".parquet")
+PROBABILITIES, ANSWER = "probabilities", "label"
+SUM_TOLERANCE = 1e-3 + 1e-9
+"""Three classes at 0.333 each still pass: they sum to 1 within 1e-3, but for the last bit of a double."""
+QUOTED_TEXT = 60
+
+Matrix = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def read_probabilities(
+    reference: str, split: Split, label_names: Sequence[str], own_labels: Sequence[str] | None, key: str
+) -> NDArray[np.float32]:
+    """Read what a file says of every example of a split: [N, C], each row summing to 1.
+
+    A row of the file belongs to the examples with its `example_id` or, where it has no such column, its
+    `text` (and `text_pair`, where the split has pairs). It holds `probabilities` (a list, or a mapping from
+    class names; a class left out has 0), or a column for each class, or a `label` alone, which has 1.
+
+    Args:
+        reference: a jsonl or parquet file, or `pkg://package/path`.
+        split: gives the N rows and their order; the file may have rows for other examples too.
+        label_names: the task's C classes, the order of the columns returned.
+        own_labels: the same classes in the order of the file's lists; None: as in `label_names`.
+        key: the teacher's place in the recipe.
+
+    Raises:
+        RecipeError: `own_labels` are other classes than the task's.
+        DataError: the file is broken; a row is no distribution, or contradicts another; examples lack a row.
+    """
+    order = tuple(own_labels or label_names)
+    if sorted(order) != sorted(label_names):
+        raise RecipeError(
+            f"{key}.labels",
+            f"names {', '.join(order)}, the task has {', '.join(label_names)}",
+            "name the task's classes in the order of the file's lists",
+        )
+    if not reference.lower().endswith(SUFFIXES):
+        raise DataError(reference, "not a jsonl or parquet file", f"name one in {key}.probabilities")
+    table = read_table(file_path(reference), reference, ANSWER)
+    distributions = _distributions(table, order)
+    names, wanted = _wanted_keys(table, split)
+    first = _first_rows(table, names, distributions)
+    _check_complete(table.place, split, [row_key in first for row_key in wanted], names)
+    rows = [first[row_key] for row_key in wanted]
+    columns = [order.index(name) for name in label_names]
+    return distributions[rows][:, columns].astype(np.float32)
+
+
+def _distributions(table: Table, order: Sequence[str]) -> Matrix:
+    """[rows, C] in `order`, however the file writes them; every row sums to 1."""
+    present = [name for name in order if name in table.columns]
+    if PROBABILITIES in table.columns:
+        values = _matrix(table, table.columns[PROBABILITIES], order)
+    elif present:
+        raise_all(missing_columns(table, order))
+        values = _matrix(table, list(zip(*(table.columns[name] for name in order), strict=True)), order)
+    elif ANSWER in table.columns:
+        column = label_column(table, ANSWER, may_hide=False)
+        ids = class_labels({ANSWER: column}, ANSWER, tuple(order))[1][ANSWER]
+        one_hot: Matrix = np.eye(len(order))[np.asarray(ids, dtype=np.int64)]
+        return one_hot
+    else:
+        raise DataError(
+            table.place,
+            f"has no answers: its columns are {', '.join(table.columns)}",
+            f"add {PROBABILITIES!r}, a column for each class, or {ANSWER!r}",
+        )
+    return _normalised(table, values)
+
+
+def _normalised(table: Table, values: Matrix) -> Matrix:
+    """Refuse what is no distribution; take away the rounding of the others."""
+    finite: Mask = np.all(np.isfinite(values), axis=1)
+    positive: Mask = np.all(values >= 0, axis=1)
+    totals: Matrix = values.sum(axis=1, where=finite[:, None])
+    uneven: Mask = finite & positive & (np.abs(totals - 1) > SUM_TOLERANCE)
+    wrong = [
+        *((row, "a probability is not finite") for row in _first(~finite)),
+        *((row, f"a probability is {values[row].min():g}") for row in _first(finite & ~positive)),
+        *((row, f"the probabilities sum to {totals[row]:g}") for row in _first(uneven)),
+    ]
+    remedy = "write numbers from 0 to 1 that sum to 1"
+    raise_all([DataError(table.where(row), problem, remedy) for row, problem in wrong])
+    shares: Matrix = values / totals[:, None]
+    return shares
+
+
+def _first(wrong: Mask) -> list[int]:
+    return [int(row) for row in np.flatnonzero(wrong)[:MOST_PROBLEMS]]
+
+
+def _matrix(table: Table, column: Sequence[object], order: Sequence[str]) -> Matrix:
+    """Lists and mappings as numbers in `order`; they need not be distributions yet."""
+    rows: list[Sequence[float]] = []
+    problems: list[DataError] = []
+    for row, value in enumerate(column):
+        numbers = _by_name(value, order) if isinstance(value, Mapping) else _in_order(value, order)
+        if isinstance(numbers, str):
+            remedy = f"write one number for each of {', '.join(order)}"
+            problems.append(DataError(table.where(row), numbers, remedy))
+            if len(problems) == MOST_PROBLEMS:
+                break
+        else:
+            rows.append(numbers)
+    raise_all(problems)
+    return np.array(rows, dtype=np.float64)
+
+
+def _in_order(value: object, order: Sequence[str]) -> Sequence[float] | str:
+    """The numbers of a list, or what is wrong with it."""
+    if not isinstance(value, list | tuple):
+        return f"{_short(value)} is neither a list nor a mapping of probabilities"
+    if len(value) != len(order):
+        return f"{len(value)} probabilities where there are {len(order)} classes"
+    wrong = [number for number in value if type(number) not in (float, int)]  # a bool is an int's subclass
+    return f"{_short(wrong[0])} is no number" if wrong else value
+
+
+def _by_name(value: Mapping[str, object], order: Sequence[str]) -> Sequence[float] | str:
+    """The numbers of a mapping, or what is wrong with it; parquet writes a class left out as null."""
+    unknown = [name for name in value if name not in order]
+    if unknown:
+        return f"{_short(unknown[0])} is not one of the classes"
+    return _in_order([0.0 if value.get(name) is None else value[name] for name in order], order)
+
+
+def _wanted_keys(table: Table, split: Split) -> tuple[list[str], list[object]]:
+    """The columns that a row is found by, and what the split's examples have there."""
+    if "example_id" in table.columns:
+        return ["example_id"], list(split.example_ids)
+    if split.text_pairs is None:
+        names, wanted = ["text"], list[object](split.texts)
+    else:
+        names, wanted = ["text", "text_pair"], list[object](zip(split.texts, split.text_pairs, strict=True))
+    if "text" not in table.columns:
+        present = ", ".join(table.columns)
+        raise DataError(
+            table.place,
+            f"says not which examples its rows are for: its columns are {present}",
+            f"add {' and '.join(map(repr, names))}, or 'example_id'",
+        )
+    raise_all(missing_columns(table, names))
+    return names, wanted
+
+
+def _first_rows(table: Table, names: Sequence[str], distributions: Matrix) -> dict[object, int]:
+    """Key -> the first row that has it; another row with it must say the same."""
+    columns = [table.columns[name] for name in names]
+    keys: Sequence[object] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    first: dict[object, int] = {}
+    problems: list[DataError] = []
+    for row, key in enumerate(keys):
+        parts = key if isinstance(key, tuple) else (key,)
+        if not all(isinstance(part, str) for part in parts):
+            problem = f"{' and '.join(names)} must be text, not {_short(key)}"
+            problems.append(DataError(table.where(row), problem, "write it as a string"))
+            continue
+        earlier = first.setdefault(key, row)
+        if earlier != row and not np.array_equal(distributions[earlier], distributions[row]):
+            problem = f"another answer for {_short(key)} than {table.where(earlier)} gives"
+            problems.append(DataError(table.where(row), problem, "keep one of the two"))
+    raise_all(problems[:MOST_PROBLEMS])
+    return first
+
+
+def _check_complete(place: str, split: Split, answered: Sequence[bool], names: Sequence[str]) -> None:
+    """Refuse a file that leaves out examples of the split."""
+    missing = len(split) - sum(answered)
+    if missing:
+        row = answered.index(False)
+        what = "training examples" if split.name == "train" else f"examples of {split.name}"
+        raise DataError(
+            place,
+            f"{missing:,} of {len(split):,} {what} have no answer, first: {_short(split.texts[row])}"
+            f" (example_id {split.example_ids[row]})",
+            f"add a row for each; they are looked up by {' and '.join(names)}",
+        )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= QUOTED_TEXT else f"{text[: QUOTED_TEXT - 3]}..."
