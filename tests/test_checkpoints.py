@@ -28,6 +28,7 @@ from dkd_cli.engine.checkpoints import (
     teacher_train,
 )
 from dkd_cli.errors import DataError, SystemProblem
+from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, Train
 
 LOCK = """
@@ -189,13 +190,23 @@ def test_another_experiment_is_refused(recipe: Recipe, key: str, finished: bool)
     if finished:
         make(recipe)
     else:
-        begin(recipe)
+        working = begin(recipe)
+        assert working is not None
+        (working / "checkpoint-4").mkdir()
     with pytest.raises(SystemProblem) as caught:
         begin(OTHERS[key](recipe))
     line = str(caught.value)
     assert f"holds another experiment: {key} is " in line
     assert "\n" not in line
     assert caught.value.exit_code == 5
+
+
+def test_a_run_that_stopped_before_its_first_checkpoint_is_in_nobodys_way(recipe: Recipe) -> None:
+    begin(recipe)
+    other = OTHERS["data.max_length"](recipe)
+    working = begin(other)
+    assert working is not None
+    assert load_recipe(str(working / "recipe.yaml")) == other
 
 
 def test_fresh_is_no_leave_to_destroy_another_experiment(recipe: Recipe) -> None:

@@ -70,13 +70,15 @@ class Workshop:
     def splits(self, recipe: Recipe, tokenizer: Tokenizer) -> Splits:
         """Both splits, tokenised; warns where many texts are cut."""
         data, length = self.data(recipe), recipe.data.max_length
+        whose = Path(tokenizer.name_or_path).name
         train, validation = (encode(data.splits[name], tokenizer, length) for name in ("train", "validation"))
         for split in (train, validation):
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
                 share = f"{split.truncated / len(split):.0%}"
                 self._once(
                     self.terminal.warn,
-                    f"{share} of {split.split.name} is cut at {length} tokens; raise data.max_length",
+                    f"{share} of {split.split.name} is cut at {length} tokens by the tokenizer of {whose}; "
+                    "raise data.max_length",
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
 

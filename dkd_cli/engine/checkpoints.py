@@ -189,7 +189,8 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
         ) from error
     with held:
         begun = working / "recipe.yaml"
-        if fresh:
+        # A run that was stopped before its first checkpoint has left nothing to protect.
+        if fresh or not any(working.glob("checkpoint-*")):
             _empty(working)
         elif begun.exists():
             _refuse_other(working, load_recipe(str(begun)), recipe, role, name)
