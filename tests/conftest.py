@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,38 @@ NEUTRAL = (
 )
 
 TinyRecipe = Callable[..., Path]
+CACHES_KEY = pytest.StashKey[str]()
+NUMBERS = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep `load_dataset` from reading or filling the user's own cache."""
+    """Keep `load_dataset` and the teachers from reading or filling the user's own caches."""
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="dkd-tests-datasets-")
+    os.environ["DKD_CACHE"] = caches = tempfile.mkdtemp(prefix="dkd-tests-cache-")
+    config.stash[CACHES_KEY] = caches
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
+    shutil.rmtree(config.stash[CACHES_KEY], ignore_errors=True)
+
+
+def _empty_cache(config: pytest.Config) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DKD_CACHE", str(Path(config.stash[CACHES_KEY]) / str(next(NUMBERS))))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _module_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a module's fixtures do finds no teacher's answers of other modules."""
+    yield from _empty_cache(request.config)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(request: pytest.FixtureRequest, _module_cache: None) -> Iterator[None]:
+    """Each test starts without teachers' answers."""
+    yield from _empty_cache(request.config)
 
 
 @pytest.fixture(scope="session")

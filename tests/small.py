@@ -14,6 +14,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.vocabulary import UsedRows
 from dkd_cli.recipe.schema import Train
 from dkd_cli.report.noise import quiet_libraries
 
@@ -80,3 +81,10 @@ def random_classifier(folder: Path, encoder: Path, width: int) -> Path:
         AutoModelForSequenceClassification.from_config(settings).save_pretrained(folder)
     AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
     return folder
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all weights; of a token table in training all rows."""
+    found = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    rows = {name: module for name, module in model.named_modules() if isinstance(module, UsedRows)}
+    return found | {f"{name}.weight": module.whole() for name, module in rows.items()}

@@ -11,7 +11,7 @@ import torch
 from small import CPU, LABELS, encoded, random_classifier, save_classifier, task_data
 from torch.nn.parallel import DistributedDataParallel
 
-from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows
 from dkd_cli.engine.alignment import PLACE, Projection, attached, check_alignable, make_projections
 from dkd_cli.engine.models import Model, load_classifier
 from dkd_cli.engine.precision import Compute
@@ -46,7 +46,7 @@ def student(tmp_path: Path, tiny_encoder: Path) -> Model:
 
 
 def tokens_of(ids: list[int], like: Teacher) -> EncodedSplit:
-    return EncodedSplit(like.encoded.split, {"input_ids": [ids] * len(like.encoded)}, 0)
+    return EncodedSplit(like.encoded.split, {"input_ids": TokenRows.join([ids] * len(like.encoded))}, 0)
 
 
 def test_all_positions_want_the_same_tokens_and_the_first_does_not(teacher: Callable[..., Teacher]) -> None:

@@ -66,7 +66,12 @@ def test_distill_gets_a_point_for_each_strategy_and_seed(calls: list[Any]) -> No
         ("dynamic-data,dynamic-objective", 1),
     ]
     assert given.pop("terminal").quiet is True
-    assert given == {"fresh": False, "typed": ""}
+    assert given == {"fresh": False, "typed": "", "cached": True}
+
+
+def test_the_cache_is_left_alone_when_asked_to(calls: list[Any]) -> None:
+    assert dkd("distill", "--no-cache") == 0
+    assert calls[0][1]["cached"] is False
 
 
 def test_every_combination_of_what_is_swept_is_a_point(calls: list[Any]) -> None:
@@ -213,7 +218,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 RECIPE_OPTIONS = "--set --seed --output-dir --dry-run --quiet"
 SURFACE = {
     "train-teacher": f"{RECIPE_OPTIONS} --sweep --teacher --fresh",
-    "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh",
+    "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh --no-cache",
     "select-data": f"{RECIPE_OPTIONS} --model --score --ratio --count --balanced --output",
     "evaluate": "--recipe --split --predictions --output --quiet",
 }

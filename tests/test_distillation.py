@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -247,6 +248,34 @@ def test_the_order_of_the_batch_does_not_matter() -> None:
         if "random" not in name:
             one, other = step(plan, rows)[0], step(plan, rows.flip(0))[0]
             torch.testing.assert_close(one.total, other.total, msg=name)
+
+
+# Examples that count more than others --------------------------------------------------------------------
+
+
+def test_the_weights_of_a_pool_weigh_every_term() -> None:
+    """And the shares are those of the pool, of which 6 in 12 were chosen."""
+    plan, rows, oracle = resolved("static", objective=Objective(hidden_weight=3.0)), torch.arange(6), Oracle()
+    weights = torch.tensor([2.0, 0.5, 1.0, 1.5, 0.25, 0.75])
+    student = replace(student_of(rows, oracle), weights=weights, pool=12)
+    found = distillation_step(plan, student, rows % CLASSES, rows, oracle, LAYERS).terms
+    each = [step(plan, row[None])[0].terms for row in rows]
+    for name in ("ce", "kd", "pt"):
+        by_hand = (weights * torch.stack([terms[name] for terms in each])).mean()
+        torch.testing.assert_close(found[name], by_hand, msg=name)
+    assert found["share-selected"] == found["share-large"] == 0.5
+
+
+def test_a_weighted_draw_in_a_batch_estimates_kd_and_leaves_the_labels_alone() -> None:
+    """The mean of 500 draws is within 4 standard errors of KD on the whole batch."""
+    everything = step(resolved("static"))[0].terms
+    drawn = resolved("dynamic-data", data=DataSelection(score="entropy", ratio=0.25, keep="weighted"))
+    torch.manual_seed(0)
+    found = [step(drawn)[0].terms for _ in range(500)]
+    assert all(torch.equal(terms["ce"], everything["ce"]) for terms in found)
+    kd = torch.stack([terms["kd"] for terms in found])
+    assert kd.std() > 0
+    assert kd.mean().item() == pytest.approx(everything["kd"].item(), abs=4 * kd.std().item() / 500**0.5)
 
 
 # More than two teachers ----------------------------------------------------------------------------------

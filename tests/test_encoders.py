@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import Identity, ModuleList
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows, encode
 from dkd_cli.data.examples import Split
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.inference import model_inputs, predict_logits
@@ -256,7 +256,7 @@ def test_token_types_that_a_model_cannot_read(name: str, kinds: int | None, tmp_
     folder = save_encoder(tmp_path, name)
     model = build_classifier(str(folder), task_data(), layers=1, seed=1, key="student").model.eval()
     tokens, collator = encoded(folder, split("train", 0, 8))
-    types = [[0] * length for length in tokens.lengths]
+    types = TokenRows.join([[0] * length for length in tokens.lengths])
     tokens.columns["token_type_ids"] = types
     check_fit(model, (tokens,), 16, "student")
     plain = predict_logits(model, tokens, collator, batch_size=8, precision="fp32")

@@ -6,16 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from dkd_cli.data import encoding
 from dkd_cli.data.encoding import (
     WINDOW,
     EncodedSplit,
     LengthGroupedSampler,
     PaddingCollator,
+    TokenRows,
     encode,
     length_grouped_order,
 )
@@ -41,13 +47,13 @@ def split(
 
 def test_items(tokenizer: PreTrainedTokenizerBase) -> None:
     encoded = encode(split(), tokenizer, 16)
-    assert encoded[1] == {
+    assert {name: np.asarray(value).tolist() for name, value in encoded[1].items()} == {
         "input_ids": tokenizer(TEXTS[1])["input_ids"],
         "token_type_ids": [0] * encoded.lengths[1],
         "labels": 1,
         "row": 1,
     }
-    assert encoded.lengths == [len(tokenizer(text)["input_ids"]) for text in TEXTS]
+    assert encoded.lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in TEXTS]
     assert len(encoded) == 4
     assert encoded.truncated == 0
 
@@ -55,7 +61,7 @@ def test_items(tokenizer: PreTrainedTokenizerBase) -> None:
 def test_pairs_have_segments(tokenizer: PreTrainedTokenizerBase) -> None:
     encoded = encode(split(pairs=TEXTS[::-1]), tokenizer, 32)
     assert set(encoded[0]["token_type_ids"]) == {0, 1}
-    assert encoded[0]["input_ids"] == tokenizer(TEXTS[0], TEXTS[3])["input_ids"]
+    assert encoded[0]["input_ids"].tolist() == tokenizer(TEXTS[0], TEXTS[3])["input_ids"]
 
 
 def test_truncated_texts_are_counted(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -97,6 +103,69 @@ def test_same_batch_as_the_tokenizer_pads(tokenizer: PreTrainedTokenizerBase) ->
         TEXTS, TEXTS[::-1], truncation=True, max_length=16, padding=True, return_tensors="pt"
     )
     assert all(torch.equal(batch[name], expected[name]) for name in expected)
+
+
+RAGGED = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=5), max_size=6)
+
+
+@given(rows=RAGGED, other=RAGGED)
+def test_rows_end_to_end_are_the_rows(rows: list[list[int]], other: list[list[int]]) -> None:
+    joined = TokenRows.join(rows)
+    assert len(joined) == len(rows)
+    assert joined.lengths.tolist() == [len(row) for row in rows]
+    assert [row.tolist() for row in joined] == rows
+    assert [row.tolist() for row in joined[1:4:2]] == rows[1:4:2]
+    if rows:
+        assert joined[-1].tolist() == rows[-1]
+    with pytest.raises(IndexError):
+        joined[len(rows)]
+    assert (joined == TokenRows.join(other)) == (rows == other)
+    assert TokenRows.chain([joined, TokenRows.join(other)]) == TokenRows.join(rows + other)
+
+
+def test_rows_take_four_bytes_a_token() -> None:
+    assert TokenRows.join([range(100)] * 50).flat.nbytes == 4 * 100 * 50
+    with pytest.raises(OverflowError):
+        TokenRows.join([[2**31]])
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_texts_are_tokenised_in_chunks(
+    tokenizer: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    whole = encode(split(pairs=TEXTS[::-1]), tokenizer, 9)
+    monkeypatch.setattr(encoding, "CHUNK", chunk)
+    parted = encode(split(pairs=TEXTS[::-1]), tokenizer, 9)
+    assert parted.columns == whole.columns
+    assert parted.truncated == whole.truncated > 0
+
+
+def test_the_longest_come_first(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoded = encode(split(), tokenizer, 16)
+    assert encoded.by_length().tolist() == sorted(range(4), key=lambda row: -encoded.lengths[row])
+
+
+def test_the_highest_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoded = encode(split(pairs=TEXTS), tokenizer, 16)
+    assert encoded.highest("input_ids") == max(max(ids) for ids in tokenizer(TEXTS, TEXTS)["input_ids"])
+    assert encoded.highest("token_type_ids") == 1
+    assert encode(split([], None, []), tokenizer, 16).highest("token_type_ids") == -1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@given(rows=st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=9), min_size=1, max_size=6))
+def test_padding_is_on_its_side(tokenizer: PreTrainedTokenizerBase, side: str, rows: list[list[int]]) -> None:
+    collator = PaddingCollator(tokenizer)
+    collator.side = side
+    batch = collator([{"input_ids": np.array(ids), "row": row} for row, ids in enumerate(rows)])
+
+    def padded(sequences: list[torch.Tensor], value: int) -> torch.Tensor:
+        return pad_sequence(sequences, batch_first=True, padding_value=value, padding_side=side)
+
+    assert set(batch) == {"input_ids", "attention_mask", "row"}
+    ids = [torch.tensor(ids) for ids in rows]
+    assert batch["input_ids"].equal(padded(ids, collator.padding["input_ids"]))
+    assert batch["attention_mask"].equal(padded([torch.ones_like(one) for one in ids], 0))
 
 
 def test_target_values_are_floats(tokenizer: PreTrainedTokenizerBase) -> None:

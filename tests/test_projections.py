@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from small import CPU, encoded, random_classifier, schedule, split, task_data
+from small import CPU, encoded, random_classifier, schedule, split, task_data, weights
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
@@ -86,10 +86,6 @@ def job(tiny_encoder: Path, tmp_path: Path, teacher: Teacher) -> Callable[..., J
         )
 
     return make
-
-
-def weights(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

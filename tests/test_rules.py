@@ -7,7 +7,16 @@ import pytest
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.loader import parse_recipe
 from dkd_cli.recipe.rules import check, parse_layer_map, parse_take, valid_name
-from dkd_cli.recipe.schema import Data, Objective, Recipe, Strategy, Student, Teacher, TeacherAdoption
+from dkd_cli.recipe.schema import (
+    Data,
+    DataSelection,
+    Objective,
+    Recipe,
+    Strategy,
+    Student,
+    Teacher,
+    TeacherAdoption,
+)
 
 TWO = {"small": Teacher(), "large": Teacher()}
 
@@ -18,10 +27,16 @@ def broken(
     objective: Objective | None = None,
     teacher: TeacherAdoption | None = None,
     data: Data | None = None,
+    selection: DataSelection | None = None,
     **keys: object,
 ) -> list[tuple[str, str]]:
     """(key, problem) of every rule that a recipe with these settings breaks."""
-    strategy = Strategy(name=name, objective=objective or Objective(), teacher=teacher or TeacherAdoption())
+    strategy = Strategy(
+        name=name,
+        objective=objective or Objective(),
+        teacher=teacher or TeacherAdoption(),
+        data=selection or DataSelection(),
+    )
     settings: dict[str, object] = {"name": "x", "model": "m", "teachers": TWO} | keys
     recipe = Recipe(data=data or Data(source="s"), strategy=strategy, **settings)  # type: ignore[arg-type]
     return [(key, problem) for key, problem, _ in check(recipe)]
@@ -90,6 +105,25 @@ def test_weights_that_leave_nothing_to_learn(name: str, objective: Objective, ke
     assert [key for key, _ in broken(name, objective=objective)] == [
         f"strategy.objective.{key}" for key in keys
     ]
+
+
+@pytest.mark.parametrize(
+    ("selection", "key"),
+    [
+        (DataSelection(backward="selected"), None),
+        (DataSelection(backward="selected", keep="weighted", score="random"), None),
+        (DataSelection(backward="selected", score="none"), "backward"),
+        (DataSelection(backward="selected", ratio=1.0), "backward"),
+        (DataSelection(backward="selected", score="none", ratio=1.0), "backward"),
+        (DataSelection(keep="weighted", ratio=1.0), None),
+        (DataSelection(keep="weighted", score="kl-b"), "keep"),
+        (DataSelection(score="kl-b", backward="selected"), None),
+    ],
+)
+def test_selections(selection: DataSelection, key: str | None) -> None:
+    found = [place for place, _ in broken("dynamic-data", selection=selection)]
+    assert found == ([] if key is None else [f"strategy.data.{key}"])
+    assert broken("static", selection=selection) == [], "idle without `dynamic-data`"
 
 
 @pytest.mark.parametrize(

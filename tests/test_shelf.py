@@ -18,6 +18,7 @@ from dkd_cli.commands.shelf import Shelf
 from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.distillation import StudentOutput, distillation_step
 from dkd_cli.engine.models import LoadedModel
+from dkd_cli.engine.store import open_cache
 from dkd_cli.engine.strategies import resolve
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import TeacherBank, probability_logits
@@ -33,9 +34,9 @@ Bank = tuple[TeacherBank, dict[str, list[int]], dict[str, Projection]]
 class Bench:
     """A workshop, and what a command does in it before it asks the shelf."""
 
-    def __init__(self, recipes: list[Recipe]) -> None:
+    def __init__(self, recipes: list[Recipe], *, cached: bool = True) -> None:
         self.workshop = Workshop(Terminal(quiet=True))
-        self.shelf = Shelf(self.workshop, recipes)
+        self.shelf = Shelf(self.workshop, recipes, cached=cached)
 
     def student(self, recipe: Recipe) -> tuple[LoadedModel, Splits]:
         data, layers = self.workshop.data(recipe), recipe.student.layers
@@ -127,6 +128,46 @@ def test_answers_are_shared_by_students_of_any_size(recipe: Callable[..., Recipe
     first, second = bench.bank(one)[0], bench.bank(shallow)[0]
     assert torch.equal(first.logits("large", ALL), second.logits("large", ALL))
     assert (first.queries, second.queries) == ({"large": 20}, {"large": 0})
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_another_command_finds_the_answers_on_disk(
+    recipe: Callable[..., Recipe], model: Teacher, cached: bool
+) -> None:
+    one = recipe({"large": model})
+    first, second = (Bench([one], cached=cached).bank(one)[0] for _ in range(2))
+    with first.kept():
+        answers = first.logits("large", ALL)
+    torch.testing.assert_close(second.logits("large", ALL), answers)
+    assert (second.queries, second.hits()) == ({"large": 0 if cached else 20}, {"large": 20 if cached else 0})
+    cache = open_cache(pytest.fail)
+    assert cache is not None
+    assert [entry.rows for entry in cache.entries()] == ([20] if cached else [])
+
+
+def test_labels_in_another_order_are_other_answers(
+    recipe: Callable[..., Recipe], tmp_path: Path, tiny_encoder: Path
+) -> None:
+    """The same weights under other names: what the cache says of one is not true of the other."""
+    folder = save_classifier(tmp_path / "bare", tiny_encoder, None)
+    found = []
+    for labels in (LABELS, LABELS[::-1]):
+        one = recipe({"large": Teacher(checkpoint=str(folder), labels=labels)})
+        bank = Bench([one]).bank(one)[0]
+        with bank.kept():
+            found.append(bank.logits("large", ALL))
+        assert bank.queries == {"large": 20}
+    assert torch.equal(found[0], found[1].flip(1))
+
+
+def test_a_file_is_not_cached(recipe: Callable[..., Recipe], answers: Teacher) -> None:
+    one = recipe({"llm": answers})
+    bank = Bench([one]).bank(one)[0]
+    with bank.kept():
+        bank.logits("llm", ALL)
+    cache = open_cache(pytest.fail)
+    assert cache is not None
+    assert cache.entries() == []
 
 
 def test_aligned_layers_follow_the_students_depth(recipe: Callable[..., Recipe], model: Teacher) -> None:

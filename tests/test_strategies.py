@@ -17,6 +17,7 @@ from dkd_cli.engine.strategies import (
     ROUTES,
     Plan,
     check_regression,
+    choose,
     informativeness,
     kept,
     rank,
@@ -147,6 +148,23 @@ def test_a_score_on_labels_needs_them(score: str) -> None:
 @pytest.mark.parametrize("score", SCORES)
 def test_scores_cannot_train_the_student(score: str) -> None:
     assert not informativeness(score, LOGITS.clone().requires_grad_(), LABELS).requires_grad
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        DataSelection(score="entropy", ratio=0.5),
+        DataSelection(score="random", ratio=0.5, keep="weighted"),
+        DataSelection(score="entropy", ratio=1.0, keep="weighted"),
+        DataSelection(score="none", ratio=0.1, keep="weighted"),
+    ],
+)
+def test_what_is_not_drawn_by_its_score_counts_alike(selection: DataSelection) -> None:
+    torch.manual_seed(7)
+    chosen = choose(selection, LOGITS, None)
+    torch.manual_seed(7)
+    assert torch.equal(chosen.positions, select(selection, LOGITS, None))
+    assert chosen.weights.tolist() == [1.0] * len(chosen.positions)
 
 
 # Which teacher -------------------------------------------------------------------------------------------

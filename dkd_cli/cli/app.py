@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from dkd_cli import __version__
+from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
+    NoCache,
     OutputDir,
     Overrides,
     Quiet,
@@ -29,6 +31,7 @@ from dkd_cli.errors import RecipeError
 # Plain help: rich costs a third of the time in which `dkd --help` has to answer.
 app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(cache_app, name="cache")
 
 
 def _version(wanted: bool) -> None:
@@ -130,6 +133,7 @@ def distill(
     seed: Seeds = None,
     output_dir: OutputDir = None,
     fresh: Fresh = False,
+    no_cache: NoCache = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
@@ -161,7 +165,7 @@ def distill(
     from dkd_cli.commands.distill import distill
 
     typed = typed_again(recipe, overrides, sweeps, output_dir)
-    distill(points, fresh=fresh, terminal=terminal, typed=typed)
+    distill(points, fresh=fresh, terminal=terminal, typed=typed, cached=not no_cache)
 
 
 @app.command("select-data")

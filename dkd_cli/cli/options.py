@@ -34,6 +34,9 @@ DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written, then stop.")
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over where a run was begun or finished.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Keep no teacher's answers on disk, and use none from there.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
+from dkd_cli.engine.pool import pooled
 from dkd_cli.engine.strategies import check_regression, resolve
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.errors import DkdError, ModelError, raise_all
@@ -20,7 +22,9 @@ from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
 
-def distill(points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str) -> None:
+def distill(
+    points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str, cached: bool = True
+) -> None:
     """Distil one student per point; teachers are loaded once and keep their answers from run to run.
 
     Args:
@@ -28,6 +32,7 @@ def distill(points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed:
         fresh: start over where a run was begun or finished.
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the lines that name the next command.
+        cached: whether teachers' answers are read from and written to the cache on disk.
 
     Raises:
         ModelError: for a teacher that is not made yet, naming the command that makes it.
@@ -36,19 +41,20 @@ def distill(points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed:
     require_teachers(points, typed)
     quiet_libraries()
     workshop = Workshop(terminal)
-    shelf = Shelf(workshop, points)
-    outcomes = run_points(
-        [
-            Point(
-                folder=student_folder(recipe),
-                recipe=recipe,
-                seed=recipe.train.seed,
-                make=partial(one_student, workshop, shelf, recipe, fresh),
-            )
-            for recipe in points
-        ],
-        terminal,
-    )
+    shelf = Shelf(workshop, points, cached=cached)
+    with closing(shelf):
+        outcomes = run_points(
+            [
+                Point(
+                    folder=student_folder(recipe),
+                    recipe=recipe,
+                    seed=recipe.train.seed,
+                    make=partial(one_student, workshop, shelf, recipe, fresh),
+                )
+                for recipe in points
+            ],
+            terminal,
+        )
     folder = student_folder(points[0]).parent
     report(f"students in {folder}", outcomes, folder / "students.json", terminal)
     terminal.say(f"next: dkd evaluate {folder}")
@@ -108,6 +114,12 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         else:
             answers = shelf.validation_answers(recipe, plan, student, splits)
             splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
+        in_batch, pool = pooled(plan, recipe.train.batch_size)
+        if pool is not None and pool.size > len(splits.train):
+            workshop.terminal.warn(
+                f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
+                f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
+            )
         bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
         return train_and_publish(
             workshop,
@@ -124,16 +136,17 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
             student,
             splits,
             lambda output, labels, rows: distillation_step(
-                plan, output, labels, rows, bank, layers, projections
+                in_batch, output, labels, rows, bank, layers, projections
             ),
             judge=judge,
             settings=recipe.train,
             compute=compute,
             needs_hidden_states=plan.hidden_weight > 0,
             projections=projections,
+            pool=pool,
             working=working,
             final=final,
-            queries=bank.queries,
+            teachers=bank,
         )
 
 

@@ -14,7 +14,9 @@ from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.checkpoints import Run, publish
 from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
+from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
+from dkd_cli.engine.teachers import TeacherBank
 from dkd_cli.engine.trackers import check_trackers
 from dkd_cli.engine.trainer import Job, Metrics, Step, examples_seen, fit
 from dkd_cli.errors import RecipeError
@@ -74,17 +76,18 @@ class Workshop:
         train, validation = (encode(data.splits[name], tokenizer, length) for name in ("train", "validation"))
         for split in (train, validation):
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
-                share = f"{split.truncated / len(split):.0%}"
+                share = f"{split.truncated / len(split):.0%} of {split.split.name} is cut at {length} tokens"
+                # Teachers mostly read as the student does: one line is enough for all of them.
                 self._once(
                     self.terminal.warn,
-                    f"{share} of {split.split.name} is cut at {length} tokens by the tokenizer of {whose}; "
-                    "raise data.max_length",
+                    f"{share} by the tokenizer of {whose}; raise data.max_length",
+                    about=share,
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
 
-    def _once(self, tell: Callable[[str], None], message: str) -> None:
-        if message not in self._said:
-            self._said.add(message)
+    def _once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:
+        if (about or message) not in self._said:
+            self._said.add(about or message)
             tell(message)
 
 
@@ -133,9 +136,10 @@ def train_and_publish(
     compute: Compute,
     needs_hidden_states: bool,
     projections: Mapping[str, Projection],
+    pool: Pool | None,
     working: Path,
     final: Path,
-    queries: Mapping[str, int],
+    teachers: TeacherBank,
 ) -> Run:
     """Fine-tune or distil one model, put it in its folder, and return the run with its results.
 
@@ -150,12 +154,14 @@ def train_and_publish(
         compute: device and precision.
         needs_hidden_states: whether `step` reads the student's layers.
         projections: those that `step` uses, trained with the model.
+        pool: each training batch is chosen from so many, or None.
         working: the claimed folder.
         final: the run's own folder.
-        queries: rows that each teacher computed; read when training is over.
+        teachers: those that `step` asks; their answers are kept, their queries and hits logged.
     """
     check_fit(built.model, (splits.train, splits.validation), run.recipe.data.max_length, run.role)
-    with workshop.terminal.progress(final.name, examples_seen(settings, len(splits.train))) as advance:
+    seen = examples_seen(settings, len(splits.train), pool)
+    with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
         fitted = fit(
             Job(
                 model=built.model,
@@ -165,12 +171,14 @@ def train_and_publish(
                 step=step,
                 needs_hidden_states=needs_hidden_states,
                 projections=projections,
+                pool=pool,
                 settings=settings,
                 compute=compute,
                 metrics=judge.metrics,
                 metric=judge.metric,
                 working=working,
                 advance=advance,
+                before_save=teachers.flush,
             )
         )
 
@@ -182,9 +190,11 @@ def train_and_publish(
     log = {
         "best_step": fitted.best_step,
         "steps": fitted.steps,
-        "examples": examples_seen(settings, len(splits.train)),
+        "examples": fitted.work.examples,
+        "backward_rows": fitted.work.backward,
         "compute": str(compute),
-        "teacher_queries": dict(queries),
+        "teacher_queries": dict(teachers.queries),
+        "teacher_hits": teachers.hits(),
         "history": fitted.history,
     }
     publish(working, final, done, save_weights, log)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,7 +20,7 @@ from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.models import load_classifier
 from dkd_cli.engine.strategies import informativeness, kept, rank
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
-from dkd_cli.files import write_json, write_text
+from dkd_cli.files import replacing, write_json
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
@@ -69,8 +68,10 @@ def select_data(
     refuse_other(path, settings)
     values = scores(workshop, recipe, data, scorer, score)
     chosen = choose(rank(score, values).tolist(), size, pool.labels if balanced else None)
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(data, pool, chosen)))
-    write_text(path.with_suffix(".scores.csv"), score_table(pool, values, set(chosen)))
+    with replacing(path) as staged, staged.open("w", encoding="utf-8") as handle:
+        handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(data, pool, chosen))
+    with replacing(path.with_suffix(".scores.csv")) as staged, staged.open("w", encoding="utf-8") as handle:
+        csv.writer(handle, lineterminator="\n").writerows(score_table(pool, values, set(chosen)))
     write_json(path.with_suffix(".summary.json"), settings | {"classes": class_counts(data, pool, chosen)})
     terminal.histogram(f"{score} of {len(pool)} training examples (higher: chosen first)", values.tolist())
     counts = class_counts(data, pool, chosen)
@@ -155,8 +156,8 @@ def choose(ranked: Sequence[int], size: int, labels: Sequence[int | float] | Non
         layer = [queue[depth] for queue in queues.values() if depth < len(queue)]
         taken += layer[: size - len(taken)]
         depth += 1
-    place = {row: index for index, row in enumerate(ranked)}
-    return sorted(taken, key=place.__getitem__)
+    members = set(taken)
+    return [row for row in ranked if row in members]
 
 
 def refuse_other(path: Path, settings: dict[str, object]) -> None:
@@ -174,18 +175,16 @@ def refuse_other(path: Path, settings: dict[str, object]) -> None:
         raise SystemProblem(str(path), "holds another selection", "choose another --output")
 
 
-def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> list[dict[str, object]]:
+def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> Iterator[dict[str, object]]:
     """The chosen examples under the recipe's own column names, so that `data.train` can name the file."""
     task = data.task
-    found: list[dict[str, object]] = []
     for row in chosen:
         record: dict[str, object] = {"example_id": pool.example_ids[row], task.text: pool.texts[row]}
         if pool.text_pairs is not None and task.text_pair is not None:
             record[task.text_pair] = pool.text_pairs[row]
         if pool.labels is not None:
             record[task.label] = label_name(data, pool.labels[row])
-        found.append(record)
-    return found
+        yield record
 
 
 def label_name(data: TaskData, label: int | float) -> str | float:
@@ -193,14 +192,12 @@ def label_name(data: TaskData, label: int | float) -> str | float:
     return label if data.label_names is None else data.label_names[int(label)]
 
 
-def score_table(pool: Split, values: Tensor, chosen: set[int]) -> str:
+def score_table(pool: Split, values: Tensor, chosen: set[int]) -> Iterator[tuple[object, ...]]:
     """`example_id,score,kept`, most informative first."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["example_id", "score", "kept"])
-    for row in torch.argsort(values, descending=True, stable=True).tolist():
-        writer.writerow([pool.example_ids[row], f"{values[row].item():.6g}", int(row in chosen)])
-    return out.getvalue()
+    yield "example_id", "score", "kept"
+    order = torch.argsort(values, descending=True, stable=True)
+    for row, value in zip(order.tolist(), values[order].tolist(), strict=True):
+        yield pool.example_ids[row], f"{value:.6g}", int(row in chosen)
 
 
 def class_counts(data: TaskData, pool: Split, chosen: Sequence[int]) -> dict[str, dict[str, int]]:

@@ -1,9 +1,10 @@
-"""The teachers of `dkd distill`: each loaded once for all runs of a command, their answers kept."""
+"""The teachers of `dkd distill`: each loaded once for all runs of a command."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -12,12 +13,14 @@ from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.alignment import Projection, check_alignable, make_projections
 from dkd_cli.engine.checkpoints import teacher_source
+from dkd_cli.engine.fingerprint import fingerprint
 from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.layers import layer_pairs
-from dkd_cli.engine.models import LoadedModel, check_fit, depth, load_classifier
+from dkd_cli.engine.models import LoadedModel, check_fit, depth, label_order, load_classifier
 from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.store import open_cache
 from dkd_cli.engine.strategies import Plan, resolve
-from dkd_cli.engine.teachers import Recorded, Teacher, TeacherBank, probability_logits
+from dkd_cli.engine.teachers import Cached, Recorded, Teacher, TeacherBank, probability_logits
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import Recipe
 
@@ -36,10 +39,17 @@ class Shelved:
 
 
 class Shelf:
-    """Teachers by what decides their answers, loaded once for all runs of a command, their answers kept."""
+    """Teachers by what decides their answers, loaded once for all runs of a command.
 
-    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
+    Args:
+        workshop: gives data and terminal.
+        recipes: all that will ask.
+        cached: whether answers are read from and written to the cache on disk, if the environment has one.
+    """
+
+    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe], *, cached: bool = True) -> None:
         self._workshop = workshop
+        self._cache = open_cache(workshop.terminal.warn) if cached else None
         # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
         self._aligned = {
             _meeting(recipe, name)
@@ -73,6 +83,11 @@ class Shelf:
         models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
         return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)
 
+    def close(self) -> None:
+        """Let go of the cache, when all runs are over."""
+        if self._cache is not None:
+            self._cache.close()
+
     def validation_answers(
         self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits
     ) -> torch.Tensor:
@@ -94,18 +109,20 @@ class Shelf:
         key = meeting if meeting in self._aligned else _answers(recipe, name)
         if key not in self._models:
             objective = recipe.strategy.objective
-            loaded = load_classifier(
-                teacher_source(recipe, name),
-                self._workshop.data(recipe),
-                labels=recipe.teachers[name].labels,
-                key=f"teachers.{name}",
-            )
+            source, labels = teacher_source(recipe, name), recipe.teachers[name].labels
+            data = self._workshop.data(recipe)
+            loaded = load_classifier(source, data, labels=labels, key=f"teachers.{name}")
             own = self._workshop.splits(recipe, loaded.tokenizer)
             check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
             wanted = [layer for _, layer in pairs]
-            teacher = Teacher(loaded.model, own.train, own.collator, wanted, objective.positions)
+            cached = None
+            if self._cache is not None:
+                order = label_order(loaded.model, data, labels, source, f"teachers.{name}")
+                facts = fingerprint(loaded.model, source, f"teachers.{name}", order, self._cache)
+                cached = Cached(self._cache, _called(source), facts)
+            teacher = Teacher(loaded.model, own.train, own.collator, wanted, objective.positions, cached)
             if pairs:
                 check_alignable(splits.train, splits.collator, teacher, name)
             self._models[key] = Shelved(teacher, [layer for layer, _ in pairs], own.validation)
@@ -130,6 +147,11 @@ class Shelf:
             settings.probabilities, data.splits[split], data.label_names, settings.labels, f"teachers.{name}"
         )
         return probability_logits(torch.from_numpy(found))
+
+
+def _called(source: str) -> str:
+    """A teacher's name that says the same from every folder."""
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
 
 
 def _answers(recipe: Recipe, name: str) -> Key:

@@ -157,7 +157,8 @@ def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
             compute=compute,
             needs_hidden_states=False,
             projections={},
+            pool=None,
             working=working,
             final=final,
-            queries={},
+            teachers=NO_TEACHERS,
         )

@@ -5,12 +5,13 @@ Knows nothing about models, nor about what the labels mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
@@ -18,8 +19,59 @@ from dkd_cli.data.examples import Split
 from dkd_cli.errors import ModelError
 
 WINDOW = 50  # batches sorted together: enough to make their lengths alike, few enough to keep them random
+CHUNK = 10_000  # texts tokenised at once: a tokenizer's own output takes ten times the room of what is kept
 
 Item = dict[str, Any]
+Tokens: TypeAlias = NDArray[np.signedinteger[Any]]
+
+WIDTHS: Mapping[str, type[np.signedinteger[Any]]] = {"input_ids": np.int32, "token_type_ids": np.int8}
+"""The columns that a tokenizer makes, and how wide a number of each is kept."""
+
+
+class TokenRows(Sequence[Tokens]):
+    """Rows of different lengths, end to end in one array: a list of ints would take ten times the room.
+
+    Row i is a view of the array. Equal to others that hold the same numbers in the same rows.
+    """
+
+    def __init__(self, flat: Tokens, lengths: NDArray[np.int64]) -> None:
+        self.flat = flat
+        self.lengths = lengths
+        """Of each row."""
+        self._bounds = np.concatenate([[0], np.cumsum(lengths)])
+
+    @classmethod
+    def join(cls, rows: Iterable[Sequence[int]], width: type[np.signedinteger[Any]] = np.int32) -> TokenRows:
+        """Put rows of ints end to end."""
+        listed = list(rows)
+        lengths = np.fromiter(map(len, listed), dtype=np.int64, count=len(listed))
+        flat = np.fromiter(chain.from_iterable(listed), dtype=width, count=int(lengths.sum()))
+        return cls(flat, lengths)
+
+    @classmethod
+    def chain(cls, parts: Sequence[TokenRows]) -> TokenRows:
+        """The rows of several in turn; at least one of them."""
+        return cls(
+            np.concatenate([part.flat for part in parts]), np.concatenate([part.lengths for part in parts])
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, row: int) -> Tokens: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[Tokens]: ...
+    def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
+        if isinstance(row, slice):
+            return [self[one] for one in range(*row.indices(len(self)))]
+        row = range(len(self))[row]
+        return self.flat[self._bounds[row] : self._bounds[row + 1]]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TokenRows):
+            return NotImplemented
+        return np.array_equal(self.lengths, other.lengths) and np.array_equal(self.flat, other.flat)
 
 
 class EncodedSplit(Dataset[Item]):
@@ -30,9 +82,11 @@ class EncodedSplit(Dataset[Item]):
     """
 
     def __init__(self, split: Split, columns: dict[str, Sequence[Any]], truncated: int) -> None:
+        tokens = columns["input_ids"]
+        assert isinstance(tokens, TokenRows), "tokens are kept end to end"
         self.split = split
         self.columns = columns
-        self.lengths: list[int] = [len(ids) for ids in columns["input_ids"]]
+        self.lengths: NDArray[np.int64] = tokens.lengths
         """Tokens per example, special ones included."""
         self.truncated = truncated
         """How many examples lost tokens."""
@@ -43,23 +97,36 @@ class EncodedSplit(Dataset[Item]):
     def __getitem__(self, row: int) -> Item:
         return {name: column[row] for name, column in self.columns.items()} | {"row": row}
 
+    def highest(self, column: str) -> int:
+        """The largest token id or type there is; -1 where there is none."""
+        tokens = self.columns.get(column, ())
+        return int(tokens.flat.max(initial=-1)) if isinstance(tokens, TokenRows) else -1
+
+    def by_length(self) -> NDArray[np.int64]:
+        """All rows, the longest first: batches of like length, and the one that needs most memory first."""
+        return np.argsort(-self.lengths, kind="stable")
+
 
 def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedSplit:
     """Tokenise a split, cutting each text (the longer one of a pair first) to `max_length` tokens."""
-    texts = list(split.texts)
-    pairs = None if split.text_pairs is None else list(split.text_pairs)
-    if not texts:
-        return EncodedSplit(split, {"input_ids": []}, 0)
-    encoded = tokenizer(
-        texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
-    )
-    columns: dict[str, Sequence[Any]] = {
-        name: encoded[name] for name in ("input_ids", "token_type_ids") if name in encoded
-    }
+    parts: dict[str, list[TokenRows]] = {}
+    truncated = 0
+    for start in range(0, len(split), CHUNK):
+        texts = list(split.texts[start : start + CHUNK])
+        pairs = None if split.text_pairs is None else list(split.text_pairs[start : start + CHUNK])
+        encoded = tokenizer(
+            texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
+        )
+        for name, width in WIDTHS.items():
+            if name in encoded:
+                parts.setdefault(name, []).append(TokenRows.join(encoded[name], width))
+        full = np.flatnonzero(parts["input_ids"][-1].lengths == max_length).tolist()
+        truncated += _truncated(texts, pairs, full, tokenizer, max_length)
+    columns: dict[str, Sequence[Any]] = {name: TokenRows.chain(rows) for name, rows in parts.items()}
+    columns.setdefault("input_ids", TokenRows.join([]))
     if split.labels is not None:
         columns["labels"] = split.labels
-    full = [row for row, ids in enumerate(columns["input_ids"]) if len(ids) == max_length]
-    return EncodedSplit(split, columns, _truncated(texts, pairs, full, tokenizer, max_length))
+    return EncodedSplit(split, columns, truncated)
 
 
 def _truncated(
@@ -104,14 +171,17 @@ class PaddingCollator:
         }
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        batch = {
-            name: self._pad([torch.tensor(item[name]) for item in items], padding)
-            for name, padding in self.padding.items()
-            if name in items[0]
-        }
-        batch["attention_mask"] = self._pad(
-            [torch.ones(len(item["input_ids"]), dtype=torch.long) for item in items], 0
-        )
+        lengths = np.array([len(item["input_ids"]) for item in items])
+        places = np.arange(lengths.max())
+        first = places[-1] + 1 - lengths[:, None] if self.side == "left" else np.zeros((1, 1), dtype=np.int64)
+        real = (places >= first) & (places < first + lengths[:, None])
+        batch = {}
+        for name, padding in self.padding.items():
+            if name in items[0]:
+                padded = np.full(real.shape, padding, dtype=np.int64)
+                padded[real] = np.concatenate([item[name] for item in items])
+                batch[name] = torch.from_numpy(padded)
+        batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
         if "labels" in items[0]:
             labels = [item["labels"] for item in items]
             dtype = torch.float32 if isinstance(labels[0], float) else torch.long
@@ -119,11 +189,10 @@ class PaddingCollator:
         batch["row"] = torch.tensor([item["row"] for item in items])
         return batch
 
-    def _pad(self, sequences: list[torch.Tensor], value: int) -> torch.Tensor:
-        return pad_sequence(sequences, batch_first=True, padding_value=value, padding_side=self.side)
 
-
-def length_grouped_order(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[int]:
+def length_grouped_order(
+    lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[int]:
     """Order rows so that consecutive batches hold texts of similar length, yet come in random order.
 
     Every row appears exactly once; the order depends on the arguments alone. A batch that is not full is
@@ -146,7 +215,7 @@ def length_grouped_order(lengths: Sequence[int], batch_size: int, seed: int, epo
 class LengthGroupedSampler(Sampler[int]):
     """`length_grouped_order` as a sampler; `set_epoch` picks the epoch, the first one being 0."""
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
-from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, select, uncertainty_of
+from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, choose, uncertainty_of
 
 NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
 
@@ -39,6 +39,10 @@ class StudentOutput:
     """[B, L], nonzero at real positions."""
     hidden_states: Sequence[Tensor] = ()
     """All layers, embeddings first, each [B, L, H]; empty where the plan aligns none."""
+    weights: Tensor | None = None
+    """[B], how much each example counts in every term, where it was chosen from a pool; None: 1 each."""
+    pool: int | None = None
+    """How many examples were scored to choose this batch; None: it was not chosen."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ def distillation_step(
 ) -> StepLoss:
     """The whole loss of one batch.
 
-    ce_weight · mean CE + Σ_teachers mean over its rows of w (a · kd_weight · KD + b · hidden_weight · PT),
-    with the teacher's weight w and the objective's weights a, b of each selected example.
+    ce_weight · mean v CE + Σ_teachers mean over its rows of v w (a · kd_weight · KD + b · hidden_weight · PT)
+    with the teacher's weight w, the objective's weights a, b and the selection's weight v of each example. v
+    is 1 but for a weighted draw: from a pool it weighs every term, within the batch all but CE.
 
     Args:
         plan: the resolved strategy.
@@ -75,28 +80,32 @@ def distillation_step(
         layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
         projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
     """
-    batch = student.logits.size(0)
+    scored = student.pool or student.logits.size(0)
+    counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
     total = torch.zeros((), device=student.logits.device)
     terms: dict[str, Tensor] = {}
     if labels is not None and plan.objective.ce_weight > 0:
-        ce = supervised(student.logits, labels).mean()
+        ce = (counts * supervised(student.logits, labels)).mean()
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
 
-    selected = select(plan.selection, student.logits, labels)
+    chosen = choose(plan.selection, student.logits, labels)
+    selected = chosen.positions
+    counts = chosen.weights * counts[selected]
     uncertainty = uncertainty_of(plan, student.logits)
     kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
     kd_total = torch.zeros_like(total)
     hidden_total = torch.zeros_like(total)
     for route in ROUTES[plan.adoption.mode](plan, uncertainty[selected]):
         taught = selected[route.positions]
+        weights = route.weights * counts[route.positions]
         if plan.objective.kd_weight > 0:
             answers = teachers.logits(route.teacher, rows[taught])
             kd = KD_LOSSES[plan.objective.kd_loss](
                 student.logits[taught], answers, plan.objective.temperature
             )
-            kd_total = kd_total + (route.weights * kd_weights[route.positions] * kd).mean()
+            kd_total = kd_total + (weights * kd_weights[route.positions] * kd).mean()
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)
@@ -104,10 +113,10 @@ def distillation_step(
             if route.teacher in projections:
                 own = [projections[route.teacher](states) for states in own]
             pt = hidden_alignment(own, aligned, student.mask[taught, :length])
-            hidden_total = hidden_total + (route.weights * hidden_weights[route.positions] * pt).mean()
-        terms[f"share-{route.teacher}"] = total.new_tensor(taught.numel() / batch)
+            hidden_total = hidden_total + (weights * hidden_weights[route.positions] * pt).mean()
+        terms[f"share-{route.teacher}"] = total.new_tensor(taught.numel() / scored)
     total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
-    terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / batch)}
+    terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / scored)}
     if plan.hidden_weight > 0:
         terms["pt"] = hidden_total.detach()
     if plan.uses_uncertainty:

@@ -45,16 +45,18 @@ def predict_logits(
     assert not model.training, "predictions want eval mode"
     compute = decide(precision)
     model.to(compute.device)
-    by_length = sorted(range(len(encoded)), key=lambda row: -encoded.lengths[row])
-    logits = torch.empty(len(encoded), model.config.num_labels)
+    by_length = encoded.by_length()
+    # On the device: fetching each batch's answers would make it wait for the host.
+    logits = torch.empty(len(encoded), model.config.num_labels, device=compute.device)
     for start in range(0, len(by_length), batch_size):
-        rows = by_length[start : start + batch_size]
+        rows = by_length[start : start + batch_size].tolist()
         batch = collator([encoded[row] for row in rows])
         with compute.autocast():
             output = model(**model_inputs(model, batch, compute.device)).logits
-        logits[rows] = output.float().cpu()
+        logits[rows] = output.float()
         if advance is not None:
             advance(len(rows))
+    logits = logits.cpu()
     bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
     if bad.numel():
         example = encoded.split.example_ids[int(bad[0])]

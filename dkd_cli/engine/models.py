@@ -6,9 +6,10 @@ building new ones (`students`), nor of training.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -241,8 +242,7 @@ def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, ke
 
 
 def _highest(encoded: Sequence[EncodedSplit], column: str) -> int:
-    rows = (row for split in encoded for row in split.columns.get(column, ()))
-    return max((max(row) for row in rows), default=-1)
+    return max((split.highest(column) for split in encoded), default=-1)
 
 
 def _table(model: Model, name: str) -> torch.nn.Embedding | None:
@@ -267,7 +267,12 @@ def positions(model: Model) -> int | None:
 
 def forward_names(model: Model) -> frozenset[str]:
     """The inputs that an architecture names. Others would vanish in its `**kwargs`, or fail deep inside."""
-    return frozenset(inspect.signature(type(model).forward).parameters)
+    return _parameters(type(model).forward)
+
+
+@functools.cache
+def _parameters(forward: Callable[..., object]) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
 
 
 def head_parameters(model: Model) -> list[str]:

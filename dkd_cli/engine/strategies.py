@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dkd_cli.engine.draws import draw, inclusion
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.uncertainty import SCORES, entropy
 from dkd_cli.errors import RecipeError
@@ -115,6 +116,38 @@ def select(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> T
         return torch.arange(logits.size(0), device=logits.device)
     values = informativeness(selection.score, logits, labels)
     return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The examples that a selection takes."""
+
+    positions: Tensor
+    """[K], the most informative first."""
+    weights: Tensor
+    """[K], detached: how much each counts beside the others; all 1 where none was drawn for its score."""
+
+
+@torch.no_grad()
+def choose(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> Chosen:
+    """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
+
+    `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
+    example i with probability π_i (`inclusion`), and weighs it by K / (B π_i). The weighted mean over the
+    drawn, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
+    (Horvitz & Thompson, 1952, "A generalization of sampling without replacement from a finite universe").
+
+    The score `random` draws evenly as it is: π_i = K/B, so its weights are 1 either way.
+    """
+    size = logits.size(0)
+    everything = selection.ratio == 1.0 or selection.score == "none"
+    if selection.keep == "top" or selection.score == "random" or everything:
+        positions = select(selection, logits, labels)
+        return Chosen(positions, torch.ones(positions.numel(), device=logits.device))
+    count = kept(selection.ratio, size)
+    probabilities = inclusion(informativeness(selection.score, logits, labels), count)
+    positions = draw(probabilities, count)
+    return Chosen(positions, (count / (size * probabilities[positions])).float())
 
 
 # Axis: which teacher -------------------------------------------------------------------------------------

@@ -1,32 +1,54 @@
-"""The teachers: frozen, asked by rows, each row computed once.
+"""The teachers: frozen, asked by rows, each text answered once.
 
 Not a module and never an attribute of the student: teachers stay in eval mode and out of every checkpoint.
-A teacher's answers on a fixed training split are constants, so they are kept: logits always, hidden states up
-to a stated memory.
+A teacher's answer to a text is a constant, so it is kept: logits in memory and, where there is a cache, on
+disk for all later runs; hidden states on disk alone. Rows that read the same are one text.
+
+Hidden states are rounded to bf16 before their first use, as they are kept, so that a run that computes them
+and one that finds them learn from the same numbers. Without a cache they are computed again when they are
+asked for again, in other batches: the same, but for a last place of bf16 here and there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
+from dkd_cli.engine.fingerprint import inputs_read
 from dkd_cli.engine.inference import model_inputs
+from dkd_cli.engine.kept import Kept, Slots
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.shards import row_keys
+from dkd_cli.engine.store import Cache, Entry
 from dkd_cli.errors import NumericError
 
-HIDDEN_BYTES = 2**30
-"""The hidden states that one bank keeps; rows beyond it are computed again when asked for."""
+FLOAT32 = np.dtype("<f4")
+BFLOAT16 = np.dtype("<i2")
+"""Its bits: NumPy has no such number."""
 
 PROBABILITY_FLOOR = 1e-4
 """The least probability that a teacher's file gives a class: the logarithm of 0 is no logit. A bare label
 then stands 9.2 above the other logits, about as sure as trained classifiers are."""
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Where a teacher's answers are kept, and what decides them."""
+
+    cache: Cache
+    name: str
+    """For people."""
+    facts: Mapping[str, Any]
+    """As `fingerprint.fingerprint` gives them."""
 
 
 @dataclass
@@ -40,14 +62,18 @@ class Teacher:
     """The layers that `hidden_states` gives, 0 the embeddings."""
     positions: Literal["all", "first"] = "all"
     """What it gives of them: every token's vector, or the first token's alone."""
-    answers: Tensor = field(init=False)
-    """[N, C]; rows not asked for yet are not numbers."""
-    hidden: dict[int, Tensor] = field(init=False, default_factory=dict)
-    """Row -> [layers, length, H]; the length is 1 where `positions` is `first`."""
+    cached: Cached | None = None
+    """None: nothing is kept on disk."""
+    _answers: dict[str, Answers] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
-        self.answers = torch.full((len(self.encoded), self.model.config.num_labels), float("nan"))
+
+    def answers(self, compute: Compute) -> Answers:
+        """What it has answered so far, in this precision."""
+        if compute.name not in self._answers:
+            self._answers[compute.name] = Answers(self, compute)
+        return self._answers[compute.name]
 
 
 @dataclass
@@ -58,26 +84,97 @@ class Recorded:
     """[N, C]."""
 
 
+class Answers:
+    """What one teacher has answered in one precision; U distinct texts stand in N rows."""
+
+    def __init__(self, teacher: Teacher, compute: Compute) -> None:
+        inputs = inputs_read(teacher.model, list(teacher.encoded.columns))
+        keys = row_keys([teacher.encoded.columns[name] for name in inputs])
+        keys, place = np.unique(keys, return_inverse=True)
+        self.place: Slots = place
+        """[N], the text that a row is."""
+        self.slots = torch.from_numpy(place).to(compute.device)
+        """[N], likewise, where the arithmetic happens."""
+        classes = teacher.model.config.num_labels
+        self.logits = torch.full((len(keys), classes), float("nan"), device=compute.device)
+        """[U, C]; texts not answered yet are not numbers."""
+        self.unanswered = len(keys)
+        self.computed = np.zeros(len(keys), dtype=bool)
+        """[U], whether the run at hand computed it."""
+        settled = {
+            "inputs": inputs,
+            "padding": teacher.collator.side,
+            "precision": compute.name,
+            "device": compute.device.type,
+        }
+        aligned = {"layers": list(teacher.layers), "positions": teacher.positions}
+        width = len(teacher.layers) * teacher.model.config.hidden_size
+        self.on_disk = Kept(keys, classes, FLOAT32, _entry(teacher, settled | {"kept": "logits"}))
+        self.hidden = Kept(
+            keys,
+            width,
+            BFLOAT16,
+            _entry(teacher, settled | {"kept": "hidden states"} | aligned) if teacher.layers else None,
+        )
+        self._fill()
+
+    def refresh(self) -> None:
+        """Take over the logits that other processes have written meanwhile."""
+        if self.on_disk.refresh():
+            self._fill()
+
+    def _fill(self) -> None:
+        stored = self.on_disk.stored()
+        new = stored[self.logits[stored, 0].isnan().numpy(force=True)]
+        if len(new):
+            self.logits[new] = torch.from_numpy(self.on_disk.singles(new)).to(self.logits.device)
+            self.unanswered -= len(new)
+
+    def unanswered_rows(self, rows: Sequence[int]) -> list[int]:
+        """The first row of each text among these that has no logits yet."""
+        lacking = self.logits[self.slots[list(rows)], 0].isnan().tolist()
+        first: dict[int, int] = {}
+        for row, lacks in zip(rows, lacking, strict=True):
+            if lacks:
+                first.setdefault(int(self.place[row]), row)
+        return list(first.values())
+
+    def put_logits(self, rows: Sequence[int], logits: Tensor) -> None:
+        """Take over new logits, [n, C]; those that are known already stay, so that a text has one answer."""
+        slots = self.slots[list(rows)]
+        new = self.logits[slots, 0].isnan()
+        self.logits[slots[new]] = logits[new]
+        self.unanswered -= int(new.sum())
+        values = logits[new].numpy(force=True)
+        self.on_disk.put({slot: values[i : i + 1] for i, slot in enumerate(slots[new].tolist())})
+
+
+def _entry(teacher: Teacher, facts: Mapping[str, Any]) -> Entry | None:
+    if teacher.cached is None:
+        return None
+    return teacher.cached.cache.attach(teacher.cached.name, {**teacher.cached.facts, **facts})
+
+
 class TeacherBank:
     """All teachers of a run; `queries` counts the rows each of them really computed."""
 
-    def __init__(
-        self,
-        teachers: Mapping[str, Teacher | Recorded],
-        compute: Compute,
-        hidden_bytes: int = HIDDEN_BYTES,
-    ) -> None:
-        self._teachers = teachers
+    def __init__(self, teachers: Mapping[str, Teacher | Recorded], compute: Compute) -> None:
         self._compute = compute
-        self._models = {name: one for name, one in teachers.items() if isinstance(one, Teacher)}
-        # Teachers outlive a bank; what they keep from earlier runs counts.
-        held = (state.nbytes for teacher in self._models.values() for state in teacher.hidden.values())
-        self._hidden_bytes_left = hidden_bytes - sum(held)
+        self._models: dict[str, Teacher] = {}
+        self._answers: dict[str, Answers] = {}
+        self._recorded: dict[str, Tensor] = {}
+        self._asked: dict[str, Asked] = {}
         self.queries = dict.fromkeys(teachers, 0)
-        for teacher in self._models.values():
+        for name, teacher in teachers.items():
+            if isinstance(teacher, Recorded):
+                self._recorded[name] = teacher.answers.to(compute.device)
+                continue
             teacher.model.to(compute.device)
-        for answering in teachers.values():
-            answering.answers = answering.answers.to(compute.device)
+            self._models[name] = teacher
+            known = self._answers[name] = teacher.answers(compute)
+            known.refresh()
+            known.computed[:] = False
+            self._asked[name] = Asked.nothing(known)
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
         """The teacher's logits for rows of the training split, [n] -> [n, C] float32.
@@ -85,34 +182,43 @@ class TeacherBank:
         Raises:
             NumericError: for an answer that is not finite, naming the example.
         """
-        teacher = self._teachers[name]
         rows = rows.to(self._compute.device)
-        if name in self._models:
-            unknown = rows[teacher.answers[rows, 0].isnan()]
-            if unknown.numel():
-                self._compute_rows(name, unknown.tolist())
-        return teacher.answers[rows]
+        if name in self._recorded:
+            return self._recorded[name][rows]
+        known = self._answers[name]
+        slots = known.slots[rows]
+        self._asked[name].logits[slots] = True
+        # Once all is answered nothing is looked at any more, and the device is not waited for.
+        if known.unanswered and bool(known.logits[slots, 0].isnan().any()):
+            known.refresh()
+            self._compute_rows(name, known.unanswered_rows(rows.tolist()))
+        return known.logits[slots]
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         """The teacher's aligned layers for rows of the training split; it must be a model.
 
         Returns:
-            One tensor a layer, [n, L', H], L' the longest of these rows, padded with zeros; L' is 1 where the
-            teacher's `positions` is `first`.
+            One tensor a layer, [n, L', H] bfloat16, L' the longest of these rows, padded with zeros; L' is 1
+            where the teacher's `positions` is `first`.
         """
-        teacher = self._models[name]
-        wanted = rows.tolist()
-        fresh = self._compute_rows(name, [row for row in wanted if row not in teacher.hidden])
-        states = [teacher.hidden[row] if row in teacher.hidden else fresh[row] for row in wanted]
-        padded = pad_sequence([state.transpose(0, 1) for state in states], batch_first=True)
-        return list(padded.to(self._compute.device).unbind(dim=2))
+        teacher, known = self._models[name], self._answers[name]
+        places = rows.numpy(force=True)
+        slots = known.place[places]
+        self._asked[name].hidden[slots] = True
+        lacking = known.hidden.lacking(slots)
+        if lacking:
+            first = dict(zip(slots[::-1].tolist(), places[::-1].tolist(), strict=True))
+            self._compute_rows(name, [first[slot] for slot in lacking])
+        gathered = torch.from_numpy(known.hidden.gather(slots)).to(self._compute.device)
+        states = gathered.view(torch.bfloat16).reshape(*gathered.shape[:2], len(teacher.layers), -1)
+        return list(states.unbind(dim=2))
 
     @torch.no_grad()
-    def _compute_rows(self, name: str, rows: list[int]) -> dict[int, Tensor]:
-        """Run the teacher once on these rows; keep its logits and, while there is room, its hidden states."""
+    def _compute_rows(self, name: str, rows: list[int]) -> None:
+        """Run the teacher once on these rows, and keep its logits and the hidden states of aligned layers."""
         if not rows:
-            return {}
-        teacher = self._models[name]
+            return
+        teacher, known = self._models[name], self._answers[name]
         batch = teacher.collator([teacher.encoded[row] for row in rows])
         with self._compute.autocast():
             output = teacher.model(
@@ -120,25 +226,70 @@ class TeacherBank:
                 output_hidden_states=bool(teacher.layers),
             )
         self.queries[name] += len(rows)
-        answers = output.logits.float()
-        bad = (~answers.isfinite()).any(dim=-1).nonzero().flatten()
+        known.computed[known.place[rows]] = True
+        logits = output.logits.float()
+        bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
         if bad.numel():
             example = teacher.encoded.split.example_ids[rows[int(bad[0])]]
             raise NumericError(
                 f"teachers.{name}", f"its logits on example {example} are not finite", "train it again"
             )
-        teacher.answers[rows] = answers
-        if not teacher.layers:
-            return {}
-        reach = 1 if teacher.positions == "first" else None
-        aligned = [output.hidden_states[layer][:, :reach] for layer in teacher.layers]
-        stacked = torch.stack(aligned, dim=1).float().cpu()
-        fresh = {row: stacked[i, :, : teacher.encoded.lengths[row]].clone() for i, row in enumerate(rows)}
-        for row, state in fresh.items():
-            if row not in teacher.hidden and state.nbytes <= self._hidden_bytes_left:
-                teacher.hidden[row] = state
-                self._hidden_bytes_left -= state.nbytes
-        return fresh
+        known.put_logits(rows, logits)
+        if teacher.layers:
+            reach = 1 if teacher.positions == "first" else None
+            aligned = [output.hidden_states[layer][:, :reach] for layer in teacher.layers]
+            stacked = torch.stack(aligned, dim=2).flatten(2).bfloat16().view(torch.int16).numpy(force=True)
+            lengths = [reach or teacher.encoded.lengths[row] for row in rows]
+            slots = known.place[rows].tolist()
+            # Copied: a view would hold the whole batch, padding included, for as long as one row waits.
+            known.hidden.put({slot: stacked[i, : lengths[i]].copy() for i, slot in enumerate(slots)})
+
+    def hits(self) -> dict[str, int]:
+        """For each teacher the texts asked for whose answers were there before this run."""
+        found = dict.fromkeys(self.queries, 0)
+        for name, known in self._answers.items():
+            asked = self._asked[name]
+            either = asked.logits.numpy(force=True) | asked.hidden
+            found[name] = int((either & ~known.computed).sum())
+        return found
+
+    def flush(self) -> None:
+        """Write what waits in memory, so that a run which is killed after this finds it again."""
+        for known in self._answers.values():
+            known.on_disk.flush()
+            known.hidden.flush()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """For the time of a run: however it ends, what waits is written then, and the hits are counted."""
+        try:
+            yield
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        for name, known in self._answers.items():
+            asked = self._asked[name]
+            known.on_disk.finish(int((asked.logits.numpy(force=True) & ~known.computed).sum()))
+            known.hidden.finish(int((asked.hidden & ~known.computed).sum()))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which texts a run asked one teacher for."""
+
+    logits: Tensor
+    """[U], true or false, where the arithmetic happens."""
+    hidden: NDArray[np.bool_]
+    """[U]."""
+
+    @classmethod
+    def nothing(cls, known: Answers) -> Asked:
+        """Before the first question."""
+        return cls(
+            torch.zeros(len(known.logits), dtype=torch.bool, device=known.logits.device),
+            known.computed & False,
+        )
 
 
 def probability_logits(probabilities: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +26,14 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator
 from dkd_cli.engine.alignment import Projection, attached
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.dropout import cheap_dropout
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model, head_parameters
+from dkd_cli.engine.pool import Pool, pick
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.trackers import by_trainer, tracking
+from dkd_cli.engine.vocabulary import training_used_rows
 from dkd_cli.errors import ModelError, NumericError
 from dkd_cli.recipe.schema import Train
 
@@ -61,13 +65,55 @@ class Job:
     advance: Advance
     projections: Mapping[str, Projection] = field(default_factory=dict)
     """Those that `step` uses; trained with the model, and no part of it afterwards."""
+    pool: Pool | None = None
+    """Choose each training batch from so many; None: train on what comes."""
+    before_save: Callable[[], None] = lambda: None
+    """Called before each checkpoint: what a continued run will look for must be on disk by then."""
 
 
-def examples_seen(settings: Train, size: int) -> int:
-    """How many examples a run over a training split of `size` sees, repeats counted."""
-    if settings.max_steps is not None:
-        return settings.max_steps * settings.batch_size * settings.accumulation
-    return round(settings.epochs * size)
+@dataclass(frozen=True)
+class Work:
+    """Rows that a run went through, repeats counted."""
+
+    examples: int
+    """Seen: trained on, or scored in a pool."""
+    backward: int
+    """Trained on."""
+
+
+def work(settings: Train, size: int, pool: Pool | None, updates: int, processes: int = 1) -> Work:
+    """What so many updates on a training split of `size` rows go through.
+
+    Several processes are counted as one with batches (and pools) so many times as large; the rows that are
+    repeated to keep them in step are not counted.
+    """
+    loaded = processes * _loaded(settings, pool)
+    chosen = processes * settings.batch_size
+    epochs, rest = divmod(updates, _updates_per_epoch(settings, size, loaded))
+    # The sampler puts the batch that is not full last, so those of an unfinished epoch are full.
+    begun = rest * settings.accumulation
+    examples = epochs * size + begun * loaded
+    if pool is None:
+        return Work(examples, examples)
+    full, left = divmod(size, loaded)
+    return Work(examples, epochs * (full * chosen + (pool.kept(left) if left else 0)) + begun * chosen)
+
+
+def _loaded(settings: Train, pool: Pool | None) -> int:
+    """What the loader gives at once, per process."""
+    return settings.batch_size if pool is None else pool.size
+
+
+def _updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
+    return math.ceil(math.ceil(size / loaded) / settings.accumulation)
+
+
+def examples_seen(settings: Train, size: int, pool: Pool | None = None) -> int:
+    """How many examples a whole run of one process over a training split of `size` sees, repeats counted."""
+    updates = settings.max_steps
+    if updates is None:
+        updates = math.ceil(settings.epochs * _updates_per_epoch(settings, size, _loaded(settings, pool)))
+    return work(settings, size, pool, updates).examples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +123,7 @@ class Fitted:
     validation: Mapping[str, float]
     best_step: int
     steps: int
+    work: Work
     history: list[dict[str, float]]
     seconds: float
 
@@ -108,7 +155,8 @@ class DistillationTrainer(transformers.Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         settings = self.job.settings
-        return LengthGroupedSampler(self.job.train.lengths, settings.batch_size, settings.seed)
+        loaded = _loaded(settings, self.job.pool)
+        return LengthGroupedSampler(self.job.train.lengths, loaded, settings.seed)
 
     def compute_loss(
         self,
@@ -118,20 +166,29 @@ class DistillationTrainer(transformers.Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """In training the strategy's loss; in evaluation the mean loss on the labels."""
+        seen, pool, weights = len(inputs["row"]), None, None
+        if model.training and self.job.pool is not None:
+            settings, side = self.job.settings, self.job.collator.side
+            inputs, chosen = pick(
+                self.job.pool, model, self.job.model, inputs, settings.eval_batch_size, side
+            )
+            pool, weights = seen, chosen.weights
         labels, rows = inputs.get("labels"), inputs["row"]
         wants_hidden = self.job.needs_hidden_states and model.training
         encoded = model_inputs(self.job.model, inputs, rows.device)
-        output = model(**encoded, output_hidden_states=wants_hidden)
+        with cheap_dropout(rows.device):
+            output = model(**encoded, output_hidden_states=wants_hidden)
         if not model.training:
             assert labels is not None, "evaluated splits are labelled"
             loss = supervised(output.logits, labels).mean()
             return (loss, SequenceClassifierOutput(logits=output.logits)) if return_outputs else loss
-        student = StudentOutput(output.logits, inputs["attention_mask"], output.hidden_states or ())
+        hidden_states = output.hidden_states or ()
+        student = StudentOutput(output.logits, inputs["attention_mask"], hidden_states, weights, pool)
         result = self.job.step(student, labels, rows)
         self._refuse_non_finite(result, rows)
         for name, value in result.terms.items():
             self._terms[name].append(value)
-        self.job.advance(len(rows))
+        self.job.advance(seen)
         return result.total
 
     def _refuse_non_finite(self, result: StepLoss, rows: Tensor) -> None:
@@ -157,6 +214,10 @@ class DistillationTrainer(transformers.Trainer):
                 "lower train.learning_rate, or train in fp32",
             )
         return norm
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        self.job.before_save()
+        super()._save_checkpoint(model, trial)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last line."""
@@ -201,7 +262,7 @@ def training_arguments(job: Job) -> TrainingArguments:
         output_dir=str(job.working),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=_loaded(settings, job.pool),
         per_device_eval_batch_size=settings.eval_batch_size,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
@@ -270,13 +331,13 @@ def fit(job: Job) -> Fitted:
     prepare_model(job.model, job.settings)
     checkpoint = newest_checkpoint(job.working)
     if checkpoint is not None:
-        per_update = job.settings.batch_size * job.settings.accumulation
-        job.advance(
-            min(int(checkpoint.name.split("-")[1]) * per_update, examples_seen(job.settings, len(job.train)))
-        )
+        updates = int(checkpoint.name.split("-")[1])
+        job.advance(work(job.settings, len(job.train), job.pool, updates).examples)
     resumed = checkpoint is not None
+    ids = {job.collator.padding["input_ids"]}.union(*job.train.columns["input_ids"])
     with (
         attached(job.model, job.projections),
+        training_used_rows(job.model, ids, job.settings.weight_decay),
         tracking(job.settings.report_to, job.working, resumed) as callbacks,
     ):
         trainer = DistillationTrainer(job, training_arguments(job), callbacks)
@@ -297,6 +358,7 @@ def fit(job: Job) -> Fitted:
         validation=validation,
         best_step=int(state.best_global_step or 0),
         steps=state.global_step,
+        work=work(job.settings, len(job.train), job.pool, state.global_step, trainer.args.world_size),
         history=[dict(line) for line in state.log_history],
         seconds=time.monotonic() - started,
     )

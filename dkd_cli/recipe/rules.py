@@ -32,6 +32,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_teachers(recipe),
         *_files_as_teachers(recipe),
         *_unlabelled(recipe),
+        *_selection(recipe),
         *_objective(recipe),
         *_layer_map(recipe),
         *_take(recipe),
@@ -195,6 +196,21 @@ def _unlabelled(recipe: Recipe) -> Iterator[Broken]:
     if "dynamic-data" in parts and score.startswith("kl"):
         problem = f"`{score}` reads the label, but `data.unlabelled` is true"
         yield "strategy.data.score", problem, "choose entropy, margin or confidence"
+
+
+def _selection(recipe: Recipe) -> Iterator[Broken]:
+    selection = recipe.strategy.data
+    if "dynamic-data" not in strategy_parts(recipe.strategy.name):
+        return
+    if selection.backward == "selected" and selection.score == "none":
+        problem = "is `selected`, but the score `none` selects everything"
+        yield "strategy.data.backward", problem, "choose another score, or set it to `all`"
+    elif selection.backward == "selected" and selection.ratio == 1.0:
+        problem = "is `selected`, but a `ratio` of 1 selects everything"
+        yield "strategy.data.backward", problem, "lower the ratio, or set it to `all`"
+    if selection.keep == "weighted" and selection.score == "kl-b":
+        problem = "is `weighted`, but `kl-b` is an order of the examples, without a value to draw by"
+        yield "strategy.data.keep", problem, "choose another score, or set it to `top`"
 
 
 def _hidden_weight(recipe: Recipe) -> float:

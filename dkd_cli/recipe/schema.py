@@ -148,6 +148,13 @@ class DataSelection:
     `none` (all of them, whatever the ratio); `-r` reverses."""
     ratio: Annotated[float, Gt(0), Le(1)] = 0.5
     """The share of each batch that is distilled; at least one example."""
+    keep: Literal["top", "weighted"] = "top"
+    """`top`: the highest scores; `weighted`: drawn by lot, high scores more often than low ones, and weighted
+    so that the loss stays an unbiased estimate of that over everything scored."""
+    backward: Literal["all", "selected"] = "all"
+    """Which rows train the student. `all`: the labels teach the whole batch, as published; `selected`: the
+    student first scores `batch_size` / `ratio` examples without gradient, then trains on the selected
+    `batch_size` alone: fewer updates, each as full."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

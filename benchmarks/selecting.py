@@ -1,0 +1,138 @@
+"""Scoring a large pool of short texts: `dkd select-data` beside the bare forward pass on the same batches."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.clock import Spread, wait
+from benchmarks.processes import dkd, watch
+from benchmarks.setting import Setting
+from dkd_cli.data.encoding import PaddingCollator, encode
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.inference import model_inputs, predict_logits
+from dkd_cli.engine.models import LoadedModel, load_classifier
+from dkd_cli.engine.precision import decide
+
+BATCH = 64
+ROUND = 10_000
+
+
+def select_data(setting: Setting, rows: int, say: Callable[[str], None]) -> dict[str, float]:
+    """Rows per second of scoring, of the whole command and of the forward pass; the command's peak (MB)."""
+    recipe = setting.load("pool-texts", "sst2", "none")
+    data = load_task_data(recipe.data)
+    loaded = load_classifier(setting.scorer, data)
+    rates: dict[str, list[float]] = {"scoring": [], "forward pass": []}
+    sizes = min(ROUND, rows)
+    for number in range(max(1, rows // ROUND)):
+        say(f"select-data: {number + 1} of {max(1, rows // ROUND)}")
+        split = _part(data, sizes, number)
+        rates["scoring"].append(sizes / _scoring(setting, loaded, split))
+        rates["forward pass"].append(sizes / _forward(setting, loaded, split))
+    shares = [one / other for one, other in zip(rates["scoring"], rates["forward pass"], strict=True)]
+    found = {name: Spread.of(values).median for name, values in rates.items()}
+    found["scoring over forward pass"] = Spread.of(shares).median
+    few, many = max(2, rows // 10), rows
+    fewer, more = (_command(setting, data, size) for size in (few, many))
+    # What starting up takes is in both.
+    found["whole command"] = (many - few) / (more[0] - fewer[0])
+    found["whole command over forward pass"] = found["whole command"] / found["forward pass"]
+    found["peak"] = more[1]
+    return found
+
+
+def pool_texts(texts: list[str], rows: int) -> Iterator[str]:
+    """So many different texts: one after the other, then all again, each after the number of the copy."""
+    for row in range(rows):
+        copy, place = divmod(row, len(texts))
+        yield f"{copy} {texts[place]}" if copy else texts[place]
+
+
+def _part(data: TaskData, size: int, number: int) -> Split:
+    """Some texts, other ones for each number until all were there."""
+    train = data.splits["train"]
+    places = [(number * size + row) % len(train) for row in range(size)]
+    assert train.labels is not None
+    return replace(
+        train,
+        texts=[train.texts[place] for place in places],
+        labels=[train.labels[place] for place in places],
+        example_ids=[train.example_ids[place] for place in places],
+    )
+
+
+def _scoring(setting: Setting, loaded: LoadedModel, split: Split) -> float:
+    """Seconds to tokenise a split and to predict it."""
+    started = time.perf_counter()
+    encoded = encode(split, loaded.tokenizer, setting.max_length)
+    predict_logits(
+        loaded.model, encoded, PaddingCollator(loaded.tokenizer), batch_size=BATCH, precision="auto"
+    )
+    return time.perf_counter() - started
+
+
+@torch.inference_mode()
+def _forward(setting: Setting, loaded: LoadedModel, split: Split) -> float:
+    """Seconds of the model alone on the same batches, which were made before."""
+    compute, collator = decide("auto"), PaddingCollator(loaded.tokenizer)
+    encoded = encode(split, loaded.tokenizer, setting.max_length)
+    order = encoded.by_length().tolist()
+    chunks = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    batches = [
+        model_inputs(loaded.model, collator([encoded[row] for row in rows]), compute.device)
+        for rows in chunks
+    ]
+    wait(setting.device)
+    started = time.perf_counter()
+    for batch in batches:
+        with compute.autocast():
+            loaded.model(**batch)
+    wait(setting.device)
+    return time.perf_counter() - started
+
+
+def _command(setting: Setting, data: TaskData, rows: int) -> tuple[float, float]:
+    """Seconds and peak memory (MB) of `dkd select-data` on so many rows."""
+    train, names = data.splits["train"], data.label_names
+    assert train.labels is not None
+    assert names is not None
+    pool = setting.folder / f"pool-{rows}.jsonl"
+    with pool.open("w", encoding="utf-8") as handle:
+        for row, text in enumerate(pool_texts(list(train.texts), rows)):
+            label = names[int(train.labels[row % len(train)])]
+            handle.write(json.dumps({"text": text, "label": label}) + "\n")
+    output = Path(setting.folder / f"selected-{rows}.jsonl")
+    section = {
+        "data__source": None,
+        "data__config": None,
+        "data__encoding": None,
+        "data__text": "text",
+        "data__label": "label",
+        "data__labels": list(names),
+        "data__train": str(pool),
+        "data__validation": str(pool),
+        "data__max_validation": 2,
+    }
+    recipe = setting.recipe(f"pool-{rows}", "sst2", "none", **section)
+    words = dkd(
+        "select-data", recipe, "--model", setting.scorer, "--score", "entropy", "--count", max(1, rows // 100)
+    )
+    seen = watch([*words, "--output", str(output)], {})
+    return seen.seconds, seen.peak_mb
+
+
+def one_pass(setting: Setting, rows: int) -> float:
+    """Seconds that each teacher takes once over a training split of so many rows, added up."""
+    recipe = setting.load("pass", "rte", "dynamic-teacher", data__max_train=rows, data__max_validation=rows)
+    data, seconds = load_task_data(recipe.data), 0.0
+    for name, folder in setting.teachers.items():
+        loaded = load_classifier(folder, data, key=f"teachers.{name}")
+        seconds += _forward(setting, loaded, data.splits["train"])
+    return seconds

@@ -1,0 +1,97 @@
+"""`backward: selected`: the student scores a pool of candidates cheaply and trains on the best of them.
+
+A pool is what the loader gives at once. Of a full one exactly one training batch is chosen, so that updates
+are fewer and not emptier. Knows neither the loss nor the loop around it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.inference import model_inputs
+from dkd_cli.engine.models import Model
+from dkd_cli.engine.strategies import EVERYTHING, Chosen, Plan, choose, kept
+from dkd_cli.recipe.schema import DataSelection
+
+
+@dataclass(frozen=True)
+class Pool:
+    """How many candidates are scored for each training batch, and how it is chosen among them."""
+
+    selection: DataSelection
+    size: int
+
+    def kept(self, candidates: int) -> int:
+        """How many of so many candidates are trained on."""
+        return kept(self.selection.ratio, candidates)
+
+
+def pooled(plan: Plan, batch_size: int) -> tuple[Plan, Pool | None]:
+    """Split a plan that skips the backward pass: what is left to do in a batch, and how the batch is chosen.
+
+    Any other plan comes back as it is, without a pool.
+    """
+    if plan.selection.backward == "all":
+        return plan, None
+    size = pool_size(plan.selection.ratio, batch_size)
+    return replace(plan, selection=EVERYTHING), Pool(plan.selection, size)
+
+
+def pool_size(ratio: float, batch_size: int) -> int:
+    """The smallest pool of which `ratio` is a full batch: ⌈batch_size / ratio⌉.
+
+    >>> pool_size(0.1, 32)
+    320
+    """
+    # As in `kept`, binary rounding must not count: 7 / 0.07 is 100.00000000000001.
+    return math.ceil(batch_size / ratio - 1e-9)
+
+
+@torch.no_grad()
+def score(model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk: int, side: str) -> Tensor:
+    """The student's logits on all candidates, [P, L] -> [P, C]; `model` is in training mode before and after.
+
+    In eval mode: with dropout the ranking would be that of the masks as much as of the examples, and random
+    numbers cost more than these passes have to spare. In chunks of like length, so that padding is not paid.
+
+    Args:
+        model: as the trainer calls it, with its autocast.
+        base: the same, not wrapped for several processes: it names the inputs.
+        inputs: the collated pool.
+        chunk: rows in each forward pass.
+        side: where the padding is, `left` or `right`.
+    """
+    model.eval()
+    order = torch.argsort(inputs["attention_mask"].sum(dim=1), descending=True, stable=True)
+    parts = []
+    for start in range(0, order.numel(), chunk):
+        part = rows_of(inputs, order[start : start + chunk], side)
+        parts.append(model(**model_inputs(base, part, order.device)).logits)
+    model.train()
+    found = torch.cat(parts)
+    logits = torch.empty_like(found)
+    logits[order] = found
+    return logits
+
+
+def pick(
+    pool: Pool, model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk: int, side: str
+) -> tuple[dict[str, Tensor], Chosen]:
+    """Score a pool and choose from it: the batch to train on, and the places and weights of its rows.
+
+    The arguments are those of `score`.
+    """
+    chosen = choose(pool.selection, score(model, base, inputs, chunk, side), inputs.get("labels"))
+    return rows_of(inputs, chosen.positions, side), chosen
+
+
+def rows_of(inputs: dict[str, Tensor], positions: Tensor, side: str) -> dict[str, Tensor]:
+    """Some rows of a collated batch, as if collated alone: no longer than the longest of them."""
+    part = {name: value[positions] for name, value in inputs.items()}
+    longest = int(part["attention_mask"].sum(dim=1).max())
+    reach = slice(longest) if side == "right" else slice(-longest, None)
+    return {name: value[:, reach] if value.dim() == 2 else value for name, value in part.items()}

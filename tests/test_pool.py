@@ -1,0 +1,371 @@
+"""A pool: scored without gradient, one full batch of it trained on, and what that costs."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TinyRecipe
+from hypothesis import given
+from hypothesis import strategies as st
+from small import CPU, LABELS, encoded, save_classifier, schedule, split, task_data, weights
+from torch import Tensor
+
+from dkd_cli.cli import run
+from dkd_cli.engine import trainer
+from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.inference import model_inputs, predict_logits
+from dkd_cli.engine.models import Model
+from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
+from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.strategies import EVERYTHING, Plan, kept, select
+from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.trainer import Fitted, Job, Work, examples_seen, fit, newest_checkpoint, work
+from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption, Train
+
+HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
+DRAWN = replace(HALF, keep="weighted")
+
+
+class Noise:
+    """A teacher whose answers are noise, the same for the same row; notes who was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        self.asked += rows.tolist()
+        return torch.randn(200, 2, generator=torch.Generator().manual_seed(5))[rows]
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        raise AssertionError("not aligned")
+
+
+def plan_of(selection: DataSelection) -> Plan:
+    return Plan(
+        selection=selection,
+        adoption=TeacherAdoption(mode="static", weights={"large": 1.0}),
+        objective=Objective(mode="fixed", hidden_weight=0.0),
+        teachers=("large",),
+    )
+
+
+class Recorder:
+    """The step of a pooled plan, which notes what it was given."""
+
+    def __init__(self, selection: DataSelection, batch_size: int = 8) -> None:
+        self.plan, self.pool = pooled(plan_of(selection), batch_size)
+        self.teacher = Noise()
+        self.batches: list[list[int]] = []
+        self.given: list[StudentOutput] = []
+
+    def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        self.batches.append(rows.tolist())
+        self.given.append(student)
+        return distillation_step(self.plan, student, labels, rows, self.teacher, {})
+
+
+@pytest.fixture
+def student(tiny_encoder: Path) -> Callable[[], Model]:
+    """Makes the same untrained student each time."""
+    return lambda: build_classifier(str(tiny_encoder), task_data(), layers=2, seed=1, key="student").model
+
+
+@pytest.fixture
+def job(tiny_encoder: Path, student: Callable[[], Model], tmp_path: Path) -> Callable[..., Job]:
+    """`job(recorder, working="a", size=40, **settings)`: a run on the first `size` texts."""
+    validation, collator = encoded(tiny_encoder, split("validation", 48, 72))
+
+    def make(recorder: Recorder, working: str = "working", size: int = 40, **settings: Any) -> Job:
+        (tmp_path / working).mkdir(exist_ok=True)
+        return Job(
+            model=student(),
+            train=encoded(tiny_encoder, split("train", 0, size))[0],
+            validation=validation,
+            collator=collator,
+            step=recorder,
+            needs_hidden_states=False,
+            settings=schedule(**settings),
+            compute=CPU,
+            metrics=lambda logits, labels: {"accuracy": float((logits.argmax(-1) == labels).mean())},
+            metric="accuracy",
+            working=tmp_path / working,
+            advance=lambda count, **fields: None,
+            pool=recorder.pool,
+        )
+
+    return make
+
+
+def different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in one if not torch.equal(one[name], other[name])]
+
+
+def lines(fitted: Fitted) -> list[dict[str, float]]:
+    return [line for line in fitted.history if "loss" in line]
+
+
+# How large a pool is -------------------------------------------------------------------------------------
+
+
+@given(batch_size=st.integers(1, 512), percent=st.integers(1, 100))
+def test_a_pool_is_the_smallest_that_fills_a_batch(batch_size: int, percent: int) -> None:
+    ratio = percent / 100
+    size = pool_size(ratio, batch_size)
+    assert size == -(-batch_size * 100 // percent)
+    assert kept(ratio, size) == batch_size
+    assert batch_size == 1 or kept(ratio, size - 1) < batch_size
+
+
+@given(batch_size=st.integers(1, 512), ratio=st.floats(1e-3, 1))
+def test_a_full_pool_fills_a_batch_at_any_ratio(batch_size: int, ratio: float) -> None:
+    assert kept(ratio, pool_size(ratio, batch_size)) == batch_size
+
+
+def test_a_plan_is_split_in_two() -> None:
+    plan = plan_of(DRAWN)
+    assert pooled(plan, 8) == (replace(plan, selection=EVERYTHING), Pool(DRAWN, 16))
+    for selection in (EVERYTHING, replace(HALF, backward="all")):
+        assert pooled(plan_of(selection), 8) == (plan_of(selection), None)
+
+
+# Scoring and choosing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_rows_of_a_batch_are_as_if_collated_alone(tiny_encoder: Path, side: str) -> None:
+    tokens, collator = encoded(tiny_encoder, split("train", 0, 12))
+    collator.side = side
+    rows = sorted(range(12), key=lambda row: tokens.lengths[row])[:4]
+    alone = collator([tokens[row] for row in rows])
+    found = rows_of(collator([tokens[row] for row in range(12)]), torch.tensor(rows), side)
+    assert found.keys() == alone.keys() >= {"input_ids", "attention_mask", "labels", "row"}
+    assert alone["input_ids"].size(1) < max(tokens.lengths)
+    for name, value in alone.items():
+        assert torch.equal(found[name], value), name
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 64])
+def test_scores_are_those_of_inference(tiny_encoder: Path, student: Callable[[], Model], chunk: int) -> None:
+    """Without dropout, whatever the chunks, in the order of the pool; without gradient or random numbers."""
+    tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
+    model = student().train()
+    before = torch.get_rng_state()
+    found = score(model, model, collator([tokens[row] for row in range(16)]), chunk, "right")
+    assert model.training
+    assert not found.requires_grad
+    assert torch.equal(torch.get_rng_state(), before)
+    expected = predict_logits(model.eval(), tokens, collator, batch_size=16, precision="fp32")
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_chunks_hold_texts_of_like_length(tiny_encoder: Path, student: Callable[[], Model]) -> None:
+    tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
+    model, shapes = student().train(), []
+    model.register_forward_pre_hook(
+        lambda module, args, inputs: shapes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
+    )
+    score(model, model, collator([tokens[row] for row in range(16)]), 6, "right")
+    longest = sorted(tokens.lengths, reverse=True)
+    assert shapes == [(6, longest[0]), (6, longest[6]), (4, longest[12])]
+    assert longest[12] < longest[0]
+
+
+def test_the_most_informative_are_picked(tiny_encoder: Path, student: Callable[[], Model]) -> None:
+    tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
+    model = student().train()
+    batch, chosen = pick(
+        Pool(HALF, 16), model, model, collator([tokens[row] for row in range(16)]), 64, "right"
+    )
+    logits = predict_logits(model.eval(), tokens, collator, batch_size=16, precision="fp32")
+    assert batch["row"].tolist() == chosen.positions.tolist() == select(HALF, logits, None).tolist()
+    assert chosen.weights.tolist() == [1.0] * 8
+
+
+# Training ------------------------------------------------------------------------------------------------
+
+
+def test_an_update_is_an_ordinary_one_on_the_chosen_rows(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step of plain SGD: Adam would blow up the rounding of small gradients."""
+    arguments = trainer.training_arguments
+    monkeypatch.setattr(trainer, "training_arguments", lambda job: replace(arguments(job), optim="sgd"))
+    recorder, ordinary = Recorder(HALF), Recorder(EVERYTHING)
+    one = job(recorder, size=16, dropout=0.0, max_grad_norm=0.0, learning_rate=0.5)
+    start, model = weights(one.model), copy.deepcopy(one.model).train()
+    assert fit(one).steps == 1
+    (rows,) = recorder.batches
+    assert recorder.teacher.asked == rows
+    batch = one.collator([one.train[row] for row in rows])
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    output = model(**model_inputs(model, batch, CPU.device))
+    loss = ordinary(StudentOutput(output.logits, batch["attention_mask"]), batch["labels"], batch["row"])
+    loss.total.backward()
+    assert max((weights(one.model)[name] - start[name]).abs().max() for name in start) > 1e-3
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None
+        found = weights(one.model)[name]
+        torch.testing.assert_close(found, weight - 0.5 * weight.grad, rtol=0, atol=1e-6, msg=name)
+
+
+def test_updates_are_fewer_and_not_emptier(job: Callable[..., Job]) -> None:
+    """40 rows are pools of 16, 16 and 8: three updates an epoch, of 8, 8 and 4 rows."""
+    recorder, advanced = Recorder(HALF), list[int]()
+    one = replace(
+        job(recorder, epochs=2.0, log_every=1, warmup=0.5),
+        advance=lambda count, **fields: advanced.append(count),
+    )
+    fitted = fit(one)
+    assert fitted.steps == 6
+    assert [student.pool for student in recorder.given] == [16, 16, 8] * 2
+    assert [count for count in advanced if count] == [16, 16, 8] * 2
+    assert fitted.work == Work(examples=80, backward=40)
+    assert examples_seen(one.settings, 40, one.pool) == 80
+    assert len(recorder.teacher.asked) == 40
+    assert all(len(set(batch)) == len(batch) for batch in recorder.batches)
+    assert [len(student.logits) for student in recorder.given] == [8, 8, 4] * 2, "CE is on these alone"
+    found = lines(fitted)
+    assert [line["share-selected"] for line in found] == [line["share-large"] for line in found] == [0.5] * 6
+    rates = [line["learning_rate"] / 1e-3 for line in found]
+    assert rates == pytest.approx([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]), "warm-up and decay follow the updates"
+
+
+@pytest.mark.parametrize(
+    "selection", [HALF, DRAWN, replace(HALF, score="random"), replace(HALF, score="kl-b")]
+)
+def test_a_seed_decides_what_is_chosen(job: Callable[..., Job], selection: DataSelection) -> None:
+    def trained(working: str, seed: int) -> tuple[Mapping[str, Tensor], list[list[int]]]:
+        torch.manual_seed(len(working))
+        recorder = Recorder(selection)
+        one = job(recorder, working=working, seed=seed)
+        fit(one)
+        return weights(one.model), recorder.batches
+
+    first, again, other = trained("a", 1), trained("bb", 1), trained("ccc", 2)
+    assert different(first[0], again[0]) == []
+    assert first[1] == again[1] != other[1]
+
+
+def test_every_weight_learns_under_autocast(job: Callable[..., Job]) -> None:
+    """In bf16 too: what scoring casts without gradient must not be taken up again in training."""
+    one = replace(job(Recorder(HALF), dropout=0.0), compute=Compute(CPU.device, torch.bfloat16, "the tests"))
+    before = weights(one.model)
+    fit(one)
+    trained = {name for name, weight in one.model.named_parameters() if weight.requires_grad}
+    # The softmax of attention does not see a constant added to all keys.
+    still = {name for name in trained - set(different(before, weights(one.model))) if "key.bias" not in name}
+    assert still == set()
+
+
+# What it cost, and what a kill costs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "pool", "updates", "expected"),
+    [
+        (Train(batch_size=8), None, 3, Work(24, 24)),
+        (Train(batch_size=8), None, 13, Work(100, 100)),
+        (Train(batch_size=8), None, 15, Work(116, 116)),
+        (Train(batch_size=8), Pool(HALF, 16), 3, Work(48, 24)),
+        (Train(batch_size=8), Pool(HALF, 16), 7, Work(100, 50)),
+        (Train(batch_size=8), Pool(HALF, 16), 9, Work(132, 66)),
+        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 3, Work(100, 50)),
+        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 4, Work(148, 74)),
+        (Train(batch_size=4), Pool(replace(HALF, ratio=0.04), 100), 2, Work(200, 8)),
+        (Train(batch_size=8), Pool(replace(HALF, ratio=0.04), 200), 2, Work(200, 8)),
+    ],
+)
+def test_the_work_of_some_updates(settings: Train, pool: Pool | None, updates: int, expected: Work) -> None:
+    assert work(settings, 100, pool, updates) == expected
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize(
+    ("selection", "kill", "settings", "before"),
+    [
+        (HALF, 3, {"epochs": 2.0}, 32),
+        (DRAWN, 4, {"epochs": 2.0}, 40),
+        (DRAWN, 5, {"epochs": 2.0}, 56),
+        (DRAWN, 5, {"epochs": 2.0, "accumulation": 2}, 40),
+        (HALF, 6, {"max_steps": 7}, 72),
+    ],
+)
+def test_a_killed_run_ends_as_if_it_were_not(
+    job: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    selection: DataSelection,
+    kill: int,
+    settings: dict[str, Any],
+    before: int,
+) -> None:
+    """Dropout and draws included: random numbers go on where they stopped."""
+    whole = job(Recorder(selection), working="whole", log_every=1, **settings)
+    expected = fit(whole)
+    passes = 0
+
+    def die(count: int, **fields: float) -> None:
+        nonlocal passes
+        passes += count > 0
+        if passes == kill:
+            raise Killed
+
+    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    cut = job(Recorder(selection), working="cut", log_every=1, **settings)
+    with pytest.raises(Killed):
+        fit(replace(cut, advance=die))
+    assert newest_checkpoint(cut.working) is not None
+    torch.manual_seed(99)
+    told: list[int] = []
+    again = replace(
+        job(Recorder(selection), working="cut", log_every=1, **settings),
+        advance=lambda count, **fields: told.append(count),
+    )
+    found = fit(again)
+    assert told[0] == before
+    assert sum(told) == examples_seen(again.settings, 40, again.pool) == found.work.examples
+    assert different(weights(again.model), weights(whole.model)) == []
+    assert [line["loss"] for line in lines(found)] == [line["loss"] for line in lines(expected)]
+    assert (found.work, found.validation) == (expected.work, expected.validation)
+
+
+@pytest.mark.parametrize(("ratio", "warned"), [(0.25, False), (0.1, True)])
+def test_the_log_of_a_run_says_what_it_cost(
+    tiny_recipe: TinyRecipe,
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    ratio: float,
+    warned: bool,
+) -> None:
+    """77 rows; the teacher is asked for the chosen ones alone, without labels too."""
+    teacher = save_classifier(tmp_path / "teacher", tiny_encoder, LABELS)
+    selection = {"backward": "selected", "ratio": ratio}
+    recipe = tiny_recipe(
+        {
+            "data": {"unlabelled": True, "labels": list(LABELS)},
+            "teachers": {"large": {"layers": None, "checkpoint": str(teacher)}},
+            "strategy": {"name": "dynamic-data", "data": selection},
+        }
+    )
+    with pytest.raises(SystemExit) as ended:
+        run(["distill", str(recipe)])
+    assert ended.value.code == 0
+    said = capsys.readouterr()
+    assert ("each update learns from 7; lower train.batch_size" in said.err) == warned
+    folder = tmp_path / "checkpoints" / "tiny" / "student-dynamic-data-seed1"
+    log = json.loads((folder / "training.json").read_text())
+    assert log["examples"] == 77
+    assert log["steps"] == (1 if warned else 3)
+    assert log["teacher_queries"]["large"] == log["backward_rows"] == (7 if warned else 8 + 8 + 3)
