@@ -141,7 +141,7 @@ class DistillationTrainer(transformers.Trainer):
             train_dataset=job.train,
             eval_dataset=_by_length(job.validation),
             compute_metrics=self._metrics,
-            callbacks=[TimedSaves(args.world_size), *callbacks],
+            callbacks=[TimedSaves(args.world_size), EpochLines(), *callbacks],
         )
         self.remove_callback(transformers.PrinterCallback)
         # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
@@ -249,6 +249,17 @@ class TimedSaves(TrainerCallback):
     ) -> None:
         """Start the next minute."""
         self._saved = time.monotonic()
+
+
+class EpochLines(TrainerCallback):
+    """A line of the log at the end of each epoch too: so a run shorter than `log_every` has its terms."""
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """Ask for it; Trainer leaves it out where it has just written one."""
+        control.should_log = True
+        return control
 
 
 def _by_length(split: EncodedSplit) -> Subset[dict[str, Any]]:

@@ -226,7 +226,7 @@ class Train:
     eval_batch_size: Count = 64
     """Examples in each forward pass without gradients."""
     log_every: Count = 10
-    """Updates between two lines of the log."""
+    """Updates between two lines of the log; each epoch ends with one."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
     """Trackers, through transformers' own integrations."""
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
