@@ -39,6 +39,7 @@ class TokenRows(Sequence[Tokens]):
         self.lengths = lengths
         """Of each row."""
         self._bounds = np.concatenate([[0], np.cumsum(lengths)])
+        self._rows = range(len(lengths))
 
     @classmethod
     def join(cls, rows: Iterable[Sequence[int]], width: type[np.signedinteger[Any]] = np.int32) -> TokenRows:
@@ -65,8 +66,9 @@ class TokenRows(Sequence[Tokens]):
     def __getitem__(self, row: int | slice) -> Tokens | list[Tokens]:
         if isinstance(row, slice):
             return [self[one] for one in range(*row.indices(len(self)))]
-        row = range(len(self))[row]
-        return self.flat[self._bounds[row] : self._bounds[row + 1]]
+        row = self._rows[row]
+        # `item` gives ints, with which slicing is twice as fast as with NumPy's own.
+        return self.flat[self._bounds.item(row) : self._bounds.item(row + 1)]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TokenRows):
@@ -171,17 +173,20 @@ class PaddingCollator:
         }
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
-        lengths = np.array([len(item["input_ids"]) for item in items])
-        places = np.arange(lengths.max())
-        first = places[-1] + 1 - lengths[:, None] if self.side == "left" else np.zeros((1, 1), dtype=np.int64)
-        real = (places >= first) & (places < first + lengths[:, None])
+        lengths = [len(item["input_ids"]) for item in items]
+        shape = len(items), max(lengths)
+        spans = [slice(shape[1] - n, None) if self.side == "left" else slice(n) for n in lengths]
         batch = {}
         for name, padding in self.padding.items():
             if name in items[0]:
-                padded = np.full(real.shape, padding, dtype=np.int64)
-                padded[real] = np.concatenate([item[name] for item in items])
+                padded = np.full(shape, padding, dtype=np.int64)
+                for row, span, item in zip(padded, spans, items, strict=True):
+                    row[span] = item[name]
                 batch[name] = torch.from_numpy(padded)
-        batch["attention_mask"] = torch.from_numpy(real.astype(np.int64))
+        real = np.zeros(shape, dtype=np.int64)
+        for row, span in zip(real, spans, strict=True):
+            row[span] = 1
+        batch["attention_mask"] = torch.from_numpy(real)
         if "labels" in items[0]:
             labels = [item["labels"] for item in items]
             dtype = torch.float32 if isinstance(labels[0], float) else torch.long
