@@ -10,7 +10,8 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,21 @@ def prepare_model(model: Model, settings: Train) -> None:
                 module.p = settings.dropout
 
 
+@contextmanager
+def training_attention(model: Model, device: torch.device) -> Iterator[None]:
+    """The plain attention on a CPU: there the fused one loses in training, drawing a slow dropout of its own.
+
+    docs/performance.md has the figures. Afterwards the model has its own again.
+    """
+    own = model.config._attn_implementation
+    if device.type == "cpu":
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(own)
+
+
 def fit(job: Job) -> Fitted:
     """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
 
@@ -348,6 +364,7 @@ def fit(job: Job) -> Fitted:
     ids = {job.collator.padding["input_ids"]}.union(*job.train.columns["input_ids"])
     with (
         attached(job.model, job.projections),
+        training_attention(job.model, job.compute.device),
         training_used_rows(job.model, ids, job.settings.weight_decay),
         tracking(job.settings.report_to, job.working, resumed) as callbacks,
     ):
