@@ -10,21 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import dkd
 from conftest import TinyRecipe
 from small import LABELS, save_classifier
 
-from dkd_cli.cli import run
 from dkd_cli.commands.cache import size
 from dkd_cli.engine import kept
 from dkd_cli.engine.store import cache_root
 from dkd_cli.files import write_json
-
-
-def dkd(*words: str) -> int:
-    with pytest.raises(SystemExit) as caught:
-        run(words)
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture

@@ -12,21 +12,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from command_line import dkd
 
 from dkd_cli import __version__
-from dkd_cli.cli import run
 from dkd_cli.errors import DataError, NumericError
 from dkd_cli.recipe.loader import load_recipe, parse_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-def dkd(*words: str) -> int:
-    """Run the command line here; the exit code."""
-    with pytest.raises(SystemExit) as caught:
-        run(words)
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import json
 import math
 import shlex
@@ -15,11 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import Said, heard
 from safetensors import safe_open
 from small import save_classifier
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from dkd_cli.cli import run
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.checkpoints import read_run
 from dkd_cli.evaluation import compare
@@ -39,31 +37,9 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a command left behind on the screen."""
-
-    code: int
-    out: str
-    err: str
-
-
-def dkd(*words: str | Path) -> Said:
-    """Run the command line in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as caught,
-    ):
-        run([str(word) for word in words])
-    assert isinstance(caught.value.code, int)
-    return Said(caught.value.code, out.getvalue(), err.getvalue())
-
-
 def done(*words: str | Path) -> str:
     """Run a command that must succeed without complaint; its output."""
-    said = dkd(*words)
+    said = heard(*words)
     assert (said.code, said.err) == (0, ""), said
     return said.out
 
@@ -115,19 +91,19 @@ def flow(recipe: Path) -> Flow:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "measure_speeds", lambda models: measure_speeds(models, 0.0))
         said = {
-            "too early": dkd("distill", recipe),
-            "too early to select": dkd("select-data", recipe),
-            "teachers": dkd("train-teacher", recipe),
-            "students": dkd("distill", recipe, *strategies),
-            "selection": dkd(
+            "too early": heard("distill", recipe),
+            "too early to select": heard("select-data", recipe),
+            "teachers": heard("train-teacher", recipe),
+            "students": heard("distill", recipe, *strategies),
+            "selection": heard(
                 *("select-data", recipe, "--count", "30", "--output", folder / "selected.jsonl"),
                 *("--model", flow.student("static")),
             ),
         }
-        said["selected"] = dkd(*next_command(said["selection"]))
-        said["evaluation"] = dkd("evaluate", recipe.parent / "checkpoints")
-        said["teachers again"] = dkd("train-teacher", recipe)
-        said["students again"] = dkd("distill", recipe, *strategies)
+        said["selected"] = heard(*next_command(said["selection"]))
+        said["evaluation"] = heard("evaluate", recipe.parent / "checkpoints")
+        said["teachers again"] = heard("train-teacher", recipe)
+        said["students again"] = heard("distill", recipe, *strategies)
     return Flow(recipe, folder, said)
 
 
@@ -331,7 +307,7 @@ def test_teachers_learn_from_labels_whatever_the_student_does(flow: Flow, tmp_pa
 
 
 def test_another_recipe_of_the_same_name_is_refused(flow: Flow) -> None:
-    said = dkd("distill", flow.recipe, "--set", "train.learning_rate=1e-4")
+    said = heard("distill", flow.recipe, "--set", "train.learning_rate=1e-4")
     assert said.code == 5
     (line,) = said.err.splitlines()
     assert "holds another experiment: train.learning_rate is 0.003 there and 0.0001 here" in line
@@ -353,10 +329,10 @@ def test_a_real_encoder_on_real_text(pretrained: str, workdir: Path, monkeypatch
         "train.epochs": 1,
     }
     words = [word for key, value in smaller.items() for word in ("--set", f"{key}={value}")]
-    trained = dkd("train-teacher", *words)
+    trained = heard("train-teacher", *words)
     assert trained.code == 0
     assert trained.err.count("of train is cut at 48 tokens") == 1, "once for both teachers"
-    assert dkd("distill", *words, "--strategy", "dynamic-objective").code == 0
+    assert heard("distill", *words, "--strategy", "dynamic-objective").code == 0
     done("evaluate", "checkpoints")
     student = workdir / "checkpoints" / "quickstart" / "student-dynamic-objective-seed1"
     assert read_run(student).recipe.model == pretrained  # type: ignore[union-attr]

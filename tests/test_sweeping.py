@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -11,14 +10,15 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import heard
 from conftest import TinyRecipe
 from rich.console import Console
 
-from dkd_cli.cli import run
 from dkd_cli.commands.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
 from dkd_cli.engine.checkpoints import Run, read_run, teacher_source
 from dkd_cli.errors import DkdError, NumericError, Problems
@@ -26,19 +26,6 @@ from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.report.terminal import Terminal
 
 SECONDS_TO_FIRST_STUDENT = 120
-
-
-def dkd(*words: str | Path) -> tuple[int, str, str]:
-    """Run the command line in this process: exit code, stdout, stderr."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as caught,
-    ):
-        run([str(word) for word in words])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code, out.getvalue(), err.getvalue()
 
 
 def outcome(name: str, seed: int, value: float | None) -> Outcome:
@@ -142,9 +129,9 @@ def folders(recipe: Path) -> list[str]:
 
 
 def test_a_sweep_from_teachers_to_evaluation(swept: Path, tmp_path: Path) -> None:
-    code, said, err = dkd("train-teacher", swept)
+    code, said, err = astuple(heard("train-teacher", swept))
     assert (code, err, folders(swept)) == (0, "", ["teacher-large", "teacher-small"])
-    code, said, err = dkd("distill", swept)
+    code, said, err = astuple(heard("distill", swept))
     assert (code, err) == (0, ""), err
     top = tmp_path / "checkpoints" / "tiny"
     names = [f"student-dynamic-data-score={score}-seed{n}" for score in ("margin", "random") for n in (1, 2)]
@@ -161,18 +148,18 @@ def test_a_sweep_from_teachers_to_evaluation(swept: Path, tmp_path: Path) -> Non
     assert "over seeds" in said
 
     before = {name: (top / name / "model.safetensors").stat().st_mtime_ns for name in names}
-    code, said, _ = dkd("distill", swept, "--seed", "1,2,3")
+    code, said, _ = astuple(heard("distill", swept, "--seed", "1,2,3"))
     assert (code, said.count("is complete; --fresh starts over")) == (0, 4)
     assert before == {name: (top / name / "model.safetensors").stat().st_mtime_ns for name in names}
     assert (top / "student-dynamic-data-score=margin-seed3").is_dir()
 
-    code, said, _ = dkd("distill", swept, "--dry-run")
+    code, said, _ = astuple(heard("distill", swept, "--dry-run"))
     assert (code, said.count("(finished)")) == (0, 4)
 
 
 def test_teachers_of_several_seeds(tiny_recipe: TinyRecipe) -> None:
     recipe = tiny_recipe({"train": {"max_steps": 2}})
-    code, said, err = dkd("train-teacher", recipe, "--teacher", "large", "--seed", "1,2")
+    code, said, err = astuple(heard("train-teacher", recipe, "--teacher", "large", "--seed", "1,2"))
     assert (code, err) == (0, "")
     assert folders(recipe) == ["teacher-large-seed1", "teacher-large-seed2"]
     assert "teacher-large " in said  # the mean over both
@@ -181,12 +168,12 @@ def test_teachers_of_several_seeds(tiny_recipe: TinyRecipe) -> None:
 def test_students_ask_the_teachers_of_their_own_point(tiny_recipe: TinyRecipe) -> None:
     recipe = tiny_recipe({"train": {"max_steps": 2}})
     swept = ("--sweep", "data.max_length=[12, 16]")
-    code, _, err = dkd("distill", recipe, *swept)
+    code, _, err = astuple(heard("distill", recipe, *swept))
     assert code == 4
     assert "train-teacher" in err
     assert "data.max_length" in err
-    assert dkd("train-teacher", recipe, "--teacher", "large", *swept)[0] == 0
-    assert dkd("distill", recipe, *swept, "--seed", "1,2")[0] == 0
+    assert heard("train-teacher", recipe, "--teacher", "large", *swept).code == 0
+    assert heard("distill", recipe, *swept, "--seed", "1,2").code == 0
     points = load_points(str(recipe), [], ["data.max_length=[12, 16]"])
     for point in points:
         length = point.data.max_length
@@ -196,14 +183,14 @@ def test_students_ask_the_teachers_of_their_own_point(tiny_recipe: TinyRecipe) -
 
 
 def test_a_key_that_changes_no_teacher(tiny_recipe: TinyRecipe) -> None:
-    code, _, err = dkd("train-teacher", tiny_recipe(), "--sweep", "strategy.data.ratio=[0.1,0.2]")
+    code, _, err = astuple(heard("train-teacher", tiny_recipe(), "--sweep", "strategy.data.ratio=[0.1,0.2]"))
     assert (code, "changes no teacher" in err) == (2, True)
 
 
 @pytest.mark.slow
 def test_a_killed_sweep_does_what_is_missing(swept: Path, tmp_path: Path) -> None:
     """A real SIGKILL after the first of four students."""
-    assert dkd("train-teacher", swept, "--teacher", "large")[0] == 0
+    assert heard("train-teacher", swept, "--teacher", "large").code == 0
     begun = subprocess.Popen([sys.executable, "-m", "dkd_cli", "distill", str(swept)])
     top = tmp_path / "checkpoints" / "tiny"
     first = top / "student-dynamic-data-score=margin-seed1"
@@ -215,7 +202,7 @@ def test_a_killed_sweep_does_what_is_missing(swept: Path, tmp_path: Path) -> Non
     os.kill(begun.pid, signal.SIGKILL)
     assert begun.wait() == -signal.SIGKILL
     made = {path.parent.name: path.stat().st_mtime_ns for path in top.glob("student-*/model.safetensors")}
-    code, said, err = dkd("distill", swept)
+    code, said, err = astuple(heard("distill", swept))
     assert (code, err) == (0, "")
     assert said.count("is complete; --fresh starts over") >= 1
     assert len(list(top.glob("student-*"))) == 4
@@ -228,9 +215,9 @@ def test_a_killed_sweep_does_what_is_missing(swept: Path, tmp_path: Path) -> Non
 
 
 def test_evaluation_names_what_was_swept(swept: Path, tmp_path: Path) -> None:
-    assert dkd("train-teacher", swept, "--teacher", "large")[0] == 0
-    assert dkd("distill", swept)[0] == 0
-    code, _, _ = dkd("evaluate", tmp_path / "checkpoints")
+    assert heard("train-teacher", swept, "--teacher", "large").code == 0
+    assert heard("distill", swept).code == 0
+    code, _, _ = astuple(heard("evaluate", tmp_path / "checkpoints"))
     assert code == 0
     found: dict[str, Any] = json.loads((tmp_path / "checkpoints" / "evaluation.json").read_text())
     labels = [summary["strategy"] for summary in found["evaluations"][0]["seeds"]]

@@ -7,7 +7,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, best_metric, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
@@ -95,8 +95,8 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         if data.label_names is None:
             check_regression(plan, recipe.strategy.name)
         labelled = data.splits["validation"].labels is not None
-        if labelled:
-            best_metric(recipe.train, data)  # a wrong one is reported before any weight is read
+        # A wrong metric is reported before any weight is read.
+        judge = judge_by_labels(recipe.train, data) if labelled else None
         compute = workshop.compute(recipe.train)
         student = build_classifier(
             student_source(recipe),
@@ -109,9 +109,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         for note in student.notes:
             workshop.terminal.warn(note)
         splits = workshop.splits(recipe, student.tokenizer)
-        if labelled:
-            judge = judge_by_labels(recipe.train, data)
-        else:
+        if judge is None:
             answers = shelf.validation_answers(recipe, plan, student, splits)
             splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
         in_batch, pool = pooled(plan, recipe.train.batch_size)

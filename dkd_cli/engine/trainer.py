@@ -24,7 +24,7 @@ from torch.utils.data import Sampler, Subset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator
+from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator, TokenRows
 from dkd_cli.engine.alignment import Projection, attached
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.dropout import cheap_dropout
@@ -361,7 +361,9 @@ def fit(job: Job) -> Fitted:
         updates = int(checkpoint.name.split("-")[1])
         job.advance(work(job.settings, len(job.train), job.pool, updates).examples)
     resumed = checkpoint is not None
-    ids = {job.collator.padding["input_ids"]}.union(*job.train.columns["input_ids"])
+    tokens = job.train.columns["input_ids"]
+    assert isinstance(tokens, TokenRows)
+    ids = [*np.unique(tokens.flat).tolist(), job.collator.padding["input_ids"]]
     with (
         attached(job.model, job.projections),
         training_attention(job.model, job.compute.device),

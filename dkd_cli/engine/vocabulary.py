@@ -69,7 +69,7 @@ def training_used_rows(model: Model, ids: Collection[int], weight_decay: float) 
     if not plain or weight_decay > 0 or len(ids) > WORTH_IT * table.num_embeddings:
         yield
         return
-    used = torch.tensor(sorted(ids), device=table.weight.device)
+    used = torch.tensor(sorted(set(ids)), device=table.weight.device)
     rows = UsedRows(table, used).train(model.training)
     model.set_input_embeddings(rows)
     try:
