@@ -19,7 +19,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows, encode
 from dkd_cli.data.examples import Split
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.fit import fit
 from dkd_cli.engine.inference import model_inputs, predict_logits
+from dkd_cli.engine.job import Job
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import (
     LoadedModel,
@@ -31,7 +33,6 @@ from dkd_cli.engine.models import (
     positions,
 )
 from dkd_cli.engine.students import build_classifier
-from dkd_cli.engine.trainer import Job, fit
 from dkd_cli.errors import ModelError
 
 

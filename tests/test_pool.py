@@ -18,16 +18,19 @@ from small import CPU, LABELS, encoded, save_classifier, schedule, split, task_d
 from torch import Tensor
 
 from dkd_cli.cli import run
+from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.fit import fit, newest_checkpoint
 from dkd_cli.engine.inference import model_inputs, predict_logits
+from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.strategies import EVERYTHING, Plan, kept, select
 from dkd_cli.engine.students import build_classifier
-from dkd_cli.engine.trainer import Fitted, Job, Work, examples_seen, fit, newest_checkpoint, work
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption, Train
+from dkd_cli.engine.work import Work, examples_seen
+from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
 HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
 DRAWN = replace(HALF, keep="weighted")
@@ -196,7 +199,7 @@ def test_an_update_is_an_ordinary_one_on_the_chosen_rows(
 ) -> None:
     """One step of plain SGD: Adam would blow up the rounding of small gradients."""
     arguments = trainer.training_arguments
-    monkeypatch.setattr(trainer, "training_arguments", lambda job: replace(arguments(job), optim="sgd"))
+    monkeypatch.setattr(fitting, "training_arguments", lambda job: replace(arguments(job), optim="sgd"))
     recorder, ordinary = Recorder(HALF), Recorder(EVERYTHING)
     one = job(recorder, size=16, dropout=0.0, max_grad_norm=0.0, learning_rate=0.5)
     start, model = weights(one.model), copy.deepcopy(one.model).train()
@@ -267,25 +270,6 @@ def test_every_weight_learns_under_autocast(job: Callable[..., Job]) -> None:
 
 
 # What it cost, and what a kill costs ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "pool", "updates", "expected"),
-    [
-        (Train(batch_size=8), None, 3, Work(24, 24)),
-        (Train(batch_size=8), None, 13, Work(100, 100)),
-        (Train(batch_size=8), None, 15, Work(116, 116)),
-        (Train(batch_size=8), Pool(HALF, 16), 3, Work(48, 24)),
-        (Train(batch_size=8), Pool(HALF, 16), 7, Work(100, 50)),
-        (Train(batch_size=8), Pool(HALF, 16), 9, Work(132, 66)),
-        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 3, Work(100, 50)),
-        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 4, Work(148, 74)),
-        (Train(batch_size=4), Pool(replace(HALF, ratio=0.04), 100), 2, Work(200, 8)),
-        (Train(batch_size=8), Pool(replace(HALF, ratio=0.04), 200), 2, Work(200, 8)),
-    ],
-)
-def test_the_work_of_some_updates(settings: Train, pool: Pool | None, updates: int, expected: Work) -> None:
-    assert work(settings, 100, pool, updates) == expected
 
 
 class Killed(Exception):

@@ -17,12 +17,13 @@ from transformers import AutoModelForSequenceClassification
 from dkd_cli.engine import trainer
 from dkd_cli.engine.alignment import PLACE, Projection, make_projections
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.fit import fit, newest_checkpoint
+from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model, load_classifier
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import Teacher, TeacherBank
-from dkd_cli.engine.trainer import Fitted, Job, fit, newest_checkpoint
 from dkd_cli.recipe.schema import Objective, TeacherAdoption
 
 PLAN = Plan(

@@ -14,15 +14,18 @@ import torch
 from small import CPU, encoded, schedule, split, task_data, weights
 from torch import Tensor
 
+from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.fit import fit, newest_checkpoint
+from dkd_cli.engine.job import Fitted, Job, Metrics, Step
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.strategies import EVERYTHING, Plan
 from dkd_cli.engine.students import build_classifier
-from dkd_cli.engine.trainer import Fitted, Job, Step, examples_seen, fit, newest_checkpoint
+from dkd_cli.engine.work import examples_seen
 from dkd_cli.errors import ModelError, NumericError
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption, Train
+from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
 Weights = dict[str, Tensor]
 STATIC = TeacherAdoption(mode="static", weights={"large": 1.0})
@@ -70,7 +73,7 @@ def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
         step: Step = on_labels,
         working: str = "working",
         advance: Callable[..., None] = lambda count, **fields: None,
-        metrics: trainer.Metrics = accuracy,
+        metrics: Metrics = accuracy,
         metric: str = "accuracy",
         **settings: Any,
     ) -> Job:
@@ -121,7 +124,7 @@ class Recorder:
 def test_two_batches_of_8_are_one_of_16(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     """The last update has 8 examples in both. Plain SGD: Adam would hide gradients of twice the size."""
     plain = trainer.training_arguments
-    monkeypatch.setattr(trainer, "training_arguments", lambda job: replace(plain(job), optim="sgd"))
+    monkeypatch.setattr(fitting, "training_arguments", lambda job: replace(plain(job), optim="sgd"))
     monkeypatch.setattr(trainer, "LengthGroupedSampler", lambda lengths, *rest: range(len(lengths)))
 
     def one_class(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
@@ -214,7 +217,7 @@ def test_dropout_is_the_recipes_or_the_models_own(
     job: Callable[..., Job], dropout: float | None, varies: bool
 ) -> None:
     one = job(dropout=dropout)
-    trainer.prepare_model(one.model, one.settings)
+    fitting.prepare_model(one.model, one.settings)
     one.model.train()
     words = torch.tensor([one.train[0]["input_ids"]])
     first, second = (one.model(input_ids=words).logits for _ in range(2))
@@ -386,15 +389,3 @@ def test_checkpoints_that_were_not_finished_are_passed_over(tmp_path: Path) -> N
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
     (tmp_path / "checkpoint-10" / "trainer_state.json").write_text(json.dumps({"global_step": 10}))
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10", "10 is more than 5, also as text"
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (Train(epochs=3.0), 300),
-        (Train(epochs=0.5), 64),
-        (Train(max_steps=7, batch_size=4, accumulation=2), 56),
-    ],
-)
-def test_examples_seen(settings: Train, expected: int) -> None:
-    assert examples_seen(settings, 100) == expected

@@ -13,12 +13,14 @@ from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.checkpoints import Run, publish
+from dkd_cli.engine.fit import fit
+from dkd_cli.engine.job import Job, Metrics, Step
 from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
 from dkd_cli.engine.teachers import TeacherBank
 from dkd_cli.engine.trackers import check_trackers
-from dkd_cli.engine.trainer import Job, Metrics, Step, examples_seen, fit
+from dkd_cli.engine.work import examples_seen
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.recipe.schema import Data, Recipe, Train

@@ -6,14 +6,9 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,109 +19,19 @@ from torch.utils.data import Sampler, Subset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler, PaddingCollator, TokenRows
-from dkd_cli.engine.alignment import Projection, attached
+from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.dropout import cheap_dropout
 from dkd_cli.engine.inference import model_inputs
+from dkd_cli.engine.job import Job
 from dkd_cli.engine.losses import supervised
-from dkd_cli.engine.models import Model, head_parameters
-from dkd_cli.engine.pool import Pool, pick
-from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.trackers import by_trainer, tracking
-from dkd_cli.engine.vocabulary import training_used_rows
-from dkd_cli.errors import ModelError, NumericError
-from dkd_cli.recipe.schema import Train
-
-Step = Callable[[StudentOutput, Tensor | None, Tensor], StepLoss]
-Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, float | None]]
-Advance = Callable[..., None]
+from dkd_cli.engine.pool import pick
+from dkd_cli.engine.trackers import by_trainer
+from dkd_cli.engine.work import loaded_at_once
+from dkd_cli.errors import NumericError
 
 SECONDS_BETWEEN_SAVES = 60.0
 LOWER_IS_BETTER = frozenset({"mse"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """All that one training run needs."""
-
-    model: Model
-    train: EncodedSplit
-    validation: EncodedSplit
-    collator: PaddingCollator
-    step: Step
-    needs_hidden_states: bool
-    settings: Train
-    compute: Compute
-    metrics: Metrics
-    metric: str
-    """The one that picks the best checkpoint."""
-    working: Path
-    """Where checkpoints go while it runs; the newest whole one is continued from."""
-    advance: Advance
-    projections: Mapping[str, Projection] = field(default_factory=dict)
-    """Those that `step` uses; trained with the model, and no part of it afterwards."""
-    pool: Pool | None = None
-    """Choose each training batch from so many; None: train on what comes."""
-    before_save: Callable[[], None] = lambda: None
-    """Called before each checkpoint: what a continued run will look for must be on disk by then."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """Rows that a run went through, repeats counted."""
-
-    examples: int
-    """Seen: trained on, or scored in a pool."""
-    backward: int
-    """Trained on."""
-
-
-def work(settings: Train, size: int, pool: Pool | None, updates: int, processes: int = 1) -> Work:
-    """What so many updates on a training split of `size` rows go through.
-
-    Several processes are counted as one with batches (and pools) so many times as large; the rows that are
-    repeated to keep them in step are not counted.
-    """
-    loaded = processes * _loaded(settings, pool)
-    chosen = processes * settings.batch_size
-    epochs, rest = divmod(updates, _updates_per_epoch(settings, size, loaded))
-    # The sampler puts the batch that is not full last, so those of an unfinished epoch are full.
-    begun = rest * settings.accumulation
-    examples = epochs * size + begun * loaded
-    if pool is None:
-        return Work(examples, examples)
-    full, left = divmod(size, loaded)
-    return Work(examples, epochs * (full * chosen + (pool.kept(left) if left else 0)) + begun * chosen)
-
-
-def _loaded(settings: Train, pool: Pool | None) -> int:
-    """What the loader gives at once, per process."""
-    return settings.batch_size if pool is None else pool.size
-
-
-def _updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
-    return math.ceil(math.ceil(size / loaded) / settings.accumulation)
-
-
-def examples_seen(settings: Train, size: int, pool: Pool | None = None) -> int:
-    """How many examples a whole run of one process over a training split of `size` sees, repeats counted."""
-    updates = settings.max_steps
-    if updates is None:
-        updates = math.ceil(settings.epochs * _updates_per_epoch(settings, size, _loaded(settings, pool)))
-    return work(settings, size, pool, updates).examples
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """What a finished run leaves beside the weights, which are the best ones."""
-
-    validation: Mapping[str, float]
-    best_step: int
-    steps: int
-    work: Work
-    history: list[dict[str, float]]
-    seconds: float
 
 
 class DistillationTrainer(transformers.Trainer):
@@ -156,7 +61,7 @@ class DistillationTrainer(transformers.Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         settings = self.job.settings
-        loaded = _loaded(settings, self.job.pool)
+        loaded = loaded_at_once(settings, self.job.pool)
         return LengthGroupedSampler(self.job.train.lengths, loaded, settings.seed)
 
     def compute_loss(
@@ -274,7 +179,7 @@ def training_arguments(job: Job) -> TrainingArguments:
         output_dir=str(job.working),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
-        per_device_train_batch_size=_loaded(settings, job.pool),
+        per_device_train_batch_size=loaded_at_once(settings, job.pool),
         per_device_eval_batch_size=settings.eval_batch_size,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
@@ -303,92 +208,4 @@ def training_arguments(job: Job) -> TrainingArguments:
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=job.compute.device.type == "cuda",
-    )
-
-
-def newest_checkpoint(working: Path) -> Path | None:
-    """The last checkpoint that was written to its end: its state file, written last, parses."""
-    found = sorted(working.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            continue
-        return checkpoint
-    return None
-
-
-def prepare_model(model: Model, settings: Train) -> None:
-    """Freeze and drop out as the recipe says; neither shows in the saved model."""
-    if settings.freeze == "embeddings":
-        model.get_input_embeddings().weight.requires_grad_(False)
-    if settings.freeze == "encoder":
-        head = set(head_parameters(model))
-        for name, weight in model.named_parameters():
-            weight.requires_grad_(name in head)
-    if settings.dropout is not None:
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = settings.dropout
-
-
-@contextmanager
-def training_attention(model: Model, device: torch.device) -> Iterator[None]:
-    """The plain attention on a CPU: there the fused one loses in training, drawing a slow dropout of its own.
-
-    docs/performance.md has the figures. Afterwards the model has its own again.
-    """
-    own = model.config._attn_implementation
-    if device.type == "cpu":
-        model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(own)
-
-
-def fit(job: Job) -> Fitted:
-    """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
-
-    Raises:
-        NumericError: for a loss or gradient that is not finite, before the update it would spoil.
-        ModelError: if the best checkpoint cannot be found again.
-    """
-    started = time.monotonic()
-    prepare_model(job.model, job.settings)
-    checkpoint = newest_checkpoint(job.working)
-    if checkpoint is not None:
-        updates = int(checkpoint.name.split("-")[1])
-        job.advance(work(job.settings, len(job.train), job.pool, updates).examples)
-    resumed = checkpoint is not None
-    tokens = job.train.columns["input_ids"]
-    assert isinstance(tokens, TokenRows)
-    ids = [*np.unique(tokens.flat).tolist(), job.collator.padding["input_ids"]]
-    with (
-        attached(job.model, job.projections),
-        training_attention(job.model, job.compute.device),
-        training_used_rows(job.model, ids, job.settings.weight_decay),
-        tracking(job.settings.report_to, job.working, resumed) as callbacks,
-    ):
-        trainer = DistillationTrainer(job, training_arguments(job), callbacks)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if resumed else None)
-    state = trainer.state
-    # Trainer would keep the last weights with a mere warning.
-    if state.best_model_checkpoint is None or not Path(state.best_model_checkpoint).is_dir():
-        raise ModelError(str(job.working), "the best checkpoint is gone", "start over with --fresh")
-    best = next(
-        line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
-    )
-    skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
-    validation = {
-        k.removeprefix("eval_"): v for k, v in best.items() if k.startswith("eval_") and k not in skipped
-    }
-    job.model.eval()
-    return Fitted(
-        validation=validation,
-        best_step=int(state.best_global_step or 0),
-        steps=state.global_step,
-        work=work(job.settings, len(job.train), job.pool, state.global_step, trainer.args.world_size),
-        history=[dict(line) for line in state.log_history],
-        seconds=time.monotonic() - started,
     )
