@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dkd_cli.engine.draws import UNIFORM_SHARE, draw, inclusion
-from dkd_cli.engine.strategies import choose, informativeness, kept, select
+from dkd_cli.engine.selection import choose, informativeness, kept, select
 from dkd_cli.recipe.schema import DataSelection
 
 VALUES = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40).map(torch.tensor)

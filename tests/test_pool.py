@@ -27,7 +27,8 @@ from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
 from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.strategies import EVERYTHING, Plan, kept, select
+from dkd_cli.engine.selection import EVERYTHING, kept, select
+from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import Work, examples_seen
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption

@@ -21,7 +21,8 @@ from dkd_cli.engine.fit import fit, newest_checkpoint
 from dkd_cli.engine.job import Fitted, Job, Metrics, Step
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model
-from dkd_cli.engine.strategies import EVERYTHING, Plan
+from dkd_cli.engine.selection import EVERYTHING
+from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import examples_seen
 from dkd_cli.errors import ModelError, NumericError

@@ -18,7 +18,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.checkpoints import teacher_source
 from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.models import load_classifier
-from dkd_cli.engine.strategies import informativeness, kept, rank
+from dkd_cli.engine.selection import informativeness, kept, rank
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
 from dkd_cli.recipe.schema import Recipe

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
-from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, choose, uncertainty_of
+from dkd_cli.engine.selection import choose
+from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, uncertainty_of
 
 NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 UNIFORM_SHARE = 0.5
 """How much of a draw ignores the values. A draw by values alone would hardly ever take the least one, and
-then at an enormous weight; by halves no weight exceeds 2 (`strategies.choose`)."""
+then at an enormous weight; by halves no weight exceeds 2 (`selection.choose`)."""
 
 
 def inclusion(values: Tensor, count: int) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.models import Model
-from dkd_cli.engine.strategies import EVERYTHING, Chosen, Plan, choose, kept
+from dkd_cli.engine.selection import EVERYTHING, Chosen, choose, kept
+from dkd_cli.engine.strategies import Plan
 from dkd_cli.recipe.schema import DataSelection
 
 

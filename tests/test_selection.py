@@ -1,0 +1,113 @@
+"""Which examples are kept: as many as the ratio says, the informative ones, and how much each counts."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dkd_cli.engine.selection import EVERYTHING, choose, informativeness, kept, rank, select
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.schema import DataSelection, Score
+
+SCORES = [score for score in get_args(Score) if score != "none"]
+LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])
+LABELS = torch.tensor([0, 1, 0, 0, 1, 1])
+
+
+@given(ratio=st.floats(0, 1, exclude_min=True), size=st.integers(1, 10_000))
+def test_at_least_one_example_and_never_more_than_there_are(ratio: float, size: int) -> None:
+    assert 1 <= kept(ratio, size) <= size
+    assert kept(1.0, size) == size
+
+
+@given(percent=st.integers(1, 100), size=st.integers(1, 10_000))
+def test_a_ratio_is_rounded_down_in_decimals(percent: int, size: int) -> None:
+    assert kept(percent / 100, size) == max(1, size * percent // 100)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("batch", [1, 2, 3, 6])
+def test_a_selection_is_a_part_of_the_batch_without_repeats(score: str, batch: int) -> None:
+    found = select(DataSelection(score=score, ratio=0.5), LOGITS[:batch], LABELS[:batch])  # type: ignore[arg-type]
+    assert len(found) == max(1, batch // 2)
+    assert len(set(found.tolist())) == len(found)
+    assert set(found.tolist()) <= set(range(batch))
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [DataSelection(score="margin", ratio=1.0), DataSelection(score="none", ratio=0.1), EVERYTHING],
+)
+def test_everything_is_selected_in_order(selection: DataSelection) -> None:
+    assert select(selection, LOGITS, None).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("score", ["entropy", "margin", "confidence", "lc", "kl"])
+def test_a_trailing_r_reverses(score: str) -> None:
+    values = informativeness(score, LOGITS, LABELS)
+    reverse = informativeness(f"{score}-r", LOGITS, LABELS)
+    assert rank(score, values).tolist() == rank(score, reverse).tolist()[::-1]
+    assert values.unique().numel() == len(LOGITS), "no ties, or their order would decide"
+
+
+@pytest.mark.parametrize("score", ["entropy", "margin", "confidence", "lc"])
+def test_the_unsure_ones_are_selected(score: str) -> None:
+    found = select(DataSelection(score=score, ratio=0.5), LOGITS, None)  # type: ignore[arg-type]
+    assert found.tolist() == [0, 5, 2]
+
+
+def test_kl_selects_what_the_student_gets_wrong() -> None:
+    logits = torch.tensor([[5.0, 0.0], [0.0, 5.0], [1.0, 0.0], [0.0, 1.0]])
+    labels = torch.zeros(4, dtype=torch.long)
+    assert select(DataSelection(score="kl", ratio=0.5), logits, labels).tolist() == [1, 3]
+    assert select(DataSelection(score="kl-r", ratio=0.5), logits, labels).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8])
+def test_kl_b_takes_hard_and_easy_ones_in_turn(size: int) -> None:
+    values = torch.arange(float(size))
+    found = rank("kl-b", values).tolist()
+    hardest, easiest = list(range(size))[::-1], list(range(size))
+    in_turn = [one for pair in zip(hardest, easiest, strict=True) for one in pair][:size]
+    assert found == in_turn
+
+
+def test_random_differs_between_draws_and_repeats_with_the_seed() -> None:
+    selection, logits = DataSelection(score="random", ratio=0.25), torch.zeros(64, 2)
+    torch.manual_seed(3)
+    draws = [select(selection, logits, None).tolist() for _ in range(4)]
+    assert len({tuple(draw) for draw in draws}) == 4
+    torch.manual_seed(3)
+    assert [select(selection, logits, None).tolist() for _ in range(4)] == draws
+
+
+@pytest.mark.parametrize("score", ["kl", "kl-r", "kl-b"])
+def test_a_score_on_labels_needs_them(score: str) -> None:
+    with pytest.raises(RecipeError, match=r"strategy\.data\.score.*needs labels"):
+        informativeness(score, LOGITS, None)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_cannot_train_the_student(score: str) -> None:
+    assert not informativeness(score, LOGITS.clone().requires_grad_(), LABELS).requires_grad
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        DataSelection(score="entropy", ratio=0.5),
+        DataSelection(score="random", ratio=0.5, keep="weighted"),
+        DataSelection(score="entropy", ratio=1.0, keep="weighted"),
+        DataSelection(score="none", ratio=0.1, keep="weighted"),
+    ],
+)
+def test_what_is_not_drawn_by_its_score_counts_alike(selection: DataSelection) -> None:
+    torch.manual_seed(7)
+    chosen = choose(selection, LOGITS, None)
+    torch.manual_seed(7)
+    assert torch.equal(chosen.positions, select(selection, LOGITS, None))
+    assert chosen.weights.tolist() == [1.0] * len(chosen.positions)
