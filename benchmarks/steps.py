@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from dkd_cli.commands.shelf import Shelf
 from dkd_cli.data.encoding import length_grouped_order
 from dkd_cli.engine.models import load_config, load_tokenizer, locate_model
 from dkd_cli.engine.precision import decide
+from dkd_cli.engine.store import Cache, cache_limit
 from dkd_cli.recipe.schema import Recipe
 
 RATIO = 0.1
@@ -71,6 +70,7 @@ class Ours:
         self._texts, self._recipe, self._steps = texts, recipe, steps
         self._cache, self._cold = cache, cold
         self._shelf: Shelf | None = None
+        self._opened: Cache | None = None
 
     def prepare(self) -> None:
         """Fill the cache; then forget the teachers, so that the timed runs read their answers from it."""
@@ -82,29 +82,17 @@ class Ours:
         if self._cold and self._cache is not None:
             shutil.rmtree(self._cache, ignore_errors=True)
             self._shelf = None
-        with _cache_at(self._cache):
-            if self._shelf is None:
-                self._shelf = Shelf(self._texts.workshop, [self._recipe])
-            self._texts.clock.time(self._steps)
-            try:
-                one_student(self._texts.workshop, self._shelf, self._recipe, fresh=True)
-            except Enough:
-                clock = self._texts.clock
-                return 1000 * clock.seconds * self._batch_size / clock.rows
+        workshop, clock = self._texts.workshop, self._texts.clock
+        if self._shelf is None:
+            self._shelf = Shelf(workshop, [self._recipe])
+            self._opened = None if self._cache is None else Cache(self._cache, cache_limit(), clock.warn)
+        workshop.cache = self._opened
+        clock.time(self._steps)
+        try:
+            one_student(workshop, self._shelf, self._recipe, fresh=True)
+        except Enough:
+            return 1000 * clock.seconds * self._batch_size / clock.rows
         raise AssertionError(f"the run was over before {self._steps} steps were timed")
-
-
-@contextmanager
-def _cache_at(folder: Path | None) -> Iterator[None]:
-    before = os.environ.get("DKD_CACHE")
-    os.environ["DKD_CACHE"] = "off" if folder is None else str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["DKD_CACHE"]
-        else:
-            os.environ["DKD_CACHE"] = before
 
 
 def contestants(setting: Setting, wanted: Callable[[str], bool], steps: int, pools: int) -> list[Contestant]:

@@ -130,7 +130,7 @@ def test_info_and_clear(recipe: Path, capsys: pytest.CaptureFixture[str]) -> Non
 def test_off_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("DKD_CACHE", "off")
     assert dkd("cache", "info") == dkd("cache", "clear") == 0
-    assert capsys.readouterr().out == "the teacher cache is off (DKD_CACHE=off)\n" * 2
+    assert capsys.readouterr().out == "the cache is off (DKD_CACHE=off)\n" * 2
     assert dkd("cache", "info", "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"folder": None, "entries": []}
 
@@ -141,7 +141,7 @@ def test_a_run_goes_on_where_the_cache_cannot_be_written(
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("DKD_CACHE", str(tmp_path / "file" / "cache"))
     assert distilled(recipe, "out", "--strategy", "dynamic-objective")["teacher_queries"]["large"] > 0
-    assert capsys.readouterr().err.count("warning: the teacher cache") == 1
+    assert capsys.readouterr().err.count("warning: the cache") == 1
 
 
 def test_a_disk_that_fills_up_costs_no_run(
@@ -156,7 +156,7 @@ def test_a_disk_that_fills_up_costs_no_run(
     monkeypatch.setattr(kept, "write_shard", full)
     capsys.readouterr()
     assert losses(distilled(recipe, "full", *words)) == losses(cold)
-    warned = [line for line in capsys.readouterr().err.splitlines() if "the teacher cache" in line]
+    warned = [line for line in capsys.readouterr().err.splitlines() if "the cache" in line]
     assert len(warned) == 1
     assert "No space left on device" in warned[0]
 

@@ -35,8 +35,8 @@ class Bench:
     """A workshop, and what a command does in it before it asks the shelf."""
 
     def __init__(self, recipes: list[Recipe], *, cached: bool = True) -> None:
-        self.workshop = Workshop(Terminal(quiet=True))
-        self.shelf = Shelf(self.workshop, recipes, cached=cached)
+        self.workshop = Workshop(Terminal(quiet=True), cached=cached)
+        self.shelf = Shelf(self.workshop, recipes)
 
     def student(self, recipe: Recipe) -> tuple[LoadedModel, Splits]:
         data, layers = self.workshop.data(recipe), recipe.student.layers
@@ -142,7 +142,10 @@ def test_another_command_finds_the_answers_on_disk(
     assert (second.queries, second.hits()) == ({"large": 0 if cached else 20}, {"large": 20 if cached else 0})
     cache = open_cache(pytest.fail)
     assert cache is not None
-    assert [entry.rows for entry in cache.entries()] == ([20] if cached else [])
+    splits = Workshop(Terminal(quiet=True)).data(one).splits
+    texts = {*splits["train"].texts, *splits["validation"].texts}
+    found = {entry.facts["kept"]: entry.rows for entry in cache.entries()}
+    assert found == ({"logits": 20, "tokens": len(texts)} if cached else {})
 
 
 def test_labels_in_another_order_are_other_answers(
@@ -167,7 +170,7 @@ def test_a_file_is_not_cached(recipe: Callable[..., Recipe], answers: Teacher) -
         bank.logits("llm", ALL)
     cache = open_cache(pytest.fail)
     assert cache is not None
-    assert cache.entries() == []
+    assert [entry.facts["kept"] for entry in cache.entries()] == ["tokens"]
 
 
 def test_aligned_layers_follow_the_students_depth(recipe: Callable[..., Recipe], model: Teacher) -> None:

@@ -1,4 +1,7 @@
-"""`dkd cache`: what is kept of the teachers' answers, and its removal. Loads no model and no torch."""
+"""`dkd cache`: what is kept of teachers' answers and tokenised texts, and its removal.
+
+Loads no model and no torch.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
 
 SECONDS_A_DAY = 86_400.0
-IS_OFF = "the teacher cache is off (DKD_CACHE=off)"
+IS_OFF = "the cache is off (DKD_CACHE=off)"
 
 
 def show_cache(terminal: Terminal, *, as_json: bool) -> None:
@@ -31,7 +34,7 @@ def show_cache(terminal: Terminal, *, as_json: bool) -> None:
         [
             _short(str(entry.facts["teacher"])),
             _kept(entry),
-            entry.facts["precision"],
+            entry.facts.get("precision"),
             str(entry.rows),
             size(entry.size),
             str(entry.hits),
@@ -40,8 +43,8 @@ def show_cache(terminal: Terminal, *, as_json: bool) -> None:
         for entry in entries
     ]
     if rows:
-        columns = ["teacher", "kept", "precision", "rows", "size", "hits", "last used"]
-        terminal.table("answers of teachers", columns, rows)
+        columns = ["of", "kept", "precision", "rows", "size", "hits", "last used"]
+        terminal.table("answers of teachers, and tokens", columns, rows)
     terminal.say(
         f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {total_size(entries)} of "
         f"{size(cache.limit)} in {cache.root}"
@@ -87,8 +90,8 @@ def total_size(entries: Sequence[Listed]) -> str:
 
 
 def _kept(entry: Listed) -> str:
-    if entry.facts["kept"] == "logits":
-        return "logits"
+    if entry.facts["kept"] != "hidden states":
+        return str(entry.facts["kept"])
     layers = ", ".join(map(str, entry.facts["layers"]))
     where = "" if entry.facts["positions"] == "all" else ", first token"
     return f"hidden states {layers}{where}"

@@ -32,7 +32,7 @@ def distill(
         fresh: start over where a run was begun or finished.
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the lines that name the next command.
-        cached: whether teachers' answers are read from and written to the cache on disk.
+        cached: whether teachers' answers and tokens are read from and written to the cache on disk.
 
     Raises:
         ModelError: for a teacher that is not made yet, naming the command that makes it.
@@ -40,9 +40,8 @@ def distill(
     """
     require_teachers(points, typed)
     quiet_libraries()
-    workshop = Workshop(terminal)
-    shelf = Shelf(workshop, points, cached=cached)
-    with closing(shelf):
+    with closing(Workshop(terminal, cached=cached)) as workshop:
+        shelf = Shelf(workshop, points)
         outcomes = run_points(
             [
                 Point(

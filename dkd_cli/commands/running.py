@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
@@ -18,7 +18,9 @@ from dkd_cli.engine.job import Job, Metrics, Step
 from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
+from dkd_cli.engine.store import open_cache
 from dkd_cli.engine.teachers import TeacherBank
+from dkd_cli.engine.tokens import encode_once, tokenizer_digest
 from dkd_cli.engine.trackers import check_trackers
 from dkd_cli.engine.work import examples_seen
 from dkd_cli.errors import RecipeError
@@ -47,11 +49,18 @@ class Judge:
 
 
 class Workshop:
-    """Loads each data section once and says each thing once, however many runs there are."""
+    """Loads each data section once, tokenises it once and says each thing once, however many runs there are.
 
-    def __init__(self, terminal: Terminal) -> None:
+    Args:
+        terminal: for all that is said.
+        cached: whether the cache on disk is read and written, if the environment has one.
+    """
+
+    def __init__(self, terminal: Terminal, *, cached: bool = True) -> None:
         self.terminal = terminal
+        self.cache = open_cache(terminal.warn) if cached else None
         self._data: dict[Data, TaskData] = {}
+        self._encoded: dict[tuple[Data, str], tuple[EncodedSplit, EncodedSplit]] = {}
         self._said: set[str] = set()
 
     def data(self, recipe: Recipe) -> TaskData:
@@ -71,11 +80,16 @@ class Workshop:
         self._once(self.terminal.say, f"compute: {compute}")
         return compute
 
+    def close(self) -> None:
+        """Let go of the cache, when all runs are over."""
+        if self.cache is not None:
+            self.cache.close()
+
     def splits(self, recipe: Recipe, tokenizer: Tokenizer) -> Splits:
         """Both splits, tokenised; warns where many texts are cut."""
-        data, length = self.data(recipe), recipe.data.max_length
+        length = recipe.data.max_length
         whose = Path(tokenizer.name_or_path).name
-        train, validation = (encode(data.splits[name], tokenizer, length) for name in ("train", "validation"))
+        train, validation = self._tokens(recipe, tokenizer)
         for split in (train, validation):
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
                 share = f"{split.truncated / len(split):.0%} of {split.split.name} is cut at {length} tokens"
@@ -86,6 +100,20 @@ class Workshop:
                     about=share,
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
+
+    def _tokens(self, recipe: Recipe, tokenizer: Tokenizer) -> tuple[EncodedSplit, EncodedSplit]:
+        splits = self.data(recipe).splits
+
+        def made(name: str) -> EncodedSplit:
+            return encode_once(splits[name], tokenizer, recipe.data.max_length, self.cache)
+
+        digest = tokenizer_digest(tokenizer)
+        if digest is None:
+            return made("train"), made("validation")
+        # Teachers mostly read as the student does: then one copy serves both.
+        if (recipe.data, digest) not in self._encoded:
+            self._encoded[recipe.data, digest] = made("train"), made("validation")
+        return self._encoded[recipe.data, digest]
 
     def _once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:
         if (about or message) not in self._said:

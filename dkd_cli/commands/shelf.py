@@ -18,7 +18,6 @@ from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.layers import layer_pairs
 from dkd_cli.engine.models import LoadedModel, check_fit, depth, label_order, load_classifier
 from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.store import open_cache
 from dkd_cli.engine.strategies import Plan, resolve
 from dkd_cli.engine.teachers import Cached, Recorded, Teacher, TeacherBank, probability_logits
 from dkd_cli.errors import RecipeError
@@ -42,14 +41,12 @@ class Shelf:
     """Teachers by what decides their answers, loaded once for all runs of a command.
 
     Args:
-        workshop: gives data and terminal.
+        workshop: gives data, terminal and cache.
         recipes: all that will ask.
-        cached: whether answers are read from and written to the cache on disk, if the environment has one.
     """
 
-    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe], *, cached: bool = True) -> None:
+    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
         self._workshop = workshop
-        self._cache = open_cache(workshop.terminal.warn) if cached else None
         # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
         self._aligned = {
             _meeting(recipe, name)
@@ -83,11 +80,6 @@ class Shelf:
         models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
         return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)
 
-    def close(self) -> None:
-        """Let go of the cache, when all runs are over."""
-        if self._cache is not None:
-            self._cache.close()
-
     def validation_answers(
         self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits
     ) -> torch.Tensor:
@@ -117,11 +109,11 @@ class Shelf:
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
             wanted = [layer for _, layer in pairs]
-            cached = None
-            if self._cache is not None:
+            cached, cache = None, self._workshop.cache
+            if cache is not None:
                 order = label_order(loaded.model, data, labels, source, f"teachers.{name}")
-                facts = fingerprint(loaded.model, source, f"teachers.{name}", order, self._cache)
-                cached = Cached(self._cache, _called(source), facts)
+                facts = fingerprint(loaded.model, source, f"teachers.{name}", order, cache)
+                cached = Cached(cache, _called(source), facts)
             teacher = Teacher(loaded.model, own.train, own.collator, wanted, objective.positions, cached)
             if pairs:
                 check_alignable(splits.train, splits.collator, teacher, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -46,19 +47,19 @@ def train_teacher(
     """
     teachers = wanted(points, only)
     quiet_libraries()
-    workshop = Workshop(terminal)
-    outcomes = run_points(
-        [
-            Point(
-                folder=one.folder,
-                recipe=one.recipe,
-                seed=one.recipe.train.seed,
-                make=partial(one_teacher, workshop, one, fresh),
-            )
-            for one in teachers
-        ],
-        terminal,
-    )
+    with closing(Workshop(terminal)) as workshop:
+        outcomes = run_points(
+            [
+                Point(
+                    folder=one.folder,
+                    recipe=one.recipe,
+                    seed=one.recipe.train.seed,
+                    make=partial(one_teacher, workshop, one, fresh),
+                )
+                for one in teachers
+            ],
+            terminal,
+        )
     folder = teachers[0].folder.parent
     report(f"teachers in {folder}", outcomes, folder / "teachers.json", terminal)
     terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")

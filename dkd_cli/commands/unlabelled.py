@@ -41,7 +41,7 @@ def judge_by_teacher(train: Train, data: TaskData, splits: Splits, answers: Tens
         )
     given = answers.argmax(dim=-1) if data.label_names is not None else answers.squeeze(-1)
     columns = dict(splits.validation.columns) | {"labels": given.tolist()}
-    answered = EncodedSplit(splits.validation.split, columns, splits.validation.truncated)
+    answered = EncodedSplit(splits.validation.split, columns, splits.validation.cut)
     kind = data.task.kind
 
     def agrees(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:

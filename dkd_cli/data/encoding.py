@@ -83,15 +83,20 @@ class EncodedSplit(Dataset[Item]):
     known, and `row`, which is i.
     """
 
-    def __init__(self, split: Split, columns: dict[str, Sequence[Any]], truncated: int) -> None:
+    def __init__(self, split: Split, columns: dict[str, Sequence[Any]], cut: NDArray[np.bool_]) -> None:
         tokens = columns["input_ids"]
         assert isinstance(tokens, TokenRows), "tokens are kept end to end"
         self.split = split
         self.columns = columns
         self.lengths: NDArray[np.int64] = tokens.lengths
         """Tokens per example, special ones included."""
-        self.truncated = truncated
+        self.cut = cut
+        """[N], whether an example lost tokens."""
+
+    @property
+    def truncated(self) -> int:
         """How many examples lost tokens."""
+        return int(self.cut.sum())
 
     def __len__(self) -> int:
         return len(self.split)
@@ -112,7 +117,7 @@ class EncodedSplit(Dataset[Item]):
 def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedSplit:
     """Tokenise a split, cutting each text (the longer one of a pair first) to `max_length` tokens."""
     parts: dict[str, list[TokenRows]] = {}
-    truncated = 0
+    cut = np.zeros(len(split), dtype=bool)
     for start in range(0, len(split), CHUNK):
         texts = list(split.texts[start : start + CHUNK])
         pairs = None if split.text_pairs is None else list(split.text_pairs[start : start + CHUNK])
@@ -123,12 +128,12 @@ def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) ->
             if name in encoded:
                 parts.setdefault(name, []).append(TokenRows.join(encoded[name], width))
         full = np.flatnonzero(parts["input_ids"][-1].lengths == max_length).tolist()
-        truncated += _truncated(texts, pairs, full, tokenizer, max_length)
+        cut[[start + row for row in _truncated(texts, pairs, full, tokenizer, max_length)]] = True
     columns: dict[str, Sequence[Any]] = {name: TokenRows.chain(rows) for name, rows in parts.items()}
     columns.setdefault("input_ids", TokenRows.join([]))
     if split.labels is not None:
         columns["labels"] = split.labels
-    return EncodedSplit(split, columns, truncated)
+    return EncodedSplit(split, columns, cut)
 
 
 def _truncated(
@@ -137,10 +142,10 @@ def _truncated(
     full: list[int],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-) -> int:
-    """Count those of the rows `full` that are longer than `max_length` when nothing cuts them."""
+) -> list[int]:
+    """Those of the rows `full` that are longer than `max_length` when nothing cuts them."""
     if not full:
-        return 0
+        return []
     whole = tokenizer(
         [texts[row] for row in full],
         None if pairs is None else [pairs[row] for row in full],
@@ -149,7 +154,7 @@ def _truncated(
         return_attention_mask=False,
         verbose=False,
     )
-    return sum(len(ids) > max_length for ids in whole["input_ids"])
+    return [row for row, ids in zip(full, whole["input_ids"], strict=True) if len(ids) > max_length]
 
 
 class PaddingCollator:

@@ -1,4 +1,4 @@
-"""What is kept of one teacher for one split: rows of one kind, found by key, in an entry of the cache.
+"""What is kept of one teacher, or one tokenizer, for one split: rows found by key, in an entry of the cache.
 
 Rows that are new wait in memory until they are worth a shard; all others stay on disk, mapped. Without an
 entry nothing but the newest rows is at hand. Knows neither torch nor what the values mean.
@@ -149,14 +149,18 @@ class Kept:
         if self._waiting_bytes >= FLUSH_BYTES or len(self._waiting) >= FLUSH_ROWS:
             self.flush()
 
-    def gather(self, slots: Slots) -> Array:
-        """[n, L, width], L the longest of these rows, padded with zeros; none of them may be lacking."""
-        rows = [
+    def rows(self, slots: Slots) -> list[Array]:
+        """Each [length, width], views of what is mapped or waits; none of them may be lacking."""
+        return [
             self._waiting[slot] if number < 0 else self._shards[number].row(row)
             for slot, number, row in zip(
                 slots.tolist(), self._shard[slots].tolist(), self._row[slots].tolist(), strict=True
             )
         ]
+
+    def gather(self, slots: Slots) -> Array:
+        """[n, L, width], L the longest of these rows, padded with zeros; none of them may be lacking."""
+        rows = self.rows(slots)
         values = np.empty((len(rows), max(map(len, rows)), self._width), dtype=self._dtype)
         for place, row in enumerate(rows):
             values[place, : len(row)] = row
@@ -174,7 +178,7 @@ class Kept:
             if not self._entry.make_room(shard_bytes(len(rows), sum(lengths), self._width, self._dtype)):
                 self._entry.cache.off = True
                 self._entry.cache.warn(
-                    f"the teacher cache {self._entry.cache.root} is full and all of it in use; further "
+                    f"the cache {self._entry.cache.root} is full and all of it in use; further "
                     "answers are not kept; raise DKD_CACHE_LIMIT"
                 )
                 return

@@ -1,8 +1,9 @@
-"""The teacher cache on disk: its folder, its entries, its limit, and who is at work in it.
+"""The cache on disk: its folder, its entries, its limit, and who is at work in it.
 
-A teacher's answer to a text is a constant, so it is kept for all runs, seeds, strategies and processes. Each
-*entry* is a folder of shards, named by a digest of all that decides the answers; its `entry.json` says it in
-words. Knows neither what is in a shard's rows (`kept` does) nor torch: `dkd cache info` answers at once.
+A teacher's answer to a text is a constant, and so are its tokens: they are kept for all runs, seeds,
+strategies and processes. Each *entry* is a folder of shards, named by a digest of all that decides its rows;
+its `entry.json` says it in words. Knows neither what is in a shard's rows (`kept` does) nor torch: `dkd
+cache info` answers at once.
 
 Whoever uses an entry holds a lock on a file of its own in it, which ends with the process, however it ends.
 One lock over the whole cache is held, for moments only, by whoever comes, makes room or clears.
@@ -96,8 +97,8 @@ class Cache:
         """The entry for some facts, made if there is none; None where the cache cannot be written.
 
         Args:
-            teacher: its name for people; decides nothing.
-            facts: all that decides the answers, ready for JSON.
+            teacher: for people, the name of it or of the tokenizer; decides nothing.
+            facts: all that decides the rows, ready for JSON.
         """
         if self.off:
             return None
@@ -151,7 +152,7 @@ class Cache:
         if not self.off:
             self.off = True
             self.warn(
-                f"the teacher cache {self.root} cannot be written ({error.strerror or error}); answers are "
+                f"the cache {self.root} cannot be written ({error.strerror or error}); answers are "
                 "not kept; set DKD_CACHE to another folder, or to off"
             )
 
@@ -274,7 +275,7 @@ class Entry:
 
     def discard(self, shard: Path, why: str) -> None:
         """Take away a shard that cannot be believed, and say so; its rows are computed again."""
-        self.cache.warn(f"the teacher cache's {shard} {why}; it is removed, and its answers computed again")
+        self.cache.warn(f"the cache's {shard} {why}; it is removed, and what it held is made again")
         try:
             shard.unlink(missing_ok=True)
         except OSError as error:

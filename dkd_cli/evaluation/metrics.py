@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import f1_score, matthews_corrcoef
 
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
@@ -28,6 +27,9 @@ def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """The mean F1 of the classes that occur among the labels or the predictions."""
+    # Importing it takes as long as the rest of a start, and nothing is scored before an epoch is over.
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
 
 
@@ -46,6 +48,8 @@ def binary_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> floa
 
 def matthews(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
     """Matthews correlation coefficient, in [-1, 1]."""
+    from sklearn.metrics import matthews_corrcoef
+
     return float(matthews_corrcoef(labels, predictions))
 
 
