@@ -109,12 +109,14 @@ def test_info_and_clear(recipe: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert {name: (entry["rows"], entry["hits"]) for name, entry in found.items()} == {
         "logits": (rows, rows),
         "hidden states": (rows, 0),
+        "tokens": (found["tokens"]["rows"], found["tokens"]["rows"]),
     }
+    assert found["tokens"]["rows"] > rows, "validation texts are read too"
     assert found["hidden states"]["layers"] == [0, 2, 4]
     assert found["logits"]["teacher"] == str((recipe.parent / "large").resolve())
     assert dkd("cache", "info") == 0
     shown = capsys.readouterr().out
-    assert all(word in shown for word in ("hidden states 0, 2, 4", "fp32", "2 entries", "of 20 GB"))
+    assert all(word in shown for word in ("hidden states 0, 2, 4", "fp32", "3 entries", "of 20 GB"))
 
     assert dkd("cache", "clear", "--older-than", "1") == 0
     assert capsys.readouterr().out.startswith("0 B removed")

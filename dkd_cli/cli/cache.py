@@ -11,7 +11,7 @@ cache_app = typer.Typer(rich_markup_mode=None)
 
 @cache_app.callback(invoke_without_command=True)
 def cache(context: typer.Context) -> None:
-    """Show and clear the teachers' answers that are kept on disk."""
+    """Show and clear what is kept on disk: teachers' answers and tokens."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -20,7 +20,7 @@ def cache(context: typer.Context) -> None:
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Show what is kept, of which teachers, and how often it was of use.
+    """Show what is kept, of which teachers and tokenizers, and how often it was of use.
 
     The folder is $DKD_CACHE, else ~/.cache/dkd; its limit is $DKD_CACHE_LIMIT, else 20GB.
 
