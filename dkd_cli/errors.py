@@ -13,10 +13,16 @@ class DkdError(Exception):
     """A problem the user can solve: `place: problem; remedy`."""
 
     exit_code: ClassVar[int] = 1
+    everywhere: bool = False
+    """Raised alike by all processes of a run: one of them tells it."""
 
     def __init__(self, place: str, problem: str, remedy: str) -> None:
         self.place, self.problem, self.remedy = place, problem, remedy
         super().__init__(f"{place}: {problem}; {remedy}")
+
+    def __reduce__(self) -> tuple[type[DkdError], tuple[str, str, str]]:
+        # To travel between processes: by itself an exception is made again from its message.
+        return type(self), (self.place, self.problem, self.remedy)
 
 
 class RecipeError(DkdError):
@@ -52,11 +58,17 @@ class NumericError(DkdError):
 class Problems(Exception):
     """Several problems of one kind, found together and shown together, a line each."""
 
+    everywhere: bool = False
+    """As in `DkdError`."""
+
     def __init__(self, errors: Sequence[DkdError]) -> None:
         assert errors, "Problems needs at least one error"
         self.errors = tuple(errors)
         self.exit_code = errors[0].exit_code
         super().__init__("\n".join(str(error) for error in errors))
+
+    def __reduce__(self) -> tuple[type[Problems], tuple[tuple[DkdError, ...]]]:
+        return type(self), (self.errors,)
 
 
 def raise_all(errors: Sequence[DkdError]) -> None:

@@ -1,4 +1,7 @@
-"""One step: select, route, weigh. From the outputs of student and teachers to a scalar loss and its terms."""
+"""One step: select, route, weigh. From the outputs of student and teachers to a scalar loss and its terms.
+
+Several processes share a batch: each decides over the whole of it, and trains on its own rows.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
+from dkd_cli.engine.peers import WHOLE, Share
 from dkd_cli.engine.selection import choose
 from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, uncertainty_of
 
@@ -32,7 +36,7 @@ class Teachers(Protocol):
 
 @dataclass(frozen=True)
 class StudentOutput:
-    """What the student made of one batch."""
+    """What the student made of one batch, or of this process's share of it."""
 
     logits: Tensor
     """[B, C]."""
@@ -44,11 +48,13 @@ class StudentOutput:
     """[B], how much each example counts in every term, where it was chosen from a pool; None: 1 each."""
     pool: int | None = None
     """How many examples were scored to choose this batch; None: it was not chosen."""
+    share: Share = WHOLE
+    """Which part of the batch these B rows are, where several processes share it."""
 
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of one batch and what it is made of."""
+    """The loss of one batch and what it is made of; of a shared one, the mean over processes is the batch's."""
 
     total: Tensor
     """Scalar, with gradient."""
@@ -81,32 +87,39 @@ def distillation_step(
         layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
         projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
     """
-    scored = student.pool or student.logits.size(0)
+    share = student.share
+    logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
+    scored = student.pool or logits.size(0)
     counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
-    total = torch.zeros((), device=student.logits.device)
+    # Every process takes part in the backward pass, also one that has nothing to learn from this batch.
+    total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {}
     if labels is not None and plan.objective.ce_weight > 0:
-        ce = (counts * supervised(student.logits, labels)).mean()
+        ce = share.mean(counts * supervised(student.logits, labels), logits.size(0))
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
 
-    chosen = choose(plan.selection, student.logits, labels)
+    chosen = choose(plan.selection, logits, None if labels is None else share.gather(labels)).agreed(share)
     selected = chosen.positions
-    counts = chosen.weights * counts[selected]
-    uncertainty = uncertainty_of(plan, student.logits)
+    uncertainty = uncertainty_of(plan, logits)
     kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
     kd_total = torch.zeros_like(total)
     hidden_total = torch.zeros_like(total)
     for route in ROUTES[plan.adoption.mode](plan, uncertainty[selected]):
-        taught = selected[route.positions]
-        weights = route.weights * counts[route.positions]
+        size = route.positions.numel()
+        terms[f"share-{route.teacher}"] = total.new_tensor(size / scored)
+        which, taught = share.mine(selected[route.positions])
+        if not taught.numel():
+            continue
+        places = route.positions[which]
+        weights = route.weights[which] * chosen.weights[places] * counts[taught]
         if plan.objective.kd_weight > 0:
             answers = teachers.logits(route.teacher, rows[taught])
             kd = KD_LOSSES[plan.objective.kd_loss](
                 student.logits[taught], answers, plan.objective.temperature
             )
-            kd_total = kd_total + (weights * kd_weights[route.positions] * kd).mean()
+            kd_total = kd_total + share.mean(weights * kd_weights[places] * kd, size)
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)
@@ -114,8 +127,7 @@ def distillation_step(
             if route.teacher in projections:
                 own = [projections[route.teacher](states) for states in own]
             pt = hidden_alignment(own, aligned, student.mask[taught, :length])
-            hidden_total = hidden_total + (weights * hidden_weights[route.positions] * pt).mean()
-        terms[f"share-{route.teacher}"] = total.new_tensor(taught.numel() / scored)
+            hidden_total = hidden_total + share.mean(weights * hidden_weights[places] * pt, size)
     total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
     terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / scored)}
     if plan.hidden_weight > 0:

@@ -1,7 +1,7 @@
 """Which examples of a batch are distilled: scored, ranked, kept, and how much each of them counts.
 
 Knows no teacher, and of the loss the term on the labels alone. Indices are positions in what is scored at
-once; ranking is within one forward pass of one device.
+once, by all processes where several share it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dkd_cli.engine.draws import draw, inclusion
 from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.peers import Share
 from dkd_cli.engine.uncertainty import SCORES
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import DataSelection
@@ -79,6 +80,10 @@ class Chosen:
     """[K], the most informative first."""
     weights: Tensor
     """[K], detached: how much each counts beside the others; all 1 where none was drawn for its score."""
+
+    def agreed(self, share: Share) -> Chosen:
+        """The choice that all processes follow, where several share the batch."""
+        return Chosen(share.agreed(self.positions), share.agreed(self.weights))
 
 
 @torch.no_grad()

@@ -1,0 +1,30 @@
+"""Several processes in a test, forked from it, that can talk to each other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from dkd_cli.engine.peers import Peers
+
+
+def in_processes(count: int, work: Callable[[Peers], Any]) -> list[Any]:
+    """What `work` returns in each of `count` processes, in order of rank; tensors and plain values only."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mp.start_processes(_process, (count, work, folder), nprocs=count, start_method="fork")
+        return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
+
+
+def _process(rank: int, count: int, work: Callable[[Peers], Any], folder: Path) -> None:
+    # A fork of a process that has used OpenMP must not start its threads.
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=count)
+    torch.save(work(Peers(rank, count, dist.group.WORLD)), folder / f"{rank}.pt")
+    dist.destroy_process_group()
