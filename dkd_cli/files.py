@@ -1,9 +1,14 @@
-"""Files that a crash leaves old or new, never half."""
+"""Files that a crash leaves old or new, never half.
+
+What has to survive a crash is synced, renamed, linked and removed here alone.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +22,8 @@ def replacing(path: Path) -> Iterator[Path]:
     staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield staged
-        with staged.open("rb") as handle:
-            os.fsync(handle.fileno())
-        staged.replace(path)
-        sync_folder(path.parent)
+        sync_file(staged)
+        rename(staged, path)
     finally:
         staged.unlink(missing_ok=True)
 
@@ -36,6 +39,12 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def sync_file(path: Path) -> None:
+    """Make what was written to a file survive a power cut."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename inside `folder` survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -43,3 +52,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file over an older one, or a folder to a free name, and make that survive a power cut."""
+    source.replace(target)
+    sync_folder(target.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, or a copy of it where the file system has no links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: it keeps its name and all it has, or is gone; never half."""
+    # Renamed first: what a crash leaves under the hidden name is nobody's.
+    gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=folder.parent))
+    folder.rename(gone / folder.name)
+    shutil.rmtree(gone)

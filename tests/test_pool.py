@@ -21,13 +21,14 @@ from dkd_cli.cli import run
 from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit, newest_checkpoint
+from dkd_cli.engine.fit import fit
 from dkd_cli.engine.inference import model_inputs, predict_logits
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.selection import EVERYTHING, kept, select
+from dkd_cli.engine.snapshots import newest
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import Work, examples_seen
@@ -310,7 +311,7 @@ def test_a_killed_run_ends_as_if_it_were_not(
     cut = job(Recorder(selection), working="cut", log_every=1, **settings)
     with pytest.raises(Killed):
         fit(replace(cut, advance=die))
-    assert newest_checkpoint(cut.working) is not None
+    assert newest(cut.working, pytest.fail) is not None
     torch.manual_seed(99)
     told: list[int] = []
     again = replace(

@@ -17,10 +17,11 @@ from transformers import AutoModelForSequenceClassification
 from dkd_cli.engine import trainer
 from dkd_cli.engine.alignment import PLACE, Projection, make_projections
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit, newest_checkpoint
+from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model, load_classifier
+from dkd_cli.engine.snapshots import newest
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import Teacher, TeacherBank
@@ -113,9 +114,9 @@ def test_it_is_in_the_checkpoints_and_in_no_saved_student(job: Callable[..., Job
     one = job()
     names = set(one.model.state_dict())
     fit(one)
-    checkpoint = newest_checkpoint(one.working)
+    checkpoint = newest(one.working, pytest.fail)
     assert checkpoint is not None
-    with safe_open(checkpoint / "model.safetensors", "pt") as saved:
+    with safe_open(checkpoint.folder / "model.safetensors", "pt") as saved:
         assert set(saved.keys()) - names == {PROJECTED}
         assert torch.equal(saved.get_tensor(PROJECTED), one.projections["wide"].weight)
     one.model.save_pretrained(tmp_path / "student")
@@ -167,7 +168,7 @@ def test_a_killed_run_continues_its_projection(
     monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
     with pytest.raises(KeyboardInterrupt):
         fit(job("killed", epochs=2.0, advance=dies))
-    assert newest_checkpoint(whole.working.parent / "killed") is not None
+    assert newest(whole.working.parent / "killed", pytest.fail) is not None
     again = job("killed", epochs=2.0)
     found = fit(again)
     assert losses(found) == losses(expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,15 +16,16 @@ from torch import Tensor
 from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit, newest_checkpoint
+from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Fitted, Job, Metrics, Step
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.selection import EVERYTHING
+from dkd_cli.engine.snapshots import newest
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import examples_seen
-from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.errors import NumericError
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
 Weights = dict[str, Tensor]
@@ -282,15 +282,6 @@ def test_a_run_shorter_than_log_every_has_its_terms(job: Callable[..., Job]) -> 
     assert [line["step"] for line in fitted.history if "ce" in line] == [5, 10]
 
 
-def test_a_lost_best_checkpoint_is_an_error(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        state.best_model_checkpoint = str(Path(args.output_dir) / "checkpoint-999")
-
-    monkeypatch.setattr(trainer.TimedSaves, "on_train_end", lose, raising=False)
-    with pytest.raises(ModelError, match="the best checkpoint is gone"):
-        fit(job())
-
-
 def test_the_log_has_the_mean_of_each_term(job: Callable[..., Job]) -> None:
     said: list[float] = []
 
@@ -352,10 +343,9 @@ def test_a_run_that_was_killed_ends_as_if_it_were_not(
     monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
     with pytest.raises(Killed):
         fit(job(step=random_selection, working="killed", log_every=1, advance=kill_at(kill), **settings))
-    checkpoint = newest_checkpoint(whole.working.parent / "killed")
+    checkpoint = newest(whole.working.parent / "killed", pytest.fail)
     assert checkpoint is not None
-    saved = int(checkpoint.name.split("-")[1])
-    assert 0 < saved < expected.steps
+    assert 0 < checkpoint.step < expected.steps
     torch.manual_seed(99)
     seen = Recorder(random_selection)
     again = job(step=seen, working="killed", log_every=1, **settings)
@@ -378,15 +368,3 @@ def test_a_resumed_run_counts_what_was_done_before(
     fit(job(advance=lambda count, **fields: told.append(count)))
     assert told[0] == 3 * 8
     assert sum(told) == 40
-
-
-def test_checkpoints_that_were_not_finished_are_passed_over(tmp_path: Path) -> None:
-    assert newest_checkpoint(tmp_path) is None
-    for step, state in ((5, '{"global_step": 5}'), (10, '{"global_step"'), (20, None)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state)
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-5"
-    (tmp_path / "checkpoint-10" / "trainer_state.json").write_text(json.dumps({"global_step": 10}))
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10", "10 is more than 5, also as text"

@@ -35,7 +35,8 @@ DryRun = Annotated[
 ]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over where a run was begun or finished.")]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Keep no teacher's answers or tokens on disk, and use none from there.")
+    bool,
+    typer.Option("--no-cache", help="Keep no teacher's answers or tokens on disk, and use none from there."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
 

@@ -208,6 +208,7 @@ def train_and_publish(
                 metric=judge.metric,
                 working=working,
                 advance=advance,
+                warn=workshop.terminal.warn,
                 before_save=teachers.flush,
             )
         )

@@ -5,7 +5,9 @@ Knows nothing about models, nor about what the labels mean.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, TypeAlias, overload
 
@@ -103,6 +105,14 @@ class EncodedSplit(Dataset[Item]):
 
     def __getitem__(self, row: int) -> Item:
         return {name: column[row] for name, column in self.columns.items()} | {"row": row}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that is learnt from: ids, tokens and labels, in their order."""
+        state = hashlib.sha256("\n".join(self.split.example_ids).encode())
+        for cells in (*self.columns.values(), self.lengths):
+            state.update(np.ascontiguousarray(cells.flat if isinstance(cells, TokenRows) else cells).data)
+        return state.hexdigest()
 
     def highest(self, column: str) -> int:
         """The largest token id or type there is; -1 where there is none."""

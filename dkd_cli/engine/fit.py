@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,24 +13,13 @@ from dkd_cli.data.encoding import TokenRows
 from dkd_cli.engine.alignment import attached
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model, head_parameters
+from dkd_cli.engine.snapshots import Snapshot, newest
 from dkd_cli.engine.trackers import tracking
 from dkd_cli.engine.trainer import DistillationTrainer, training_arguments
 from dkd_cli.engine.vocabulary import training_used_rows
 from dkd_cli.engine.work import work
-from dkd_cli.errors import ModelError
+from dkd_cli.errors import SystemProblem
 from dkd_cli.recipe.schema import Train
-
-
-def newest_checkpoint(working: Path) -> Path | None:
-    """The last checkpoint that was written to its end: its state file, written last, parses."""
-    found = sorted(working.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            continue
-        return checkpoint
-    return None
 
 
 def prepare_model(model: Model, settings: Train) -> None:
@@ -64,20 +51,35 @@ def training_attention(model: Model, device: torch.device) -> Iterator[None]:
         model.set_attn_implementation(own)
 
 
+def refuse_other_data(job: Job, last: Snapshot) -> None:
+    """A file may change between a kill and the next command; the place in it would then mean nothing.
+
+    Raises:
+        SystemProblem: if the training split is not the one that the run began with.
+    """
+    if last.progress["data"] != job.train.digest:
+        raise SystemProblem(
+            str(job.working),
+            "the training data is not what this run began with",
+            "bring it back, or start over with --fresh",
+        )
+
+
 def fit(job: Job) -> Fitted:
     """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
 
     Raises:
         NumericError: for a loss or gradient that is not finite, before the update it would spoil.
-        ModelError: if the best checkpoint cannot be found again.
+        ModelError: if the best weights are damaged.
+        SystemProblem: if the run began with other data, or no checkpoint can be written.
     """
     started = time.monotonic()
     prepare_model(job.model, job.settings)
-    checkpoint = newest_checkpoint(job.working)
-    if checkpoint is not None:
-        updates = int(checkpoint.name.split("-")[1])
-        job.advance(work(job.settings, len(job.train), job.pool, updates).examples)
-    resumed = checkpoint is not None
+    last = newest(job.working, job.warn)
+    if last is not None:
+        refuse_other_data(job, last)
+        job.advance(work(job.settings, len(job.train), job.pool, last.step).examples)
+    resumed = last is not None
     tokens = job.train.columns["input_ids"]
     assert isinstance(tokens, TokenRows)
     ids = [*np.unique(tokens.flat).tolist(), job.collator.padding["input_ids"]]
@@ -87,12 +89,10 @@ def fit(job: Job) -> Fitted:
         training_used_rows(job.model, ids, job.settings.weight_decay),
         tracking(job.settings.report_to, job.working, resumed) as callbacks,
     ):
-        trainer = DistillationTrainer(job, training_arguments(job), callbacks)
-        trainer.train(resume_from_checkpoint=str(checkpoint) if resumed else None)
+        trainer = DistillationTrainer(job, training_arguments(job), callbacks, last)
+        trainer.train(resume_from_checkpoint=str(last.folder) if last is not None else None)
+        trainer.load_best()
     state = trainer.state
-    # Trainer would keep the last weights with a mere warning.
-    if state.best_model_checkpoint is None or not Path(state.best_model_checkpoint).is_dir():
-        raise ModelError(str(job.working), "the best checkpoint is gone", "start over with --fresh")
     best = next(
         line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
     )

@@ -45,6 +45,8 @@ class Job:
     """Those that `step` uses; trained with the model, and no part of it afterwards."""
     pool: Pool | None = None
     """Choose each training batch from so many; None: train on what comes."""
+    warn: Callable[[str], None] = lambda line: None
+    """Told, in a line, of a checkpoint that cannot be believed."""
     before_save: Callable[[], None] = lambda: None
     """Called before each checkpoint: what a continued run will look for must be on disk by then."""
 

@@ -6,18 +6,21 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import Sampler, Subset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.trainer import TRAINING_ARGS_NAME
 
 from dkd_cli.data.encoding import EncodedSplit, LengthGroupedSampler
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
@@ -25,7 +28,9 @@ from dkd_cli.engine.dropout import cheap_dropout
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.job import Job
 from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.manifests import staged
 from dkd_cli.engine.pool import pick
+from dkd_cli.engine.snapshots import TRAINER_STATE, Snapshot, free_name, keep, save_best, save_progress
 from dkd_cli.engine.trackers import by_trainer
 from dkd_cli.engine.work import loaded_at_once
 from dkd_cli.errors import NumericError
@@ -37,8 +42,17 @@ LOWER_IS_BETTER = frozenset({"mse"})
 class DistillationTrainer(transformers.Trainer):
     """Trainer whose loss is `job.step`; evaluation sees the plain loss on the labels."""
 
-    def __init__(self, job: Job, args: TrainingArguments, callbacks: Sequence[TrainerCallback] = ()) -> None:
+    def __init__(
+        self,
+        job: Job,
+        args: TrainingArguments,
+        callbacks: Sequence[TrainerCallback] = (),
+        last: Snapshot | None = None,
+    ) -> None:
+        """`last`: the checkpoint that `train` will be told to go on from."""
         self.job = job
+        self._last = last
+        self._latest: tuple[Tensor | float | None, float | None] = None, None
         self._terms: dict[str, list[Tensor]] = defaultdict(list)
         super().__init__(
             model=job.model,
@@ -47,7 +61,7 @@ class DistillationTrainer(transformers.Trainer):
             train_dataset=job.train,
             eval_dataset=_by_length(job.validation),
             compute_metrics=self._metrics,
-            callbacks=[TimedSaves(args.world_size), EpochLines(), *callbacks],
+            callbacks=[TimedSaves(args.world_size), EpochLines(), *callbacks, AtTheStart(self._take_up)],
         )
         self.remove_callback(transformers.PrinterCallback)
         # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
@@ -122,8 +136,88 @@ class DistillationTrainer(transformers.Trainer):
         return norm
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """What Trainer saves, and what it forgets; whole or absent, and the one before it stays."""
         self.job.before_save()
-        super()._save_checkpoint(model, trial)
+        self.store_flos()
+        final = free_name(self.job.working, self.state.global_step)
+        with staged(final) as folder:
+            self.save_model(str(folder), _internal_call=True)
+            (folder / TRAINING_ARGS_NAME).unlink()  # a pickle that nobody reads
+            self._save_optimizer_and_scheduler(str(folder))
+            self._save_scaler(str(folder))
+            self._save_rng_state(str(folder))
+            self.state.save_to_json(str(folder / TRAINER_STATE))
+            is_best = self.state.best_global_step == self.state.global_step
+            save_best(folder, self._last, is_best=is_best)
+            save_progress(folder, self._progress())
+        before, self._last = self._last, Snapshot(final)
+        keep(self.job.working, before, self._last)
+
+    def _progress(self) -> dict[str, Any]:
+        norm, rate = self._latest
+        return {
+            "data": self.job.train.digest,
+            "loss": self._tr_loss.item(),
+            "loss_logged": self._total_loss_scalar,
+            "last_logged": self._globalstep_last_logged,
+            "terms": {name: torch.stack(values).tolist() for name, values in self._terms.items()},
+            # Scaled fp16 gradients overflow now and then; JSON knows no infinity.
+            "grad_norm": float(norm) if norm is not None and math.isfinite(norm) else None,
+            "learning_rate": rate,
+        }
+
+    def _take_up(self) -> None:
+        """Go on in the middle of a line of the log, or before an evaluation that was never made."""
+        if self._last is None:
+            return
+        found, state = self._last.progress, self.state
+        self._tr_loss += found["loss"]
+        self._total_loss_scalar = found["loss_logged"]
+        self._globalstep_last_logged = found["last_logged"]
+        for name, values in found["terms"].items():
+            self._terms[name] = list(torch.tensor(values, device=self.args.device))
+        ended = state.epoch == int(state.epoch) or state.global_step >= state.max_steps
+        if ended and not any(
+            "eval_loss" in line and line["step"] == state.global_step for line in state.log_history
+        ):
+            self._load_rng_state(None)
+            self.control.should_log = self.control.should_evaluate = self.control.should_save = True
+            self._maybe_log_save_evaluate(
+                self._tr_loss,
+                found["grad_norm"],
+                self.model,
+                None,
+                state.epoch,
+                None,
+                time.time(),
+                found["learning_rate"],
+            )
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        # Of the last checkpoint, which is not the one that Trainer means once an evaluation was made up for.
+        super()._load_rng_state(str(self._last.folder) if self._last else checkpoint)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        # Trainer takes a step before it looks whether there is one left.
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
+    def _maybe_log_save_evaluate(
+        self, tr_loss: Tensor, grad_norm: Tensor | float | None, *args: Any, **kwargs: Any
+    ) -> None:
+        self._latest = grad_norm, kwargs.get("learning_rate")
+        super()._maybe_log_save_evaluate(tr_loss, grad_norm, *args, **kwargs)
+
+    def load_best(self) -> None:
+        """Give the model the best weights of the run.
+
+        Raises:
+            ModelError: if they are gone or damaged.
+        """
+        assert self._last is not None, "every run ends with an evaluation and a checkpoint"
+        self.model.load_state_dict(load_file(self._last.best_weights()), strict=False)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last line."""
@@ -155,6 +249,19 @@ class TimedSaves(TrainerCallback):
     ) -> None:
         """Start the next minute."""
         self._saved = time.monotonic()
+
+
+class AtTheStart(TrainerCallback):
+    """Does something once Trainer has found its place, before the first step."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Do it."""
+        self._what()
 
 
 class EpochLines(TrainerCallback):
@@ -195,8 +302,6 @@ def training_arguments(job: Job) -> TrainingArguments:
         data_seed=settings.seed,
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=1,
-        load_best_model_at_end=True,
         metric_for_best_model=f"eval_{job.metric}",
         greater_is_better=job.metric not in LOWER_IS_BETTER,
         logging_strategy="steps",

@@ -1,0 +1,99 @@
+"""Folders that are whole or absent, and can be told from damaged ones.
+
+A folder is staged under a hidden name, every file of it is hashed into a manifest that is written last, all
+of it is synced, and only then it gets its name. Knows nothing of what is in the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from dkd_cli.errors import SystemProblem
+from dkd_cli.files import rename, sync_file, sync_folder, write_json
+
+MANIFEST = "manifest.json"
+STAGED = ".staged-"
+
+
+@contextmanager
+def staged(final: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `final`; on success it is sealed and gets that name, which must be free.
+
+    Raises:
+        SystemProblem: where it cannot be written, such as on a full disk; nothing is left of it then.
+    """
+    folder = final.with_name(f"{STAGED}{final.name}")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        seal(folder)
+        rename(folder, final)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # Also what safetensors and torch say of a full disk.
+        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise SystemProblem(
+            str(final),
+            f"cannot be written ({why})",
+            "make room or choose another --output-dir; what was saved before is whole",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def seal(folder: Path) -> None:
+    """Hash and sync every file of a folder, the manifest last."""
+    files = {}
+    for path in _files(folder):
+        sync_file(path)
+        files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    for inner in filter(Path.is_dir, folder.rglob("*")):
+        sync_folder(inner)
+    write_json(folder / MANIFEST, {"files": files})
+
+
+def damage(folder: Path) -> str | None:
+    """Why a folder is not what its manifest says, in words that follow its name; None for one that is.
+
+    Files that the manifest does not name are not looked at.
+    """
+    if not (folder / MANIFEST).is_file():
+        return f"has no {MANIFEST}"
+    try:
+        for name, listed in read_manifest(folder).items():
+            path = folder / name
+            if not path.is_file():
+                return f"lacks {name}"
+            if path.stat().st_size != listed["bytes"] or sha256(path) != listed["sha256"]:
+                return f"has a damaged {name}"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"has a damaged {MANIFEST}"
+    return None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """For each file of a sealed folder its `bytes` and `sha256`.
+
+    Raises:
+        OSError, ValueError, KeyError: where there is no such manifest.
+    """
+    files: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    return files
+
+
+def sha256(path: Path) -> str:
+    """The digest that `sha256sum` prints."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
