@@ -1,4 +1,4 @@
-"""What processes exchange: each sees the same, an error of one is an error of all, one process needs no other."""
+"""What processes exchange: each sees the same, an error of one is an error of all, one needs no other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def test_one_process_talks_to_itself() -> None:
     assert WHOLE.mean(values, 3).item() == values.mean().item()
     assert ALONE.all("word") == ["word"]
     assert ALONE.decide(lambda: 3) == ALONE.together(lambda: 3) == 3
-    assert ALONE.any(True) and not ALONE.any(False)
+    assert ALONE.any(True)
+    assert not ALONE.any(False)
     assert ALONE.part(7) == slice(0, 7)
 
 

@@ -54,7 +54,7 @@ class StudentOutput:
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of one batch and what it is made of; of a shared one, the mean over processes is the batch's."""
+    """The loss of one batch and its parts; of a shared batch, the mean over processes is the whole's."""
 
     total: Tensor
     """Scalar, with gradient."""
