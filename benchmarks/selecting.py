@@ -22,6 +22,8 @@ from dkd_cli.engine.precision import decide
 
 BATCH = 64
 ROUND = 10_000
+FEW = 10
+"""Rows of the validation split, which `select-data` does not look at."""
 
 
 def select_data(setting: Setting, rows: int, say: Callable[[str], None]) -> dict[str, float]:
@@ -103,11 +105,14 @@ def _command(setting: Setting, data: TaskData, rows: int) -> tuple[float, float]
     train, names = data.splits["train"], data.label_names
     assert train.labels is not None
     assert names is not None
-    pool = setting.folder / f"pool-{rows}.jsonl"
-    with pool.open("w", encoding="utf-8") as handle:
+    pool, few = setting.folder / f"pool-{rows}.jsonl", setting.folder / "few.jsonl"
+    with pool.open("w", encoding="utf-8") as handle, few.open("w", encoding="utf-8") as validation:
         for row, text in enumerate(pool_texts(list(train.texts), rows)):
             label = names[int(train.labels[row % len(train)])]
-            handle.write(json.dumps({"text": text, "label": label}) + "\n")
+            line = json.dumps({"text": text, "label": label}) + "\n"
+            handle.write(line)
+            if row < FEW:
+                validation.write(line)
     output = Path(setting.folder / f"selected-{rows}.jsonl")
     section = {
         "data__source": None,
@@ -117,8 +122,7 @@ def _command(setting: Setting, data: TaskData, rows: int) -> tuple[float, float]
         "data__label": "label",
         "data__labels": list(names),
         "data__train": str(pool),
-        "data__validation": str(pool),
-        "data__max_validation": 2,
+        "data__validation": str(few),
     }
     recipe = setting.recipe(f"pool-{rows}", "sst2", "none", **section)
     words = dkd(

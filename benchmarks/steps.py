@@ -118,6 +118,7 @@ def _makers(setting: Setting, texts: Texts, pools: int) -> Mapping[str, Callable
         "naive-two-teachers": partial(plain, "naive: two teachers", both, naive.two_teachers),
         "bare": partial(ours, "ours, no teacher", "none", {}),
         "bare-dropout-0": partial(ours, "ours, no teacher, dropout 0", "none", {"train__dropout": 0.0}),
+        "bare-compiled": partial(ours, "ours, no teacher, compiled", "none", {"train__compile": True}),
         "bare-frozen": partial(
             ours, "ours, no teacher, token table frozen", "none", {"train__freeze": "embeddings"}
         ),
@@ -242,6 +243,7 @@ NAMES = {
         "bare",
         "bare-dropout-0",
         "bare-frozen",
+        "bare-compiled",
         "static-warm",
         "two-teachers-warm",
         "two-teachers-cold",

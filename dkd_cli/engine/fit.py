@@ -65,6 +65,17 @@ def refuse_other_data(job: Job, last: Snapshot) -> None:
         )
 
 
+@contextmanager
+def compiling(model: Model, wanted: bool) -> Iterator[None]:
+    """With torch.compile, for batches of any length; afterwards the model is as it was."""
+    if wanted:
+        model.compile(dynamic=True)
+    try:
+        yield
+    finally:
+        model._compiled_call_impl = None
+
+
 def fit(job: Job) -> Fitted:
     """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
 
@@ -87,6 +98,7 @@ def fit(job: Job) -> Fitted:
         attached(job.model, job.projections),
         training_attention(job.model, job.compute.device),
         training_used_rows(job.model, ids, job.settings.weight_decay),
+        compiling(job.model, job.settings.compile),
         tracking(job.settings.report_to, job.working, resumed) as callbacks,
     ):
         trainer = DistillationTrainer(job, training_arguments(job), callbacks, last)

@@ -22,8 +22,6 @@ from dkd_cli.engine.shards import KEY_BYTES, Keys, checksum
 from dkd_cli.engine.store import Cache
 
 INT32 = np.dtype("<i4")
-PASSING = ("truncation", "padding")
-"""What a tokenizer's own description says of the call before, not of itself."""
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
@@ -31,9 +29,11 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
-    described: dict[str, Any] = {k: v for k, v in json.loads(backend.to_str()).items() if k not in PASSING}
-    sides = {"truncation_side": tokenizer.truncation_side, "columns": _columns(tokenizer)}
-    return checksum(json.dumps([described, sides], sort_keys=True).encode()).hex()
+    # Left over from the call before; every call sets them anew.
+    backend.no_truncation()
+    backend.no_padding()
+    besides = json.dumps([tokenizer.truncation_side, _columns(tokenizer)])
+    return checksum(backend.to_str().encode(), besides.encode()).hex()
 
 
 def encode_once(

@@ -6,6 +6,7 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import defaultdict
@@ -96,7 +97,8 @@ class DistillationTrainer(transformers.Trainer):
         labels, rows = inputs.get("labels"), inputs["row"]
         wants_hidden = self.job.needs_hidden_states and model.training
         encoded = model_inputs(self.job.model, inputs, rows.device)
-        with cheap_dropout(rows.device):
+        # A compiled model draws its random numbers within its own kernels.
+        with contextlib.nullcontext() if self.job.settings.compile else cheap_dropout(rows.device):
             output = model(**encoded, output_hidden_states=wants_hidden)
         if not model.training:
             assert labels is not None, "evaluated splits are labelled"

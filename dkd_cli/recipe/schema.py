@@ -221,6 +221,9 @@ class Train:
     the classification head."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
+    compile: bool = False
+    """`true`: compile the model with torch.compile, which needs a C++ compiler (on a GPU, Triton): a slow
+    first step, faster ones after it where the hardware gains by it."""
     metric: Name | None = None
     """Picks the best checkpoint; null: the task's own."""
     eval_batch_size: Count = 64
