@@ -2,96 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 import torch
+from steps import CLASSES, LAYERS, WIDTH, Oracle, resolved, step, student_of
 from torch import Tensor
 from torch.nn import functional as F
 
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.losses import hidden_alignment, kd_mse
-from dkd_cli.engine.strategies import Plan, resolve
+from dkd_cli.engine.objectives import KD_LOSSES
+from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.uncertainty import entropy
 from dkd_cli.recipe.schema import (
-    Data,
     DataSelection,
     Objective,
-    Recipe,
     Score,
-    Strategy,
-    Teacher,
     TeacherAdoption,
 )
 
-ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3
 ADOPTIONS = ("static", "hard", "soft", "soft-instance")
 OBJECTIVES = ("fixed", "uncertainty", "uncertainty-r")
-LAYERS = {"small": [0, 1], "large": [0, 1]}
-
-
-class Oracle:
-    """Teachers with fixed answers, who remember which rows they were asked for."""
-
-    def __init__(self, names: Sequence[str] = tuple(LAYERS), width: int = WIDTH) -> None:
-        made = torch.Generator().manual_seed(1)
-        self._logits = {name: torch.randn(ROWS, CLASSES, generator=made) for name in names}
-        self._states = {name: torch.randn(2, ROWS, LENGTH, width, generator=made) for name in names}
-        self.lengths = torch.arange(ROWS) % LENGTH + 1
-        self.asked: dict[str, list[int]] = {name: [] for name in names}
-
-    def logits(self, name: str, rows: Tensor) -> Tensor:
-        self.asked[name] += rows.tolist()
-        return self._logits[name][rows]
-
-    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        self.asked[name] += rows.tolist()
-        longest = int(self.lengths[rows].max())
-        real = torch.arange(longest)[None, :] < self.lengths[rows][:, None]
-        return [layer[rows, :longest] * real[:, :, None] for layer in self._states[name]]
-
-
-def resolved(
-    name: str,
-    *,
-    objective: Objective | None = None,
-    data: DataSelection | None = None,
-    adoption: Any = None,
-    teachers: Sequence[str] = tuple(LAYERS),
-) -> Plan:
-    strategy = Strategy(
-        name=name,
-        teacher=adoption or TeacherAdoption(),
-        data=data or DataSelection(),
-        objective=objective or Objective(),
-    )
-    named = {name: Teacher() for name in teachers}
-    return resolve(
-        Recipe(name="unit", model="unused", data=Data(source="x"), teachers=named, strategy=strategy)
-    )
-
-
-def student_of(rows: Tensor, oracle: Oracle, size: float = 1.0) -> StudentOutput:
-    """A student's output on these rows, the same for the same rows; its logits are a leaf."""
-    made = torch.Generator().manual_seed(2)
-    logits = (size * torch.randn(ROWS, CLASSES, generator=made))[rows].requires_grad_()
-    states = [torch.randn(ROWS, LENGTH, WIDTH, generator=made)[rows].requires_grad_() for _ in range(3)]
-    mask = (torch.arange(LENGTH)[None, :] < oracle.lengths[rows][:, None]).long()
-    return StudentOutput(logits, mask, states)
-
-
-def step(
-    plan: Plan, rows: Tensor | None = None, *, labelled: bool = True, size: float = 1.0
-) -> tuple[StepLoss, StudentOutput, Oracle]:
-    oracle = Oracle()
-    rows = torch.arange(8) if rows is None else rows
-    student = student_of(rows, oracle, size)
-    labels = rows % CLASSES if labelled else None
-    return distillation_step(plan, student, labels, rows, oracle, LAYERS), student, oracle
-
-
 ALL_PLANS: dict[str, Plan] = {"none": resolved("none"), "static": resolved("static")}
 for hidden in (0.0, 0.5):
     ALL_PLANS[f"static hidden {hidden}"] = resolved("static", objective=Objective(hidden_weight=hidden))
@@ -102,6 +35,8 @@ for mode in ADOPTIONS:
         )
 for score in get_args(Score):
     ALL_PLANS[f"dynamic-data {score}"] = resolved("dynamic-data", data=DataSelection(score=score))
+for loss in KD_LOSSES:
+    ALL_PLANS[f"static {loss}"] = resolved("static", objective=Objective(kd_loss=loss))  # type: ignore[arg-type]
 for objective in OBJECTIVES:
     ALL_PLANS[f"dynamic-objective {objective}"] = resolved(
         "dynamic-objective", objective=Objective(mode=objective, kd_loss="kl")
@@ -149,7 +84,7 @@ def test_static_is_the_mean_over_the_batch_of_the_large_teacher() -> None:
     objective = Objective(kd_weight=2.0, ce_weight=0.5, hidden_weight=3.0)
     loss, student, oracle = step(resolved("static", objective=objective))
     rows = torch.arange(8)
-    kd = kd_mse(student.logits, oracle.logits("large", rows), 1.0).mean()
+    kd = kd_mse(student.logits, oracle.logits("large", rows)).mean()
     pt = hidden_alignment(student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask).mean()
     ce = F.cross_entropy(student.logits, rows % CLASSES)
     torch.testing.assert_close(loss.total, 0.5 * ce + 2.0 * kd + 3.0 * pt)
@@ -236,7 +171,7 @@ def test_the_weights_of_the_objective_are_logged_and_do_not_train(mode: Any) -> 
     torch.testing.assert_close(terms["kl-weight"] + terms["pt-weight"], torch.tensor(1.0))
     torch.testing.assert_close(terms["pt-weight" if mode == "uncertainty" else "kl-weight"], doubt.mean())
     share = 1 - doubt if mode == "uncertainty" else doubt
-    by_hand = (share * kd_mse(student.logits, oracle.logits("large", torch.arange(8)), 1.0)).mean()
+    by_hand = (share * kd_mse(student.logits, oracle.logits("large", torch.arange(8)))).mean()
     (expected,) = torch.autograd.grad(by_hand, student.logits)
     (found,) = torch.autograd.grad(loss.total, student.logits)
     torch.testing.assert_close(found, expected)
@@ -278,6 +213,23 @@ def test_a_weighted_draw_in_a_batch_estimates_kd_and_leaves_the_labels_alone() -
     assert kd.mean().item() == pytest.approx(everything["kd"].item(), abs=4 * kd.std().item() / 500**0.5)
 
 
+def test_a_selection_scaled_by_its_ratio_has_the_ratio_of_the_weight() -> None:
+    data = DataSelection(ratio=0.25, scale="ratio")
+    objective = Objective(hidden_weight=2.0)
+    found = step(resolved("dynamic-data", data=data, objective=objective))[0].terms
+    whole = step(resolved("dynamic-data", data=replace(data, scale="mean"), objective=objective))[0].terms
+    assert torch.equal(found["ce"], whole["ce"])
+    for term in ("kd", "pt"):
+        torch.testing.assert_close(found[term], 0.25 * whole[term])
+
+
+def test_llkd_asks_the_teacher_about_the_whole_batch() -> None:
+    loss, _, oracle = step(resolved("dynamic-data", data=DataSelection(score="llkd", ratio=0.25)))
+    assert oracle.asked["large"][:8] == list(range(8))
+    assert len(oracle.asked["large"]) == 8 + 2
+    assert loss.terms["share-selected"] == 0.25
+
+
 # More than two teachers ----------------------------------------------------------------------------------
 
 THREE = ("small", "medium", "large")
@@ -302,7 +254,7 @@ def taught(student: StudentOutput, oracle: Oracle, name: str, rows: Tensor) -> T
     length = aligned[0].size(1)
     own = [layer[rows, :length] for layer in student.hidden_states[:2]]
     pt = hidden_alignment(own, aligned, student.mask[rows, :length])
-    return kd_mse(student.logits[rows], oracle.logits(name, rows), 1.0) + 2.0 * pt
+    return kd_mse(student.logits[rows], oracle.logits(name, rows)) + 2.0 * pt
 
 
 def test_three_teachers_share_the_ranking_in_thirds() -> None:

@@ -65,8 +65,8 @@ class Recorder:
     """The step of a pooled plan, which notes what it was given."""
 
     def __init__(self, selection: DataSelection, batch_size: int = 8) -> None:
-        self.plan, self.pool = pooled(plan_of(selection), batch_size)
         self.teacher = Noise()
+        self.plan, self.pool = pooled(plan_of(selection), batch_size, self.teacher.logits)
         self.batches: list[list[int]] = []
         self.given: list[StudentOutput] = []
 
@@ -135,9 +135,9 @@ def test_a_full_pool_fills_a_batch_at_any_ratio(batch_size: int, ratio: float) -
 
 def test_a_plan_is_split_in_two() -> None:
     plan = plan_of(DRAWN)
-    assert pooled(plan, 8) == (replace(plan, selection=EVERYTHING), Pool(DRAWN, 16))
+    assert pooled(plan, 8, Noise().logits) == (replace(plan, selection=EVERYTHING), Pool(DRAWN, 16))
     for selection in (EVERYTHING, replace(HALF, backward="all")):
-        assert pooled(plan_of(selection), 8) == (plan_of(selection), None)
+        assert pooled(plan_of(selection), 8, Noise().logits) == (plan_of(selection), None)
 
 
 # Scoring and choosing ------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_the_most_informative_are_picked(tiny_encoder: Path, student: Callable[[
     tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
     model = student().train()
     batch, chosen = pick(
-        Pool(HALF, 16), model, model, collator([tokens[row] for row in range(16)]), 64, "right"
+        Pool(HALF, 16), model, model, collator([tokens[row] for row in range(16)]), 64, "right", 0.0
     )
     logits = predict_logits(model.eval(), tokens, collator, batch_size=16, precision="fp32")
     assert batch["row"].tolist() == chosen.positions.tolist() == select(HALF, logits, None).tolist()
@@ -240,6 +240,7 @@ def test_updates_are_fewer_and_not_emptier(job: Callable[..., Job]) -> None:
     assert [len(student.logits) for student in recorder.given] == [8, 8, 4] * 2, "CE is on these alone"
     found = lines(fitted)
     assert [line["share-selected"] for line in found] == [line["share-large"] for line in found] == [0.5] * 6
+    assert [student.progress for student in recorder.given] == [update / 6 for update in range(6)]
     rates = [line["learning_rate"] / 1e-3 for line in found]
     assert rates == pytest.approx([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]), "warm-up and decay follow the updates"
 
@@ -286,6 +287,7 @@ class Killed(Exception):
         (DRAWN, 5, {"epochs": 2.0}, 56),
         (DRAWN, 5, {"epochs": 2.0, "accumulation": 2}, 40),
         (HALF, 6, {"max_steps": 7}, 72),
+        (replace(HALF, warmup=0.6), 4, {"epochs": 2.0}, 40),
     ],
 )
 def test_a_killed_run_ends_as_if_it_were_not(

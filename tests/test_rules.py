@@ -10,6 +10,7 @@ from dkd_cli.recipe.rules import check, parse_layer_map, parse_take, valid_name
 from dkd_cli.recipe.schema import (
     Data,
     DataSelection,
+    Final,
     Objective,
     Recipe,
     Strategy,
@@ -95,6 +96,17 @@ def test_weights_of_teachers(adoption: TeacherAdoption, keys: list[str]) -> None
         ("dynamic-objective", Objective(mode="fixed", kd_weight=0), []),
         ("dynamic-objective", Objective(mode="fixed", kd_weight=0, hidden_weight=0), ["kd_weight"]),
         ("static", Objective(kd_weight=0), ["kd_weight"]),
+        ("static", Objective(kd_weight=0, final=Final(kd_weight=1.0)), []),
+        ("static", Objective(kd_weight=0, final=Final(hidden_weight=1.0)), []),
+        ("static", Objective(kd_weight=0, final=Final(kd_weight=0)), ["kd_weight"]),
+        ("dynamic-objective", Objective(hidden_weight=0, final=Final(hidden_weight=1.0)), []),
+        ("static", Objective(kd_loss="kl", standardise=True), []),
+        ("static", Objective(standardise=True), ["standardise"]),
+        ("none", Objective(standardise=True), []),
+        ("static", Objective(kd_loss="dkd", target_weight=0), []),
+        ("static", Objective(kd_loss="dkd", target_weight=0, others_weight=0), ["target_weight"]),
+        ("static", Objective(kd_loss="dist", inter_weight=0, intra_weight=0), ["inter_weight"]),
+        ("static", Objective(kd_loss="kl", inter_weight=0, intra_weight=0), []),
         ("dynamic-data", Objective(kd_weight=0, hidden_weight=1), []),
         ("static", Objective(ce_weight=0), []),
         ("none", Objective(ce_weight=0), []),
@@ -118,12 +130,22 @@ def test_weights_that_leave_nothing_to_learn(name: str, objective: Objective, ke
         (DataSelection(keep="weighted", ratio=1.0), None),
         (DataSelection(keep="weighted", score="kl-b"), "keep"),
         (DataSelection(score="kl-b", backward="selected"), None),
+        (DataSelection(scale="ratio"), None),
+        (DataSelection(scale="ratio", backward="selected"), "scale"),
+        (DataSelection(score="llkd", backward="selected", keep="weighted", warmup=0.3), None),
     ],
 )
 def test_selections(selection: DataSelection, key: str | None) -> None:
     found = [place for place, _ in broken("dynamic-data", selection=selection)]
     assert found == ([] if key is None else [f"strategy.data.{key}"])
     assert broken("static", selection=selection) == [], "idle without `dynamic-data`"
+
+
+def test_a_loss_on_the_label_needs_one() -> None:
+    texts = Data(source="s", unlabelled=True, labels=("a", "b", "c"))
+    decoupled = Objective(kd_loss="dkd")
+    assert broken(objective=decoupled, data=texts)[0][0] == "strategy.objective.kd_loss"
+    assert broken(objective=Objective(kd_loss="dist"), data=texts) == []
 
 
 @pytest.mark.parametrize(

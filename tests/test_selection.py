@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkd_cli.engine.selection import EVERYTHING, choose, informativeness, kept, rank, select
+from dkd_cli.engine.selection import EVERYTHING, asks_teacher, choose, informativeness, kept, rank, select
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import DataSelection, Score
 
@@ -32,7 +32,8 @@ def test_a_ratio_is_rounded_down_in_decimals(percent: int, size: int) -> None:
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("batch", [1, 2, 3, 6])
 def test_a_selection_is_a_part_of_the_batch_without_repeats(score: str, batch: int) -> None:
-    found = select(DataSelection(score=score, ratio=0.5), LOGITS[:batch], LABELS[:batch])  # type: ignore[arg-type]
+    selection = DataSelection(score=score, ratio=0.5)  # type: ignore[arg-type]
+    found = select(selection, LOGITS[:batch], LABELS[:batch], LOGITS[:batch])
     assert len(found) == max(1, batch // 2)
     assert len(set(found.tolist())) == len(found)
     assert set(found.tolist()) <= set(range(batch))
@@ -93,7 +94,42 @@ def test_a_score_on_labels_needs_them(score: str) -> None:
 
 @pytest.mark.parametrize("score", SCORES)
 def test_scores_cannot_train_the_student(score: str) -> None:
-    assert not informativeness(score, LOGITS.clone().requires_grad_(), LABELS).requires_grad
+    assert not informativeness(score, LOGITS.clone().requires_grad_(), LABELS, LOGITS).requires_grad
+
+
+def test_llkd_takes_what_the_teacher_knows_and_the_student_does_not() -> None:
+    unsure, sure = [0.0, 0.0], [9.0, 0.0]
+    student = torch.tensor([unsure, unsure, sure, sure])
+    teacher = torch.tensor([sure, unsure, sure, unsure])
+    assert select(DataSelection(score="llkd", ratio=0.5), student, None, teacher).tolist() == [0, 1]
+    assert select(DataSelection(score="llkd-r", ratio=0.25), student, None, teacher).tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("selection", "asks"),
+    [
+        (DataSelection(score="llkd"), True),
+        (DataSelection(score="llkd-r", keep="weighted"), True),
+        (DataSelection(score="llkd", ratio=1.0), False),
+        (DataSelection(score="entropy"), False),
+        (EVERYTHING, False),
+    ],
+)
+def test_only_llkd_asks_the_teacher_about_what_it_leaves_out(selection: DataSelection, asks: bool) -> None:
+    assert asks_teacher(selection) == asks
+
+
+@pytest.mark.parametrize("keep", ["top", "weighted"])
+@pytest.mark.parametrize("ratio", [0.1, 0.5, 1.0])
+def test_scaled_by_the_ratio_the_selected_weigh_their_share(ratio: float, keep: Any) -> None:
+    mean, scaled = (DataSelection(ratio=ratio, keep=keep, scale=scale) for scale in ("mean", "ratio"))
+    torch.manual_seed(5)
+    expected = choose(mean, LOGITS, None)
+    torch.manual_seed(5)
+    found = choose(scaled, LOGITS, None)
+    assert torch.equal(found.positions, expected.positions)
+    share = len(found.positions) / len(LOGITS)
+    torch.testing.assert_close(found.weights, expected.weights * share)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from dkd_cli.engine.strategies import (
     OBJECTIVES,
     ROUTES,
     Plan,
-    check_regression,
+    check_classes,
     resolve,
     teacher_weights,
     uncertainty_of,
@@ -25,6 +25,7 @@ from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import (
     Data,
     DataSelection,
+    Final,
     Objective,
     Recipe,
     Score,
@@ -201,6 +202,14 @@ def test_a_hidden_weight_that_is_given_is_kept(name: str) -> None:
     assert plan(name, objective=Objective(hidden_weight=0.25)).hidden_weight == 0.25
 
 
+def test_states_are_aligned_if_they_count_at_any_time() -> None:
+    assert not plan("static").aligns
+    assert plan("static", objective=Objective(hidden_weight=0.5, final=Final(hidden_weight=0.0))).aligns
+    assert plan("static", objective=Objective(final=Final(hidden_weight=0.5))).aligns
+    assert not plan("static", objective=Objective(final=Final(hidden_weight=0.0))).aligns
+    assert not plan("none", objective=Objective(final=Final(hidden_weight=0.5))).aligns
+
+
 def test_joined_names_join_the_axes_in_any_order() -> None:
     one = plan("dynamic-objective, dynamic-data,dynamic-teacher")
     assert one == plan("dynamic-teacher,dynamic-data,dynamic-objective")
@@ -220,14 +229,18 @@ def test_uncertainty_is_zero_where_nothing_looks_at_it() -> None:
     [
         (plan("dynamic-teacher"), "strategy.name"),
         (plan("dynamic-objective"), "strategy.name"),
-        (plan("static", objective=Objective(kd_loss="kl")), "strategy.objective.kd_loss"),
+        *(
+            (plan("static", objective=Objective(kd_loss=loss)), "strategy.objective.kd_loss")
+            for loss in ("kl", "jsd", "taid", "dkd", "dist")
+        ),
+        (plan("dynamic-data", data=DataSelection(score="llkd")), "strategy.data.score"),
         (plan("dynamic-data"), "strategy.data.score"),
         (plan("dynamic-data", data=DataSelection(score="margin-r")), "strategy.data.score"),
     ],
 )
 def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        check_regression(resolved, "the name")
+        check_classes(resolved, "the name", 1)
     assert caught.value.place == key
 
 
@@ -244,4 +257,28 @@ def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
     ],
 )
 def test_what_is_defined_for_a_single_number_passes(resolved: Plan) -> None:
-    check_regression(resolved, "the name")
+    check_classes(resolved, "the name", 1)
+
+
+@pytest.mark.parametrize(
+    ("objective", "key"),
+    [
+        (Objective(kd_loss="dkd"), "kd_loss"),
+        (Objective(kd_loss="dist"), "inter_weight"),
+        (Objective(kd_loss="kl", standardise=True), "standardise"),
+    ],
+)
+def test_what_two_classes_leave_empty_is_refused(objective: Objective, key: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        check_classes(plan("static", objective=objective), "the name", 2)
+    assert caught.value.place == f"strategy.objective.{key}"
+    check_classes(plan("static", objective=objective), "the name", 3)
+    check_classes(plan("none", objective=objective), "the name", 2)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [Objective(kd_loss="dist", inter_weight=0.0), Objective(kd_loss="jsd"), Objective(kd_loss="taid")],
+)
+def test_what_two_classes_have_passes(objective: Objective) -> None:
+    check_classes(plan("dynamic-data", objective=objective), "the name", 2)

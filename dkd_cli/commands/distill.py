@@ -14,7 +14,7 @@ from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.pool import pooled
-from dkd_cli.engine.strategies import check_regression, resolve
+from dkd_cli.engine.strategies import check_classes, resolve
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.recipe.schema import Recipe
@@ -91,8 +91,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
             assert run is not None
             return run
         data = workshop.data(recipe)
-        if data.label_names is None:
-            check_regression(plan, recipe.strategy.name)
+        check_classes(plan, recipe.strategy.name, len(data.label_names or ("a number",)))
         labelled = data.splits["validation"].labels is not None
         # A wrong metric is reported before any weight is read.
         judge = judge_by_labels(recipe.train, data) if labelled else None
@@ -111,13 +110,13 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         if judge is None:
             answers = shelf.validation_answers(recipe, plan, student, splits)
             splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
-        in_batch, pool = pooled(plan, recipe.train.batch_size)
+        bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
+        in_batch, pool = pooled(plan, recipe.train.batch_size, bank.logits)
         if pool is not None and pool.size > len(splits.train):
             workshop.terminal.warn(
                 f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
                 f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
             )
-        bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
         return train_and_publish(
             workshop,
             Run(
@@ -138,7 +137,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
             judge=judge,
             settings=recipe.train,
             compute=compute,
-            needs_hidden_states=plan.hidden_weight > 0,
+            needs_hidden_states=plan.aligns,
             projections=projections,
             pool=pool,
             working=working,

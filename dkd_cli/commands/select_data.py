@@ -53,6 +53,9 @@ def select_data(
     """
     if score == "none":
         raise RecipeError("--score", "'none' ranks nothing", "choose entropy, margin, confidence or kl")
+    if score in ("llkd", "llkd-r"):
+        problem = f"{score!r} compares a student with its teacher, and one model scores here"
+        raise RecipeError("--score", problem, "choose entropy, margin, confidence or kl")
     scorer = scoring_model(recipe, model, typed)
     quiet_libraries()
     workshop = Workshop(terminal)

@@ -51,7 +51,7 @@ class Shelf:
         self._aligned = {
             _meeting(recipe, name)
             for recipe in recipes
-            if (plan := resolve(recipe)).hidden_weight > 0
+            if (plan := resolve(recipe)).aligns
             for name in plan.teachers
         }
         self._models: dict[Key, Shelved] = {}
@@ -75,7 +75,7 @@ class Shelf:
                 shelved = self._model(recipe, name, student, splits)
                 found[name], layers[name] = shelved.teacher, shelved.student_layers
         bank = TeacherBank(found, compute)
-        if plan.hidden_weight == 0:
+        if not plan.aligns:
             return bank, layers, {}
         models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
         return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)

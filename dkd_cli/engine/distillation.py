@@ -13,9 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dkd_cli.engine.losses import KD_LOSSES, hidden_alignment, supervised
+from dkd_cli.engine.losses import hidden_alignment, supervised
+from dkd_cli.engine.objectives import kd
 from dkd_cli.engine.peers import WHOLE, Share
-from dkd_cli.engine.selection import choose
+from dkd_cli.engine.schedules import at, moving
+from dkd_cli.engine.selection import asks_teacher, choose
 from dkd_cli.engine.strategies import OBJECTIVES, ROUTES, Plan, uncertainty_of
 
 NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
@@ -50,6 +52,8 @@ class StudentOutput:
     """How many examples were scored to choose this batch; None: it was not chosen."""
     share: Share = WHOLE
     """Which part of the batch these B rows are, where several processes share it."""
+    progress: float = 0.0
+    """The share of the run that was done before this batch, which schedules follow."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class StepLoss:
     """Scalar, with gradient."""
     terms: Mapping[str, Tensor]
     """Detached scalars for the log: `ce`, `kd`, `pt`, `uncertainty`, `kl-weight`, `pt-weight`,
-    `share-<teacher>`, `share-selected`."""
+    `share-<teacher>`, `share-selected`, and by their recipe keys the numbers that a schedule moves."""
 
 
 def distillation_step(
@@ -87,20 +91,24 @@ def distillation_step(
         layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
         projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
     """
+    changing = moving(plan.objective, student.progress)
+    plan = at(plan, student.progress)
     share = student.share
     logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
     scored = student.pool or logits.size(0)
     counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
     # Every process takes part in the backward pass, also one that has nothing to learn from this batch.
     total = student.logits.sum() * 0.0
-    terms: dict[str, Tensor] = {}
+    terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
     if labels is not None and plan.objective.ce_weight > 0:
         ce = share.mean(counts * supervised(student.logits, labels), logits.size(0))
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
 
-    chosen = choose(plan.selection, logits, None if labels is None else share.gather(labels)).agreed(share)
+    asked = teachers.logits(plan.teachers[-1], rows) if asks_teacher(plan.selection) else None
+    gold, answers = (None if here is None else share.gather(here) for here in (labels, asked))
+    chosen = choose(plan.selection, logits, gold, answers).agreed(share)
     selected = chosen.positions
     uncertainty = uncertainty_of(plan, logits)
     kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
@@ -116,10 +124,9 @@ def distillation_step(
         weights = route.weights[which] * chosen.weights[places] * counts[taught]
         if plan.objective.kd_weight > 0:
             answers = teachers.logits(route.teacher, rows[taught])
-            kd = KD_LOSSES[plan.objective.kd_loss](
-                student.logits[taught], answers, plan.objective.temperature
-            )
-            kd_total = kd_total + share.mean(weights * kd_weights[places] * kd, size)
+            own_labels = None if labels is None else labels[taught]
+            term = kd(plan.objective, student.logits[taught], answers, own_labels)
+            kd_total = kd_total + share.mean(weights * kd_weights[places] * term, size)
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)

@@ -7,14 +7,17 @@ are fewer and not emptier. Knows neither the loss nor the loop around it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.models import Model
-from dkd_cli.engine.selection import EVERYTHING, Chosen, choose, kept
+from dkd_cli.engine.schedules import selection_at
+from dkd_cli.engine.selection import EVERYTHING, Chosen, asks_teacher, choose, kept
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.recipe.schema import DataSelection
 
@@ -25,21 +28,29 @@ class Pool:
 
     selection: DataSelection
     size: int
+    teacher: Callable[[Tensor], Tensor] | None = None
+    """What the teacher says of rows of the training split, [P] -> [P, C]; None: the score does not ask."""
 
     def kept(self, candidates: int) -> int:
         """How many of so many candidates are trained on."""
         return kept(self.selection.ratio, candidates)
 
 
-def pooled(plan: Plan, batch_size: int) -> tuple[Plan, Pool | None]:
+def pooled(plan: Plan, batch_size: int, logits: Callable[[str, Tensor], Tensor]) -> tuple[Plan, Pool | None]:
     """Split a plan that skips the backward pass: what is left to do in a batch, and how the batch is chosen.
 
     Any other plan comes back as it is, without a pool.
+
+    Args:
+        plan: the resolved strategy.
+        batch_size: of the batches that are chosen.
+        logits: of a teacher by its name, for rows of the training split.
     """
     if plan.selection.backward == "all":
         return plan, None
     size = pool_size(plan.selection.ratio, batch_size)
-    return replace(plan, selection=EVERYTHING), Pool(plan.selection, size)
+    teacher = partial(logits, plan.teachers[-1]) if asks_teacher(plan.selection) else None
+    return replace(plan, selection=EVERYTHING), Pool(plan.selection, size, teacher)
 
 
 def pool_size(ratio: float, batch_size: int) -> int:
@@ -80,13 +91,22 @@ def score(model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk:
 
 
 def pick(
-    pool: Pool, model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk: int, side: str
+    pool: Pool,
+    model: torch.nn.Module,
+    base: Model,
+    inputs: dict[str, Tensor],
+    chunk: int,
+    side: str,
+    progress: float,
 ) -> tuple[dict[str, Tensor], Chosen]:
     """Score a pool and choose from it: the batch to train on, and the places and weights of its rows.
 
-    The arguments are those of `score`.
+    The arguments are those of `score`, and the share of the run that is done.
     """
-    chosen = choose(pool.selection, score(model, base, inputs, chunk, side), inputs.get("labels"))
+    selection = selection_at(pool.selection, progress)
+    logits = score(model, base, inputs, chunk, side)
+    answers = pool.teacher(inputs["row"]) if pool.teacher is not None else None
+    chosen = choose(selection, logits, inputs.get("labels"), answers)
     return rows_of(inputs, chosen.positions, side), chosen
 
 

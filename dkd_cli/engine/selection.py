@@ -1,6 +1,6 @@
 """Which examples of a batch are distilled: scored, ranked, kept, and how much each of them counts.
 
-Knows no teacher, and of the loss the term on the labels alone. Indices are positions in what is scored at
+Knows no model, and of the loss the term on the labels alone. Indices are positions in what is scored at
 once, by all processes where several share it.
 """
 
@@ -14,21 +14,32 @@ from torch import Tensor
 from dkd_cli.engine.draws import draw, inclusion
 from dkd_cli.engine.losses import supervised
 from dkd_cli.engine.peers import Share
-from dkd_cli.engine.uncertainty import SCORES
+from dkd_cli.engine.uncertainty import SCORES, sure_teacher_unsure_student
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import DataSelection
 
 EVERYTHING = DataSelection(score="none")
 
 
-def informativeness(score: str, logits: Tensor, labels: Tensor | None) -> Tensor:
+def asks_teacher(selection: DataSelection) -> bool:
+    """Whether the score reads what the teacher says of every example that is scored."""
+    return selection.score.removesuffix("-r") == "llkd" and selection.ratio < 1.0
+
+
+def informativeness(
+    score: str, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Tensor:
     """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
 
-    `kl` and `kl-b` are the loss on the gold label; `random` draws from torch's generator.
+    `kl` and `kl-b` are the loss on the gold label; `llkd` reads the teacher's logits, [B, C], too; `random`
+    draws from torch's generator.
     """
     base, reverse = score.removesuffix("-r"), score.endswith("-r")
     if base in SCORES:
         values = SCORES[base](logits)
+    elif base == "llkd":
+        assert teacher_logits is not None, "asks_teacher says when they are needed"
+        values = sure_teacher_unsure_student(logits, teacher_logits)
     elif base in ("kl", "kl-b"):
         if labels is None:
             raise RecipeError(
@@ -59,7 +70,9 @@ def kept(ratio: float, size: int) -> int:
     return max(1, int(size * ratio + 1e-9))
 
 
-def select(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> Tensor:
+def select(
+    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Tensor:
     """Positions of the examples to distil, most informative first, [B, C] -> [K].
 
     Li et al. (2021), data selection.
@@ -68,7 +81,7 @@ def select(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> T
     """
     if selection.ratio == 1.0 or selection.score == "none":
         return torch.arange(logits.size(0), device=logits.device)
-    values = informativeness(selection.score, logits, labels)
+    values = informativeness(selection.score, logits, labels, teacher_logits)
     return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
 
 
@@ -79,7 +92,7 @@ class Chosen:
     positions: Tensor
     """[K], the most informative first."""
     weights: Tensor
-    """[K], detached: how much each counts beside the others; all 1 where none was drawn for its score."""
+    """[K], detached: how much each counts; all 1 where none was drawn for its score and `scale` is `mean`."""
 
     def agreed(self, share: Share) -> Chosen:
         """The choice that all processes follow, where several share the batch."""
@@ -87,7 +100,9 @@ class Chosen:
 
 
 @torch.no_grad()
-def choose(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> Chosen:
+def choose(
+    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Chosen:
     """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
 
     `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
@@ -96,13 +111,19 @@ def choose(selection: DataSelection, logits: Tensor, labels: Tensor | None) -> C
     (Horvitz & Thompson, 1952, "A generalization of sampling without replacement from a finite universe").
 
     The score `random` draws evenly as it is: π_i = K/B, so its weights are 1 either way.
+
+    `scale: ratio` multiplies all weights by K/B: a mean over the selected becomes their part of the mean over
+    the batch.
     """
     size = logits.size(0)
     everything = selection.ratio == 1.0 or selection.score == "none"
     if selection.keep == "top" or selection.score == "random" or everything:
-        positions = select(selection, logits, labels)
-        return Chosen(positions, torch.ones(positions.numel(), device=logits.device))
-    count = kept(selection.ratio, size)
-    probabilities = inclusion(informativeness(selection.score, logits, labels), count)
-    positions = draw(probabilities, count)
-    return Chosen(positions, (count / (size * probabilities[positions])).float())
+        positions = select(selection, logits, labels, teacher_logits)
+        weights = torch.ones(positions.numel(), device=logits.device)
+    else:
+        count = kept(selection.ratio, size)
+        probabilities = inclusion(informativeness(selection.score, logits, labels, teacher_logits), count)
+        positions = draw(probabilities, count)
+        weights = (count / (size * probabilities[positions])).float()
+    scale = positions.numel() / size if selection.scale == "ratio" else 1.0
+    return Chosen(positions, scale * weights)

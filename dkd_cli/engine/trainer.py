@@ -88,10 +88,12 @@ class DistillationTrainer(transformers.Trainer):
     ) -> Any:
         """In training the strategy's loss; in evaluation the mean loss on the labels."""
         seen, pool, weights = len(inputs["row"]), None, None
+        # Of updates done: a continued run knows it, and the passes of one update have the same.
+        progress = self.state.global_step / max(1, self.state.max_steps)
         if model.training and self.job.pool is not None:
             settings, side = self.job.settings, self.job.collator.side
             inputs, chosen = pick(
-                self.job.pool, model, self.job.model, inputs, settings.eval_batch_size, side
+                self.job.pool, model, self.job.model, inputs, settings.eval_batch_size, side, progress
             )
             pool, weights = seen, chosen.weights
         labels, rows = inputs.get("labels"), inputs["row"]
@@ -105,7 +107,8 @@ class DistillationTrainer(transformers.Trainer):
             loss = supervised(output.logits, labels).mean()
             return (loss, SequenceClassifierOutput(logits=output.logits)) if return_outputs else loss
         hidden_states = output.hidden_states or ()
-        student = StudentOutput(output.logits, inputs["attention_mask"], hidden_states, weights, pool)
+        mask = inputs["attention_mask"]
+        student = StudentOutput(output.logits, mask, hidden_states, weights, pool, progress=progress)
         result = self.job.step(student, labels, rows)
         self._refuse_non_finite(result, rows)
         for name, value in result.terms.items():

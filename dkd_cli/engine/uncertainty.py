@@ -74,6 +74,29 @@ def least_confidence(logits: Tensor) -> Tensor:
     return 1.0 - F.softmax(logits.float(), dim=-1).amax(dim=-1)
 
 
+@torch.no_grad()
+def sure_teacher_unsure_student(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """The teacher's confidence times the student's uncertainty: max q · u.
+
+    After LLKD (Li et al., 2024, "Learning with Less"), which puts a moving threshold to each of the two; the
+    product ranks, so that a ratio says how many are kept. High where there is something to learn and somebody
+    to learn it from; low where both are unsure, as of a text that could be either class.
+
+    Args:
+        student_logits: [B, C] with C >= 2.
+        teacher_logits: [B, C].
+
+    Returns:
+        [B] in [0, 1].
+
+    >>> student, teacher = torch.zeros(3, 2), torch.tensor([[99.0, 0.0], [0.0, 0.0], [0.0, 99.0]])
+    >>> student[2] = torch.tensor([1000.0, 0.0])
+    >>> sure_teacher_unsure_student(student, teacher)
+    tensor([1.0000, 0.5000, 0.0000])
+    """
+    return F.softmax(teacher_logits.float(), dim=-1).amax(dim=-1) * entropy(student_logits)
+
+
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "entropy": entropy,
     "margin": margin,

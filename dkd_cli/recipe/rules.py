@@ -179,7 +179,7 @@ def _files_as_teachers(recipe: Recipe) -> Iterator[Broken]:
     parts = strategy_parts(recipe.strategy.name)
     asked = list(recipe.teachers) if "dynamic-teacher" in parts else [last]
     silent = [name for name in asked if name in files]
-    if parts != ("none",) and silent and _hidden_weight(recipe) > 0:
+    if parts != ("none",) and silent and _ever(recipe, "hidden_weight"):
         yield (
             f"teachers.{silent[0]}",
             "is a file of probabilities and has no hidden states",
@@ -211,6 +211,9 @@ def _selection(recipe: Recipe) -> Iterator[Broken]:
     if selection.keep == "weighted" and selection.score == "kl-b":
         problem = "is `weighted`, but `kl-b` is an order of the examples, without a value to draw by"
         yield "strategy.data.keep", problem, "choose another score, or set it to `top`"
+    if selection.scale == "ratio" and selection.backward == "selected":
+        problem = "is `ratio`, but with `backward: selected` nothing is left to weigh the selected against"
+        yield "strategy.data.scale", problem, "set it to `mean`"
 
 
 def _hidden_weight(recipe: Recipe) -> float:
@@ -219,22 +222,45 @@ def _hidden_weight(recipe: Recipe) -> float:
     return given if given is not None else float(dynamic)
 
 
+def _ever(recipe: Recipe, weight: Literal["kd_weight", "hidden_weight"]) -> bool:
+    """Whether a term counts at any time of the run."""
+    objective = recipe.strategy.objective
+    start = _hidden_weight(recipe) if weight == "hidden_weight" else objective.kd_weight
+    return start > 0 or bool(getattr(objective.final, weight))
+
+
 def _objective(recipe: Recipe) -> Iterator[Broken]:
     parts, objective = strategy_parts(recipe.strategy.name), recipe.strategy.objective
     key = "strategy.objective"
     if parts == ("none",):
         return
-    dynamic, hidden_weight = "dynamic-objective" in parts, _hidden_weight(recipe)
-    if dynamic and objective.mode != "fixed":
-        for name, weight in (("hidden_weight", hidden_weight), ("kd_weight", objective.kd_weight)):
-            if weight == 0:
+    if "dynamic-objective" in parts and objective.mode != "fixed":
+        names: tuple[Literal["hidden_weight", "kd_weight"], ...] = ("hidden_weight", "kd_weight")
+        for name in names:
+            if not _ever(recipe, name):
                 problem = (
                     "is 0, but `dynamic-objective` shifts weight between the logits and the hidden states"
                 )
                 yield f"{key}.{name}", problem, "make it positive or use another strategy"
-    elif objective.kd_weight == 0 and hidden_weight == 0:
+    elif not _ever(recipe, "kd_weight") and not _ever(recipe, "hidden_weight"):
         problem = f"is 0, like `hidden_weight`: `{recipe.strategy.name}` has nothing to distil"
         yield f"{key}.kd_weight", problem, "make one of them positive, or use the strategy `none`"
+    yield from _kd_loss(recipe)
+
+
+def _kd_loss(recipe: Recipe) -> Iterator[Broken]:
+    key, objective = "strategy.objective", recipe.strategy.objective
+    if objective.standardise and objective.kd_loss == "mse":
+        problem = "belongs before a softmax, and `mse` compares logits as they are"
+        yield f"{key}.standardise", problem, "set `kd_loss: kl`"
+    if objective.kd_loss == "dkd" and recipe.data.unlabelled:
+        problem = "is `dkd`, which reads the label, but `data.unlabelled` is true"
+        yield f"{key}.kd_loss", problem, "set it to `kl`"
+    parts = {"dkd": ("target_weight", "others_weight"), "dist": ("inter_weight", "intra_weight")}
+    names = parts.get(objective.kd_loss, ())
+    if names and not any(getattr(objective, name) for name in names):
+        problem = f"is 0, like `{names[1]}`: nothing is left of `{objective.kd_loss}`"
+        yield f"{key}.{names[0]}", problem, "make one of them positive"
 
 
 def _layer_map(recipe: Recipe) -> Iterator[Broken]:

@@ -32,6 +32,8 @@ Score = Literal[
     "kl",
     "kl-r",
     "kl-b",
+    "llkd",
+    "llkd-r",
 ]
 
 
@@ -144,8 +146,8 @@ class DataSelection:
 
     score: Score = "entropy"
     """What makes an example worth distilling: the student's `entropy`, `margin` or `confidence` (`lc`),
-    `kl` (its loss on the gold label), `kl-b` (highest and lowest loss in turn), `random` (the control) or
-    `none` (all of them, whatever the ratio); `-r` reverses."""
+    `kl` (its loss on the gold label), `kl-b` (highest and lowest loss in turn), `llkd` (the teacher sure and
+    the student unsure), `random` (the control) or `none` (all of them, whatever the ratio); `-r` reverses."""
     ratio: Annotated[float, Gt(0), Le(1)] = 0.5
     """The share of each batch that is distilled; at least one example."""
     keep: Literal["top", "weighted"] = "top"
@@ -155,6 +157,30 @@ class DataSelection:
     """Which rows train the student. `all`: the labels teach the whole batch, as published; `selected`: the
     student first scores `batch_size` / `ratio` examples without gradient, then trains on the selected
     `batch_size` alone: fewer updates, each as full."""
+    scale: Literal["mean", "ratio"] = "mean"
+    """What the selected examples weigh together under `backward: all`. `mean`: as much as a whole batch, as
+    published, however few they are; `ratio`: their share of it."""
+    warmup: Share = 0.0
+    """The share of the run before the score decides: until then everything is distilled or, under
+    `backward: selected`, the batch is drawn from its pool by lot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Final:
+    """What parts of the objective have become when the run ends: they move there from the values above."""
+
+    shape: Literal["linear", "cosine"] = "linear"
+    """How they move: evenly, or slowly at both ends and fast in the middle."""
+    temperature: Annotated[float, Gt(0)] | None = None
+    """null: it stays."""
+    kd_weight: Weight | None = None
+    """null: it stays."""
+    ce_weight: Weight | None = None
+    """null: it stays."""
+    hidden_weight: Weight | None = None
+    """null: it stays."""
+    teacher_share: Annotated[float, Ge(0), Le(1)] = 1.0
+    """Of `taid`; 1: the run ends with the teacher itself as the target."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,10 +190,27 @@ class Objective:
     mode: Literal["uncertainty", "uncertainty-r", "fixed"] = "uncertainty"
     """Under `dynamic-objective`: `uncertainty`: (1-u) KD + u PT per example; `uncertainty-r`: the other way
     round; `fixed`: the weights below as they are."""
-    kd_loss: Literal["mse", "kl"] = "mse"
-    """`mse` between logits (the published default) or `kl` between softened probabilities."""
+    kd_loss: Literal["mse", "kl", "jsd", "taid", "dkd", "dist"] = "mse"
+    """`mse` between logits (the published default); between softened probabilities `kl`, `jsd` (generalised
+    Jensen-Shannon), `taid` (towards a target that moves from student to teacher), `dkd` (the target class
+    decoupled, and the others among themselves) or `dist` (correlations); the last two need three classes."""
     temperature: Annotated[float, Gt(0)] = 5.0
-    """Softens both sides of `kl`; without effect on `mse`."""
+    """Softens both sides of every KD loss but `mse`."""
+    standardise: bool = False
+    """Compare z-scores of each example's logits, so that their scale is left to the student; with any KD loss
+    but `mse`, and three classes or more."""
+    jsd_beta: Annotated[float, Gt(0), Lt(1)] = 0.5
+    """`jsd`: near 0 much like `kl`, near 1 like `kl` the other way round."""
+    teacher_share: Annotated[float, Ge(0), Le(1)] = 0.4
+    """`taid`: how far the target is on its way to the teacher when the run begins."""
+    target_weight: Weight = 1.0
+    """`dkd`: the weight of the target class against all others."""
+    others_weight: Weight = 8.0
+    """`dkd`: the weight of the others among themselves."""
+    inter_weight: Weight = 1.0
+    """`dist`: the weight of the correlation over classes, within each example."""
+    intra_weight: Weight = 1.0
+    """`dist`: the weight of the correlation over examples, within each class."""
     kd_weight: Weight = 1.0
     """The weight of learning the teacher's logits."""
     ce_weight: Weight = 1.0
@@ -180,6 +223,7 @@ class Objective:
     positions: Literal["all", "first"] = "all"
     """Where hidden states are compared: `all` tokens, which must then be the same for both, or the `first`
     one alone, which a classifier reads and every tokenizer has."""
+    final: Final = field(default_factory=Final)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,82 @@
+"""What the tests of a step share: teachers with fixed answers, a student's output, a plan, one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.strategies import Plan, resolve
+from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, TeacherAdoption
+
+ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3
+LAYERS = {"small": [0, 1], "large": [0, 1]}
+
+
+class Oracle:
+    """Teachers with fixed answers, who remember which rows they were asked for."""
+
+    def __init__(self, names: Sequence[str] = tuple(LAYERS), width: int = WIDTH) -> None:
+        made = torch.Generator().manual_seed(1)
+        self._logits = {name: torch.randn(ROWS, CLASSES, generator=made) for name in names}
+        self._states = {name: torch.randn(2, ROWS, LENGTH, width, generator=made) for name in names}
+        self.lengths = torch.arange(ROWS) % LENGTH + 1
+        self.asked: dict[str, list[int]] = {name: [] for name in names}
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        self.asked[name] += rows.tolist()
+        return self._logits[name][rows]
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        self.asked[name] += rows.tolist()
+        longest = int(self.lengths[rows].max())
+        real = torch.arange(longest)[None, :] < self.lengths[rows][:, None]
+        return [layer[rows, :longest] * real[:, :, None] for layer in self._states[name]]
+
+
+def resolved(
+    name: str,
+    *,
+    objective: Objective | None = None,
+    data: DataSelection | None = None,
+    adoption: Any = None,
+    teachers: Sequence[str] = tuple(LAYERS),
+) -> Plan:
+    strategy = Strategy(
+        name=name,
+        teacher=adoption or TeacherAdoption(),
+        data=data or DataSelection(),
+        objective=objective or Objective(),
+    )
+    named = {name: Teacher() for name in teachers}
+    return resolve(
+        Recipe(name="unit", model="unused", data=Data(source="x"), teachers=named, strategy=strategy)
+    )
+
+
+def student_of(rows: Tensor, oracle: Oracle, size: float = 1.0) -> StudentOutput:
+    """A student's output on these rows, the same for the same rows; its logits are a leaf."""
+    made = torch.Generator().manual_seed(2)
+    logits = (size * torch.randn(ROWS, CLASSES, generator=made))[rows].requires_grad_()
+    states = [torch.randn(ROWS, LENGTH, WIDTH, generator=made)[rows].requires_grad_() for _ in range(3)]
+    mask = (torch.arange(LENGTH)[None, :] < oracle.lengths[rows][:, None]).long()
+    return StudentOutput(logits, mask, states)
+
+
+def step(
+    plan: Plan,
+    rows: Tensor | None = None,
+    *,
+    labelled: bool = True,
+    size: float = 1.0,
+    progress: float = 0.0,
+) -> tuple[StepLoss, StudentOutput, Oracle]:
+    oracle = Oracle()
+    rows = torch.arange(8) if rows is None else rows
+    student = replace(student_of(rows, oracle, size), progress=progress)
+    labels = rows % CLASSES if labelled else None
+    return distillation_step(plan, student, labels, rows, oracle, LAYERS), student, oracle

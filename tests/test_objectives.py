@@ -1,0 +1,75 @@
+"""The KD term of a recipe: the loss that it names, with its own numbers."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_type_hints
+
+import pytest
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.losses import (
+    kd_correlation,
+    kd_decoupled,
+    kd_interpolated,
+    kd_jensen_shannon,
+    kd_kl,
+    kd_mse,
+    standardised,
+)
+from dkd_cli.engine.objectives import KD_LOSSES, kd
+from dkd_cli.recipe.schema import Objective
+
+STUDENT = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+TEACHER = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))
+LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
+
+
+def test_every_word_of_the_recipe_has_its_loss() -> None:
+    assert set(get_args(get_type_hints(Objective)["kd_loss"])) == set(KD_LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        (Objective(), kd_mse(STUDENT, TEACHER)),
+        (Objective(kd_loss="kl", temperature=3.0), kd_kl(STUDENT, TEACHER, 3.0)),
+        (
+            Objective(kd_loss="jsd", temperature=3.0, jsd_beta=0.2),
+            kd_jensen_shannon(STUDENT, TEACHER, 3.0, 0.2),
+        ),
+        (
+            Objective(kd_loss="taid", temperature=3.0, teacher_share=0.6),
+            kd_interpolated(STUDENT, TEACHER, 3.0, 0.6),
+        ),
+        (
+            Objective(kd_loss="dkd", temperature=3.0, target_weight=0.5, others_weight=2.0),
+            kd_decoupled(STUDENT, TEACHER, LABELS, 3.0, 0.5, 2.0),
+        ),
+        (
+            Objective(kd_loss="dist", temperature=3.0, inter_weight=0.5, intra_weight=2.0),
+            kd_correlation(STUDENT, TEACHER, 3.0, 0.5, 2.0),
+        ),
+        (
+            Objective(kd_loss="kl", temperature=3.0, standardise=True),
+            kd_kl(standardised(STUDENT), standardised(TEACHER), 3.0),
+        ),
+    ],
+    ids=lambda value: value.kd_loss if isinstance(value, Objective) else "",
+)
+def test_the_numbers_of_the_recipe_reach_the_loss(objective: Objective, expected: Tensor) -> None:
+    assert torch.equal(kd(objective, STUDENT, TEACHER, LABELS), expected)
+
+
+@pytest.mark.parametrize("name", sorted(set(KD_LOSSES) - {"mse"}))
+def test_standardised_logits_are_compared_whatever_their_scale(name: Any) -> None:
+    objective = Objective(kd_loss=name, standardise=True)
+    expected = kd(objective, STUDENT, TEACHER, LABELS)
+    found = kd(objective, 3 * STUDENT + 1, 0.5 * TEACHER - 2, LABELS)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(KD_LOSSES) - {"dkd"}))
+def test_only_the_decoupled_loss_reads_labels(name: Any) -> None:
+    objective = Objective(kd_loss=name)
+    assert torch.equal(kd(objective, STUDENT, TEACHER, None), kd(objective, STUDENT, TEACHER, LABELS))
