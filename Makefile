@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input --disable-pip-version
 DKD := HF_HUB_OFFLINE=1 $(BIN)/dkd
 STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
 
-.PHONY: help quickstart test lint bench reference clean
+.PHONY: help quickstart test lint bench soak reference clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -43,6 +43,10 @@ lint: $(INSTALLED_DEV)  ## ruff (rules and format) and mypy
 bench: $(INSTALLED)  ## what distillation costs beside fine-tuning alone; ARGS='--quick' to see that it works
 	@echo '[bench] benchmarks/, on a machine that has nothing else to do'
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(INSTALLED_DEV)  ## an hour of kills, full disks, damage and signals; goes on where it was; ARGS='--share 0.1' for less
+	@echo '[soak] soak/, for an hour at most'
+	@$(BIN)/python -m soak $(ARGS)
 
 reference: $(INSTALLED)  ## write docs/recipe-reference.md anew from the recipe's dataclasses
 	@echo '[reference] docs/recipe-reference.md'

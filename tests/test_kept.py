@@ -203,6 +203,39 @@ def test_a_foreign_file_is_named_and_taken_away(
     assert not (folder / "0.shard").exists()
 
 
+def test_the_rows_of_another_entry_are_not_believed(
+    make: Callable[[], Kept], cache: Cache, said: list[str]
+) -> None:
+    one = make()
+    one.put(rows(1))
+    one.flush()
+    [folder] = cache.folders()
+    [shard] = folder.glob("*.shard")
+    other = cache.attach("another", {"weights": "another"})
+    assert other is not None
+    (other.folder / shard.name).write_bytes(shard.read_bytes())
+    kept = Kept(KEYS, WIDTH, F4, other)
+    assert kept.lacking(slots(1)) == [1]
+    assert len(said) == 1
+    assert "another entry" in said[0]
+
+
+def test_what_cannot_be_read_is_passed_over(make: Callable[[], Kept], cache: Cache, said: list[str]) -> None:
+    one = make()
+    one.put(rows(1))
+    one.flush()
+    [folder] = cache.folders()
+    (folder / "0.shard").mkdir()
+    again = make()
+    check(again.gather(slots(1)), [1])
+    assert again.lacking(slots(2)) == [2]
+    again.put(rows(2))
+    again.flush()
+    assert len(said) == 1
+    assert "0.shard cannot be read" in said[0]
+    assert cache.off is False
+
+
 def test_an_entry_that_is_removed_by_hand_is_made_anew(make: Callable[[], Kept], cache: Cache) -> None:
     one = make()
     one.put(rows(1))

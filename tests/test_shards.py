@@ -23,6 +23,7 @@ from dkd_cli.engine.shards import (
 F4 = np.dtype("<f4")
 LENGTHS = [3, 1, 7, 2]
 WIDTH = 5
+OWNER = bytes(range(16))
 
 
 def rows() -> list[Array]:
@@ -33,12 +34,12 @@ def rows() -> list[Array]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     written = tmp_path / "a.shard"
-    write_shard(written, row_keys([[[1], [2], [3], [4]]]), LENGTHS, rows(), WIDTH, F4)
+    write_shard(written, OWNER, row_keys([[[1], [2], [3], [4]]]), LENGTHS, rows(), WIDTH, F4)
     return written
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    shard = Shard(path, WIDTH, F4)
+    shard = Shard(path, OWNER, WIDTH, F4)
     shard.verify()
     assert (shard.keys == row_keys([[[1], [2], [3], [4]]])).all()
     for number, row in enumerate(rows()):
@@ -80,7 +81,7 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
                 PREFIX.pack(MAGIC, SCHEMA + 1, *PREFIX.unpack(content[: PREFIX.size])[2:])
                 + content[PREFIX.size :]
             ),
-            "has schema 2, not 1",
+            f"has schema {SCHEMA + 1}, not {SCHEMA}",
         ),
         (flipped(PREFIX.size), "has an index that does not match its checksum"),
         (flipped(PREFIX.size + 4 * 16 + 9), "has an index that does not match its checksum"),
@@ -92,14 +93,26 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
 def test_damage_is_found(path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(Damaged) as caught:
-        Shard(path, WIDTH, F4).verify()
+        Shard(path, OWNER, WIDTH, F4).verify()
     assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(("width", "dtype"), [(WIDTH + 1, F4), (WIDTH, np.dtype("<i2"))])
 def test_another_kind_of_values_is_refused(path: Path, width: int, dtype: np.dtype[np.generic]) -> None:
     with pytest.raises(Damaged, match="another kind"):
-        Shard(path, width, dtype)
+        Shard(path, OWNER, width, dtype)
+
+
+def test_anothers_rows_are_refused(path: Path) -> None:
+    with pytest.raises(Damaged, match="another entry"):
+        Shard(path, OWNER[::-1], WIDTH, F4)
+
+
+def test_what_is_open_can_be_read_after_it_was_removed(path: Path) -> None:
+    shard = Shard(path, OWNER, WIDTH, F4)
+    path.unlink()
+    shard.verify()
+    np.testing.assert_array_equal(shard.row(2), rows()[2])
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
@@ -107,5 +120,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        write_shard(tmp_path / "a.shard", row_keys([[[1]]]), [1], (torn() for _ in range(1)), WIDTH, F4)  # type: ignore[misc]
+        write_shard(
+            tmp_path / "a.shard", OWNER, row_keys([[[1]]]), [1], (torn() for _ in range(1)), WIDTH, F4
+        )  # type: ignore[misc]
     assert list(tmp_path.iterdir()) == []

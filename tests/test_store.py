@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -104,7 +105,7 @@ def test_other_facts_are_another_entry(cache: Cache) -> None:
 
 def test_another_schema_is_another_entry(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     one = cache.attach("t", {})
-    monkeypatch.setattr(store, "SCHEMA", 2)
+    monkeypatch.setattr(store, "SCHEMA", store.SCHEMA + 1)
     other = cache.attach("t", {})
     assert one is not None
     assert other is not None
@@ -215,6 +216,59 @@ def test_a_file_is_digested_when_it_is_new(
     assert second != first
     (cache.root / "weights.json").write_text("{torn")
     assert cache.file_digest(weights) == second
+
+
+def test_a_digest_that_decayed_is_not_believed(cache: Cache, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    cache.root.mkdir()
+    digest = cache.file_digest(weights)
+    memory = cache.root / "weights.json"
+    remembered = memory.read_text()
+    for damaged in (
+        remembered.replace(digest, f"{digest[:-1]}{'0' if digest[-1] == '1' else '1'}"),
+        json.dumps({str(weights): 3}),
+        json.dumps({str(weights): [digest]}),
+    ):
+        assert damaged != remembered
+        memory.write_text(damaged)
+        assert cache.file_digest(weights) == digest
+        assert memory.read_text() == remembered
+
+
+def test_a_copy_that_brings_its_time_along_is_digested(cache: Cache, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    cache.root.mkdir()
+    before, first = weights.stat(), cache.file_digest(weights)
+    weights.write_bytes(b"two")
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert cache.file_digest(weights) != first
+
+
+def test_a_description_that_is_damaged_is_written_anew(
+    cache: Cache, filled: Callable[[str, float], Path]
+) -> None:
+    folder = filled("a", 5.0)
+    described = (folder / "entry.json").read_text()
+    for damaged in ("", "[]", described.replace('"weights": "a"', '"weights": "b"')):
+        (folder / "entry.json").write_text(damaged)
+        assert [(entry.facts, entry.rows) for entry in cache.entries()] == [({}, 2)]
+        entry = cache.attach("a", {"weights": "a"})
+        assert entry is not None
+        assert entry.folder == folder
+        assert (folder / "entry.json").read_text() == described
+
+
+@pytest.mark.parametrize(
+    "written", ['{"hits": "many", "last_used": []}', '{"hits": -1, "last_used": NaN}', "null"]
+)
+def test_notes_that_are_no_numbers_are_none(
+    cache: Cache, filled: Callable[[str, float], Path], written: str
+) -> None:
+    (filled("a", 5.0) / "use.json").write_text(written)
+    assert [(entry.hits, entry.last_used) for entry in cache.entries()] == [(0, 0.0)]
+    assert cache.attach("a", {"weights": "a"}) is not None
 
 
 def test_notes_that_are_torn_are_empty(cache: Cache, filled: Callable[[str, float], Path]) -> None:

@@ -17,6 +17,8 @@ from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
 
 SECONDS_A_DAY = 86_400.0
+UNKNOWN = "?"
+"""Of an entry whose description is damaged."""
 IS_OFF = "the cache is off (DKD_CACHE=off)"
 
 
@@ -32,9 +34,9 @@ def show_cache(terminal: Terminal, *, as_json: bool) -> None:
         return
     rows = [
         [
-            _short(str(entry.facts["teacher"])),
+            _short(_teacher(entry)),
             _kept(entry),
-            entry.facts.get("precision"),
+            entry.facts.get("precision") if entry.facts else UNKNOWN,
             str(entry.rows),
             size(entry.size),
             str(entry.hits),
@@ -68,9 +70,9 @@ def clear_cache(older_than: float, terminal: Terminal) -> None:
             str(cache.root), f"cannot be cleared ({error.strerror})", "see who owns it, or set DKD_CACHE"
         ) from error
     for entry in removed:
-        terminal.say(f"removed {_kept(entry)} of {entry.facts['teacher']}: {entry.rows} rows")
+        terminal.say(f"removed {_kept(entry)} of {_teacher(entry)}: {entry.rows} rows")
     for entry in used:
-        terminal.say(f"left {_kept(entry)} of {entry.facts['teacher']}: a running command uses it")
+        terminal.say(f"left {_kept(entry)} of {_teacher(entry)}: a running command uses it")
     terminal.say(f"{total_size(removed)} removed from {cache.root}")
 
 
@@ -89,9 +91,13 @@ def total_size(entries: Sequence[Listed]) -> str:
     return size(sum(entry.size for entry in entries))
 
 
+def _teacher(entry: Listed) -> str:
+    return str(entry.facts.get("teacher", UNKNOWN))
+
+
 def _kept(entry: Listed) -> str:
-    if entry.facts["kept"] != "hidden states":
-        return str(entry.facts["kept"])
+    if entry.facts.get("kept") != "hidden states":
+        return str(entry.facts.get("kept", UNKNOWN))
     layers = ", ".join(map(str, entry.facts["layers"]))
     where = "" if entry.facts["positions"] == "all" else ", first token"
     return f"hidden states {layers}{where}"

@@ -168,7 +168,7 @@ def _truncated(
 
 
 class PaddingCollator:
-    """Turns items of an `EncodedSplit` into a batch as long as its longest item.
+    """Turns items of an `EncodedSplit` into a batch as long as its longest item, or as asked for.
 
     `input_ids`, `attention_mask` and `token_type_ids` are [B, L]; `labels` [B] is long for class ids and
     float32 for target values; `row` [B] is long.
@@ -187,9 +187,9 @@ class PaddingCollator:
             "token_type_ids": int(tokenizer.pad_token_type_id),
         }
 
-    def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+    def __call__(self, items: Sequence[Item], length: int | None = None) -> dict[str, torch.Tensor]:
         lengths = [len(item["input_ids"]) for item in items]
-        shape = len(items), max(lengths)
+        shape = len(items), length or max(lengths)
         spans = [slice(shape[1] - n, None) if self.side == "left" else slice(n) for n in lengths]
         batch = {}
         for name, padding in self.padding.items():

@@ -66,12 +66,21 @@ class Kept:
         for path in paths:
             if path.name not in self._seen:
                 self._seen.add(path.name)
-                try:
-                    self._register(Shard(path, self._width, self._dtype))
-                except FileNotFoundError:
-                    continue  # merged away by another process; what it made of it is seen next time
-                except Damaged as damage:
-                    entry.discard(path, str(damage))
+                shard = self._shard_at(entry, path)
+                if shard is not None:
+                    self._register(shard)
+
+    def _shard_at(self, entry: Entry, path: Path) -> Shard | None:
+        """What can be believed so far; None for what is gone, or cannot be."""
+        try:
+            return Shard(path, entry.owner, self._width, self._dtype)
+        except FileNotFoundError:
+            pass  # merged away by another process; what it made of it is seen next time
+        except Damaged as damage:
+            entry.discard(path, str(damage))
+        except OSError as error:
+            entry.discard(path, f"cannot be read ({error.strerror})")
+        return None
 
     def _register(self, shard: Shard) -> None:
         place = np.searchsorted(self._keys, shard.keys)
@@ -182,8 +191,8 @@ class Kept:
                     "answers are not kept; raise DKD_CACHE_LIMIT"
                 )
                 return
-            write_shard(path, self._keys[slots], lengths, rows, self._width, self._dtype)
-            self._register(Shard(path, self._width, self._dtype, verified=True))
+            write_shard(path, self._entry.owner, self._keys[slots], lengths, rows, self._width, self._dtype)
+            self._register(Shard(path, self._entry.owner, self._width, self._dtype, verified=True))
         except OSError as error:
             self._entry.cache.give_up(error)
             return
@@ -207,14 +216,13 @@ class Kept:
         with entry.merging() as alone:
             if not alone:
                 return
-            small = []
-            for path in entry.shards():
-                if path.stat().st_size < SMALL_BYTES:
-                    try:
-                        small.append(Shard(path, self._width, self._dtype))
-                        small[-1].verify()
-                    except Damaged as damage:
-                        entry.discard(path, str(damage))
+            found = [self._shard_at(entry, path) for path in entry.shards()]
+            small = [shard for shard in found if shard is not None and shard.payload.nbytes < SMALL_BYTES]
+            for shard in small:
+                try:
+                    shard.verify()
+                except Damaged as damage:
+                    entry.discard(shard.path, str(damage))
             small = [shard for shard in small if shard.verified]
             if len(small) < 2:
                 return
@@ -225,6 +233,7 @@ class Kept:
             lengths = np.concatenate([np.diff(shard.offsets) for shard in small])
             write_shard(
                 entry.new_shard(),
+                entry.owner,
                 keys[first],
                 lengths[first].tolist(),
                 (small[owner[at]].row(number[at]) for at in first),

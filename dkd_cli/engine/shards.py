@@ -3,7 +3,7 @@
 A row is a key of 16 bytes and one or more positions of equal width. Knows nothing about teachers, nor about
 the folder that a shard stands in. A shard is, from its first byte to its last:
 
-    magic, schema, item size, width, rows, positions        40 bytes
+    magic, schema, item size, owner, width, rows, positions 56 bytes
     keys                                                    16 bytes a row
     offsets: where each row's positions begin, and the end  8 bytes each
     BLAKE2b of all that                                     16 bytes
@@ -23,16 +23,16 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.files import replacing
 
-SCHEMA = 1
+SCHEMA = 2
 MAGIC = b"DKDROWS\n"
-PREFIX = struct.Struct("<8sIIQQQ")
+PREFIX = struct.Struct("<8sII16sQQQ")
 KEY_BYTES = 16
 DIGEST_BYTES = 16
 CRC = struct.Struct("<I")
@@ -95,12 +95,19 @@ def _payload_start(rows: int) -> int:
 
 
 def write_shard(
-    path: Path, keys: Keys, lengths: Sequence[int], rows: Iterable[Array], width: int, dtype: np.dtype[Any]
+    path: Path,
+    owner: bytes,
+    keys: Keys,
+    lengths: Sequence[int],
+    rows: Iterable[Array],
+    width: int,
+    dtype: np.dtype[Any],
 ) -> None:
     """Write a shard, whole or not at all; it survives a power cut once this returns.
 
     Args:
         path: where to.
+        owner: 16 bytes that say whose rows these are.
         keys: [n].
         lengths: the positions of each row, [n].
         rows: in the same order, each [length, width] of `dtype`; taken one by one.
@@ -108,7 +115,7 @@ def write_shard(
         dtype: of the values.
     """
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype("<u8")
-    prefix = PREFIX.pack(MAGIC, SCHEMA, dtype.itemsize, width, len(keys), int(offsets[-1]))
+    prefix = PREFIX.pack(MAGIC, SCHEMA, dtype.itemsize, owner, width, len(keys), int(offsets[-1]))
     head = prefix + keys.tobytes() + offsets.tobytes()
     crc = 0
     with replacing(path) as staged, staged.open("wb") as handle:
@@ -120,26 +127,31 @@ def write_shard(
         handle.write(CRC.pack(crc))
 
 
-def read_index(path: Path) -> Index:
+def read_index(handle: BinaryIO, owner: bytes) -> Index:
     """The head of a shard, without its payload.
+
+    Args:
+        handle: at its beginning.
+        owner: as `write_shard` was given it.
 
     Raises:
         Damaged: says in what way.
         OSError: if it cannot be read.
     """
-    with path.open("rb") as handle:
-        prefix = handle.read(PREFIX.size)
-        if len(prefix) < PREFIX.size or not prefix.startswith(MAGIC):
-            raise Damaged("is no file of the cache")
-        _, schema, item_bytes, width, rows, positions = PREFIX.unpack(prefix)
-        if schema != SCHEMA:
-            raise Damaged(f"has schema {schema}, not {SCHEMA}")
-        start = _payload_start(rows)
-        if os.fstat(handle.fileno()).st_size != start + positions * width * item_bytes + CRC.size:
-            raise Damaged("is not as long as it should be")
-        cells = handle.read(rows * KEY_BYTES + (rows + 1) * 8)
-        if handle.read(DIGEST_BYTES) != checksum(prefix, cells):
-            raise Damaged("has an index that does not match its checksum")
+    prefix = handle.read(PREFIX.size)
+    if len(prefix) < PREFIX.size or not prefix.startswith(MAGIC):
+        raise Damaged("is no file of the cache")
+    _, schema, item_bytes, theirs, width, rows, positions = PREFIX.unpack(prefix)
+    if schema != SCHEMA:
+        raise Damaged(f"has schema {schema}, not {SCHEMA}")
+    start = _payload_start(rows)
+    if os.fstat(handle.fileno()).st_size != start + positions * width * item_bytes + CRC.size:
+        raise Damaged("is not as long as it should be")
+    cells = handle.read(rows * KEY_BYTES + (rows + 1) * 8)
+    if handle.read(DIGEST_BYTES) != checksum(prefix, cells):
+        raise Damaged("has an index that does not match its checksum")
+    if theirs != owner:
+        raise Damaged("holds the rows of another entry")
     keys = np.frombuffer(cells[: rows * KEY_BYTES], dtype=f"S{KEY_BYTES}")
     offsets = np.frombuffer(cells[rows * KEY_BYTES :], dtype="<u8").astype(np.int64)
     return Index(item_bytes, width, keys, offsets, start)
@@ -148,24 +160,30 @@ def read_index(path: Path) -> Index:
 class Shard:
     """An open shard: keys and offsets in memory, the payload mapped from the disk.
 
+    Its file is opened once: what another process removes or merges can be read here as long as it is wanted.
+
     Raises:
         Damaged: for a file that is not such a shard; the payload is checked by `verify`.
         OSError: if it cannot be read.
     """
 
-    def __init__(self, path: Path, width: int, dtype: np.dtype[Any], *, verified: bool = False) -> None:
-        index = read_index(path)
-        if (index.item_bytes, index.width) != (dtype.itemsize, width):
-            raise Damaged("holds values of another kind")
+    def __init__(
+        self, path: Path, owner: bytes, width: int, dtype: np.dtype[Any], *, verified: bool = False
+    ) -> None:
+        with path.open("rb") as handle:
+            index = read_index(handle, owner)
+            if (index.item_bytes, index.width) != (dtype.itemsize, width):
+                raise Damaged("holds values of another kind")
+            shape = int(index.offsets[-1]), width
+            mapped = np.memmap(handle, dtype=dtype, mode="r", offset=index.payload_start, shape=shape)
+            handle.seek(-CRC.size, os.SEEK_END)
+            self._crc = handle.read()
         self.path = path
         self.keys, self.offsets = index.keys, index.offsets
         self.verified = verified
-        positions = int(self.offsets[-1])
-        mapped = np.memmap(path, dtype=dtype, mode="r", offset=index.payload_start, shape=(positions, width))
         # A plain array over the same map: slicing a memmap costs several times as much.
         self.payload: Array = np.asarray(mapped)
         """[positions, width]."""
-        self._crc_at = index.payload_start + self.payload.nbytes
 
     def row(self, number: int) -> Array:
         """[length, width], a view of the mapped file."""
@@ -179,13 +197,10 @@ class Shard:
         """
         if self.verified:
             return
-        with self.path.open("rb") as handle:
-            handle.seek(self._crc_at)
-            expected = handle.read(CRC.size)
         step = max(1, CHUNK_BYTES // max(1, self.payload[:1].nbytes))
         crc = 0
         for start in range(0, len(self.payload), step):
             crc = zlib.crc32(self.payload[start : start + step].data, crc)
-        if CRC.pack(crc) != expected:
+        if CRC.pack(crc) != self._crc:
             raise Damaged("does not match its checksum")
         self.verified = True

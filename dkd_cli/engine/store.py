@@ -18,8 +18,8 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Listed:
 
     folder: Path
     facts: Mapping[str, Any]
-    """As in `entry.json`."""
+    """As in `entry.json`; none where that is damaged, until the entry is used again."""
     rows: int
     """Distinct ones."""
     size: int
@@ -103,11 +103,10 @@ class Cache:
         if self.off:
             return None
         facts = {"schema": SCHEMA, **facts}
-        name = checksum(json.dumps(facts, sort_keys=True).encode()).hex()
         try:
             with self.locked():
-                return self._attach(self.root / name, {"teacher": teacher, **facts})
-        except OSError as error:
+                return self._attach(self.root / _entry_name(facts), {"teacher": teacher, **facts})
+        except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks
             self.give_up(error)
             return None
 
@@ -118,7 +117,7 @@ class Cache:
         lock = FileLock(folder / f"{token}.lock")
         lock.acquire(timeout=0)
         self._held.append(lock)
-        if not (folder / "entry.json").exists():
+        if not _description(folder):
             write_json(folder / "entry.json", described)
         _note_use(folder, 0)
         return Entry(self, folder, described, token)
@@ -133,27 +132,30 @@ class Cache:
         """A digest of a file's content; remembered as long as the file's size and time stay the same."""
         memory = self.root / "weights.json"
         about = path.stat()
-        key, state = str(path.resolve()), [about.st_size, about.st_mtime_ns]
-        known = _read_json(memory)
-        if known.get(key, [])[:2] != state:
-            with path.open("rb") as handle:
-                digest = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            known = {name: value for name, value in known.items() if Path(name).exists()}
-            known[key] = [*state, digest]
-            if not self.off:
-                try:
-                    write_json(memory, known)
-                except OSError as error:
-                    self.give_up(error)
-        return str(known[key][2])
+        # The last change of anything about it, too: a copy may bring size and time along, but not that.
+        key, state = str(path.resolve()), [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+        known = {name: digest for name, digest in _read_json(memory).items() if _is_sealed(name, digest)}
+        if key in known and known[key][:-2] == state:
+            return str(known[key][-2])
+        with path.open("rb") as handle:
+            digest = hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        known = {name: value for name, value in known.items() if Path(name).exists()}
+        known[key] = [*state, digest, _seal(key, [*state, digest])]
+        if not self.off:
+            try:
+                write_json(memory, known)
+            except OSError as error:
+                self.give_up(error)
+        return digest
 
-    def give_up(self, error: OSError) -> None:
+    def give_up(self, error: OSError | NotImplementedError) -> None:
         """Say once that the cache cannot be used; from now on nothing more is kept."""
         if not self.off:
             self.off = True
+            why = getattr(error, "strerror", None) or error
             self.warn(
-                f"the cache {self.root} cannot be written ({error.strerror or error}); answers are "
-                "not kept; set DKD_CACHE to another folder, or to off"
+                f"the cache {self.root} cannot be written ({why}); answers are not kept; "
+                "set DKD_CACHE to another folder, or to off"
             )
 
     @contextmanager
@@ -195,10 +197,10 @@ class Cache:
         found = [
             Listed(
                 folder,
-                _read_json(folder / "entry.json"),
+                _description(folder),
                 _rows(folder),
                 _size(folder),
-                int(_read_json(folder / "use.json").get("hits", 0)),
+                int(_number(folder / "use.json", "hits")),
                 _last_used(folder),
             )
             for folder in self.folders()
@@ -247,6 +249,11 @@ class Entry:
     """Names this user among all processes, and the shards it writes."""
     _listed_at: int = field(init=False, default=-1)
 
+    @property
+    def owner(self) -> bytes:
+        """What the entry's shards are told by from those of others."""
+        return bytes.fromhex(self.folder.name)
+
     def shards(self) -> list[Path]:
         """All shards there are now, in an order that every process agrees on: the oldest first."""
         return sorted(self.folder.glob("*.shard"))
@@ -276,10 +283,9 @@ class Entry:
     def discard(self, shard: Path, why: str) -> None:
         """Take away a shard that cannot be believed, and say so; its rows are computed again."""
         self.cache.warn(f"the cache's {shard} {why}; it is removed, and what it held is made again")
-        try:
+        # One that cannot be removed, such as another user's, is passed over all the same.
+        with suppress(OSError):
             shard.unlink(missing_ok=True)
-        except OSError as error:
-            self.cache.give_up(error)
 
     def note_use(self, hits: int) -> None:
         """Add to the entry's hits, and make it the most recently used.
@@ -327,13 +333,40 @@ def _in_use(folder: Path) -> bool:
     return used
 
 
+def _entry_name(facts: Mapping[str, Any]) -> str:
+    return checksum(json.dumps(facts, sort_keys=True).encode()).hex()
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What `entry.json` says; nothing where it does not say what the entry is named by."""
+    found = _read_json(folder / "entry.json")
+    facts = {name: value for name, value in found.items() if name != "teacher"}
+    return found if "teacher" in found and _entry_name(facts) == folder.name else {}
+
+
 def _note_use(folder: Path, hits: int) -> None:
-    before = _read_json(folder / "use.json").get("hits", 0)
+    before = int(_number(folder / "use.json", "hits"))
     write_json(folder / "use.json", {"hits": before + hits, "last_used": time.time()})
 
 
 def _last_used(folder: Path) -> float:
-    return float(_read_json(folder / "use.json").get("last_used", 0.0))
+    # Not in the future: what a damaged file says must not keep an entry for ever.
+    return min(_number(folder / "use.json", "last_used"), time.time())
+
+
+def _number(path: Path, name: str) -> float:
+    """A figure that is no more than a note; 0 where it cannot be one."""
+    found = _read_json(path).get(name, 0)
+    valid = isinstance(found, int | float) and 0 <= found < float("inf")
+    return found if valid else 0
+
+
+def _seal(name: str, values: Sequence[Any]) -> str:
+    return checksum(json.dumps([name, *values]).encode()).hex()
+
+
+def _is_sealed(name: str, values: Any) -> bool:
+    return isinstance(values, list) and len(values) > 1 and _seal(name, values[:-1]) == values[-1]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -359,7 +392,8 @@ def _rows(folder: Path) -> int:
     keys = []
     for path in folder.glob("*.shard"):
         try:
-            keys.append(read_index(path).keys)
+            with path.open("rb") as handle:
+                keys.append(read_index(handle, bytes.fromhex(folder.name)).keys)
         except (OSError, Damaged):
             continue  # whoever asks for its rows will say so
     return len(np.unique(np.concatenate(keys))) if keys else 0

@@ -6,7 +6,7 @@ disk for all later runs; hidden states on disk alone. Rows that read the same ar
 
 Hidden states are rounded to bf16 before their first use, as they are kept, so that a run that computes them
 and one that finds them learn from the same numbers. Without a cache they are computed again when they are
-asked for again, in other batches: the same, but for a last place of bf16 here and there.
+asked for again, in other batches: on a CPU to the same bits, elsewhere but for a last place here and there.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.fingerprint import inputs_read
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.kept import Kept, Slots
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models import Model, positions
+from dkd_cli.engine.passes import passes
 from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.shards import row_keys
+from dkd_cli.engine.shards import Array, row_keys
 from dkd_cli.engine.store import Cache, Entry
 from dkd_cli.errors import NumericError
 
@@ -64,10 +65,13 @@ class Teacher:
     """What it gives of them: every token's vector, or the first token's alone."""
     cached: Cached | None = None
     """None: nothing is kept on disk."""
+    most_tokens: int | None = field(init=False)
+    """That its positions allow; None: as many as one likes."""
     _answers: dict[str, Answers] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
+        self.most_tokens = positions(self.model)
 
     def answers(self, compute: Compute) -> Answers:
         """What it has answered so far, in this precision."""
@@ -215,34 +219,35 @@ class TeacherBank:
 
     @torch.no_grad()
     def _compute_rows(self, name: str, rows: list[int]) -> None:
-        """Run the teacher once on these rows, and keep its logits and the hidden states of aligned layers."""
+        """Run the teacher on these rows, and keep its logits and the hidden states of aligned layers."""
         if not rows:
             return
         teacher, known = self._models[name], self._answers[name]
-        batch = teacher.collator([teacher.encoded[row] for row in rows])
-        with self._compute.autocast():
-            output = teacher.model(
-                **model_inputs(teacher.model, batch, self._compute.device),
-                output_hidden_states=bool(teacher.layers),
-            )
+        logits: dict[int, Tensor] = {}
+        states: dict[int, Array] = {}
+        lengths = teacher.encoded.lengths
+        for one in passes(rows, lengths, teacher.most_tokens, self._compute.device):
+            batch = teacher.collator([teacher.encoded[row] for row in one.rows], one.length)
+            with self._compute.autocast():
+                output = teacher.model(
+                    **model_inputs(teacher.model, batch, self._compute.device),
+                    output_hidden_states=bool(teacher.layers),
+                )
+            logits |= zip(one.rows, output.logits.float(), strict=True)
+            if teacher.layers:
+                states |= zip(one.rows, aligned_states(teacher, one.rows, output.hidden_states), strict=True)
         self.queries[name] += len(rows)
         known.computed[known.place[rows]] = True
-        logits = output.logits.float()
-        bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
+        answers = torch.stack([logits[row] for row in rows])
+        bad = (~answers.isfinite()).any(dim=-1).nonzero().flatten()
         if bad.numel():
             example = teacher.encoded.split.example_ids[rows[int(bad[0])]]
             raise NumericError(
                 f"teachers.{name}", f"its logits on example {example} are not finite", "train it again"
             )
-        known.put_logits(rows, logits)
+        known.put_logits(rows, answers)
         if teacher.layers:
-            reach = 1 if teacher.positions == "first" else None
-            aligned = [output.hidden_states[layer][:, :reach] for layer in teacher.layers]
-            stacked = torch.stack(aligned, dim=2).flatten(2).bfloat16().view(torch.int16).numpy(force=True)
-            lengths = [reach or teacher.encoded.lengths[row] for row in rows]
-            slots = known.place[rows].tolist()
-            # Copied: a view would hold the whole batch, padding included, for as long as one row waits.
-            known.hidden.put({slot: stacked[i, : lengths[i]].copy() for i, slot in enumerate(slots)})
+            known.hidden.put({int(known.place[row]): values for row, values in states.items()})
 
     def hits(self) -> dict[str, int]:
         """For each teacher the texts asked for whose answers were there before this run."""
@@ -272,6 +277,15 @@ class TeacherBank:
             asked = self._asked[name]
             known.on_disk.finish(int((asked.logits.numpy(force=True) & ~known.computed).sum()))
             known.hidden.finish(int((asked.hidden & ~known.computed).sum()))
+
+
+def aligned_states(teacher: Teacher, rows: list[int], hidden_states: Sequence[Tensor]) -> list[Array]:
+    """The aligned layers side by side, unpadded: for each row [its length or 1, layers * H], bf16 bits."""
+    reach = 1 if teacher.positions == "first" else None
+    aligned = [hidden_states[layer][:, :reach] for layer in teacher.layers]
+    stacked = torch.stack(aligned, dim=2).flatten(2).bfloat16().view(torch.int16).numpy(force=True)
+    # Copied: a view would hold the whole batch, padding included, for as long as one row waits.
+    return [stacked[i, : reach or teacher.encoded.lengths[row]].copy() for i, row in enumerate(rows)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""Which rows are read together: each once or more, always padded to the same length, never few."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+
+from dkd_cli.engine.passes import FEWEST, LENGTH_STEP, Pass, passes
+
+CPU = torch.device("cpu")
+
+
+def test_a_text_is_always_padded_to_the_same_length() -> None:
+    dice = random.Random(0)
+    lengths = [dice.randint(2, 64) for _ in range(200)]
+    padded: dict[int, int | None] = {}
+    for _ in range(20):
+        rows = dice.sample(range(200), 40)
+        found = passes(rows, lengths, 64, CPU)
+        assert {row for one in found for row in one.rows} == set(rows)
+        for one in found:
+            assert len(one.rows) >= FEWEST
+            assert one.length is not None
+            for row in one.rows:
+                assert padded.setdefault(row, one.length) == one.length
+                assert lengths[row] <= one.length <= 64
+
+
+def test_padding_is_there_unless_the_positions_end() -> None:
+    lengths = list(range(2, 31))
+    for one in passes(list(range(len(lengths))), lengths, 30, CPU):
+        own = {lengths[row] for row in one.rows}
+        assert one.length is not None
+        if max(own) < 24:
+            assert max(own) < one.length <= max(own) + LENGTH_STEP
+        else:
+            assert own == {one.length}, "no place for padding: unpadded, and with none that are shorter"
+
+
+def test_an_accelerator_reads_all_at_once() -> None:
+    assert passes([3, 1], [5, 9, 9, 60], 64, torch.device("cuda")) == [Pass([3, 1], None)]
