@@ -35,7 +35,7 @@ def test_from_an_empty_folder_to_a_verdict(tiny_recipe: TinyRecipe, tmp_path: Pa
     recipe, top = tiny_recipe(FAST), tmp_path / "checkpoints" / "tiny"
     planned = heard("compare", recipe, "--seeds", "2", "--dry-run")
     assert (planned.code, planned.err) == (0, "")
-    assert planned.out.count("would write") == 2 + 6 * 2
+    assert planned.out.count("  " + str(top)) == 2 + 6 * 2
     assert "an estimate from some timed steps" in planned.out
     assert not top.exists()
 

@@ -5,7 +5,7 @@ Every run is an ordinary teacher or student folder, so an interrupted comparison
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -47,27 +47,20 @@ def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = T
         DkdError: at the end, what became of the runs that failed.
     """
     quiet_libraries()
-    workshop = Workshop(terminal)
-    plan = make_plan(asked, workshop)
-    metric = best_metric(plan.base.train, plan.data)
-    for note in plan.notes:
-        terminal.say(note)
-    done, teachers, students = missing(plan)
-    announce(plan, done, teachers, students, terminal)
-    if teachers or students:
-        estimate = forecast(workshop, teachers, students, list(done.values()))
-        terminal.say(f"about {duration(estimate.seconds)} to go, an estimate {estimate.basis}")
-    if dry_run:
-        for folder in [one.folder for one in teachers] + [student_folder(one) for one in students]:
-            terminal.say(f"would write {folder}")
-        return
-    outcomes = run(workshop, plan, done, teachers, students, cached)
+    with closing(Workshop(terminal, cached=cached)) as workshop:
+        plan = make_plan(asked, workshop)
+        metric = best_metric(plan.base.train, plan.data)
+        done, teachers, students = missing(plan)
+        announce(workshop, plan, done, teachers, students)
+        if dry_run:
+            return
+        outcomes = run(workshop, plan, done, teachers, students)
     chosen = choose(plan, outcomes, metric)
     result = settle(plan, chosen, *ask(plan, chosen, terminal))
     show(plan, result, metric, terminal)
-    folder = Path(plan.base.output_dir) / plan.base.name
-    write_json(folder / "comparison.json", comparison_figures(plan, result, metric))
-    terminal.say(f"every figure: {folder / 'comparison.json'}")
+    file = Path(plan.base.output_dir) / plan.base.name / "comparison.json"
+    write_json(file, comparison_figures(plan, result, metric))
+    terminal.say(f"every figure: {file}")
     raise_failures(list(outcomes.values()))
 
 
@@ -90,39 +83,44 @@ def missing(plan: Plan) -> tuple[dict[Path, Run], list[Wanted], list[Recipe]]:
 
 
 def announce(
+    workshop: Workshop,
     plan: Plan,
-    done: dict[Path, Run],
+    done: Mapping[Path, Run],
     teachers: Sequence[Wanted],
     students: Sequence[Recipe],
-    terminal: Terminal,
 ) -> None:
-    """Say what there is to do."""
+    """Say what there is to do, and about how long it will take."""
+    say = workshop.terminal.say
+    for note in plan.notes:
+        say(note)
     seeds = len({point.train.seed for point in plan.students()})
     settings = max(len(entry.candidates) for entry in plan.entries)
-    names = ", ".join(entry.name for entry in plan.entries)
     tried = f", up to {settings} settings each" if settings > 1 else ""
-    terminal.say(f"{len(plan.entries)} strategies{tried}, {seeds} seeds: {names}")
-    terminal.say(
-        f"{len(teachers)} teachers and {len(students)} students to make, "
-        f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
-    )
+    names = ", ".join(entry.name for entry in plan.entries)
+    say(f"{len(plan.entries)} strategies{tried}, {seeds} seeds: {names}")
+    there = f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
+    say(f"{len(teachers)} teachers and {len(students)} students to make, {there}")
+    for folder in (*(one.folder for one in teachers), *map(student_folder, students)):
+        say(f"  {folder}")
+    if teachers or students:
+        estimate = forecast(workshop, teachers, students, list(done.values()))
+        say(f"about {duration(estimate.seconds)} to go, an estimate {estimate.basis}")
 
 
 def run(
     workshop: Workshop,
     plan: Plan,
-    done: dict[Path, Run],
+    done: Mapping[Path, Run],
     teachers: Sequence[Wanted],
     students: Sequence[Recipe],
-    cached: bool,
 ) -> dict[Path, Outcome]:
     """Make every missing run; what became of each student, by its folder."""
     terminal = workshop.terminal
     every = len(plan.teachers) + len(plan.students())
     before = every - len(teachers) - len(students)
     outcomes: dict[Path, Outcome] = {}
-    shelf = Shelf(workshop, plan.students(), cached=cached)
-    with closing(shelf), terminal.progress("comparison", every, unit="runs", done=before) as advance:
+    shelf = Shelf(workshop, plan.students())
+    with terminal.progress("comparison", every, unit="runs", done=before) as advance:
         number = before
         for wanted in teachers:
             number += 1
