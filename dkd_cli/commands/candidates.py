@@ -11,7 +11,7 @@ from dkd_cli.commands.running import Workshop
 from dkd_cli.commands.train_teacher import Wanted
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.checkpoints import identity, student_folder, teacher_folder
-from dkd_cli.engine.strategies import check_regression, resolve
+from dkd_cli.engine.strategies import check_classes, resolve
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.recipe.contenders import (
     CONTROL,
@@ -124,9 +124,8 @@ def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequ
     notes = []
     for one in contenders.strategies:
         try:
-            if data.label_names is None:
-                for point in one.points:
-                    check_regression(resolve(point), point.strategy.name)
+            for point in one.points:
+                check_classes(resolve(point), point.strategy.name, len(data.label_names or ("a number",)))
         except DkdError as error:
             if asked.strategies or one.name in REFERENCES:
                 raise

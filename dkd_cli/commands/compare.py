@@ -210,7 +210,8 @@ def show(plan: Plan, result: Result, metric: str, terminal: Terminal) -> None:
         Column(f"validation {metric.replace('_', ' ')}", 4),
         Column(main, 4),
         Column("± sd", 4),
-        *("asked of teachers", "rows trained on"),
+        Column("asked of teachers", 0),
+        Column("rows trained on", 0),
         Column("time", 0, " s"),
     ]
     if result.teacher is not None:

@@ -13,9 +13,7 @@ from dkd_cli.commands.train_teacher import Wanted
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.checkpoints import Run, teacher_train
 from dkd_cli.engine.models import LoadedModel
-from dkd_cli.engine.pool import pooled
 from dkd_cli.engine.probe import Pace, measure_pace
-from dkd_cli.engine.strategies import resolve
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import examples_seen
 from dkd_cli.recipe.schema import Recipe, Train
@@ -89,5 +87,4 @@ def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
 
 
 def _examples(recipe: Recipe, workshop: Workshop) -> int:
-    _, pool = pooled(resolve(recipe), recipe.train.batch_size)
-    return examples_seen(recipe.train, len(workshop.data(recipe).splits["train"]), pool)
+    return examples_seen(recipe.train, len(workshop.data(recipe).splits["train"]))

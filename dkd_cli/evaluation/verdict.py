@@ -59,7 +59,7 @@ def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -
     lines += _beside(found, FINE_TUNING, "fine-tuning alone")
     lines += _beside(found, CLASSIC, "static distillation")
     for control in (one for one in found.values() if one.control):
-        lines += _beside(found, control.name, f"{control.name}, where the examples are drawn by lot")
+        lines += _beside(found, control.name, f"the same with examples drawn by lot ({control.name})")
     lines += [f"{one.name} is not judged: a run of it failed." for one in standings if not one.scores]
     best = preferred(found)
     if teacher and best is not None and (score := found[best].mean) is not None:
@@ -115,10 +115,12 @@ def _beside(found: Mapping[str, Standing], other: str, called: str) -> list[str]
                 alike.append(one)
     if alike:
         are = "is" if len(alike) == 1 else "are"
-        reach = max((one.against[other].high - one.against[other].low) / 2 for one in alike)
+        widest = max((one.against[other] for one in alike), key=lambda one: one.high - one.low)
+        remedy = "seeds" if widest.from_seeds > 0.5 else "test examples"
+        unseen = f"less than about {_points((widest.high - widest.low) / 2)} points would not show"
         lines.append(
             f"{_listed([_subject(one) for one in alike])} {are} not distinguishable from {called} here; "
-            f"less than about {_points(reach)} points would not show."
+            f"{unseen} (more {remedy} would help)."
         )
     return lines
 
@@ -154,7 +156,7 @@ def _best(candidates: Sequence[Standing]) -> str:
 
 
 def _subject(one: Standing) -> str:
-    return "static distillation" if one.name == CLASSIC else one.name
+    return {FINE_TUNING: "fine-tuning alone", CLASSIC: "static distillation"}.get(one.name, one.name)
 
 
 def _points(score: float) -> str:
