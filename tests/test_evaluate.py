@@ -25,6 +25,8 @@ from dkd_cli.engine.students import build_classifier
 from dkd_cli.errors import DataError, ModelError, NumericError, Problems, RecipeError
 from dkd_cli.evaluation import compare
 from dkd_cli.evaluation.latency import measure_speeds
+from dkd_cli.evaluation.speed_grid import measure_grid
+from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Data, Recipe, Student, Teacher, Train
 
@@ -32,6 +34,7 @@ from dkd_cli.recipe.schema import Data, Recipe, Student, Teacher, Train
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
+    monkeypatch.setattr(compare, "measure_grid", lambda all_of_them: measure_grid(all_of_them, 0.0))
 
 
 @pytest.fixture
@@ -110,6 +113,7 @@ def run(*paths: Path, **options: Any) -> str:
         "split": None,
         "predictions": None,
         "output": None,
+        "timing": True,
     } | options
     terminal = module.Terminal(console=Console(file=stream, force_terminal=False))
     evaluate(list(paths), terminal=terminal, **settings)
@@ -133,7 +137,8 @@ def test_compares_all_models(runs: Path) -> None:
         "student-dynamic-objective-seed1",
     ]
     lines = text.splitlines()
-    assert [line.split()[0] for line in lines if line.startswith(("teacher-", "student-"))] == names
+    table = lines[: next(i for i, line in enumerate(lines) if line.startswith("always "))]
+    assert [line.split()[0] for line in table if line.startswith(("teacher-", "student-"))] == names
     large, small, *students = said["models"]
     assert large["teacher"] is large["retention"] is large["latency_speedup"] is None
     assert {one["teacher"] for one in (small, *students)} == {"teacher-large"}
@@ -155,6 +160,50 @@ def test_compares_all_models(runs: Path) -> None:
     assert any(line.startswith("always ") for line in lines)
     assert f"every figure: {runs / 'evaluation.json'}" in lines
     assert lines[-1].startswith("next: dkd evaluate ")
+
+
+def test_the_best_student_is_shown_closely(runs: Path) -> None:
+    text = run(runs)
+    said = figures(runs)
+    best = said["best_student"]
+    assert best["chosen_on"] == "validation"
+    for title in (f"classes of {best['model']}", "calibration\n", f"cascade: {best['model']}"):
+        assert text.count(title) == 1
+    by_name = {one["model"]: one for one in said["models"]}
+    teacher = by_name["teacher-large"]
+    for one in by_name.values():
+        assert sum(map(sum, one["confusion"])) == said["rows"]
+        assert sum(row["support"] for row in one["per_class"]) == said["rows"]
+        right = sum(one["confusion"][i][i] for i in range(2))
+        assert right / said["rows"] == pytest.approx(one["metrics"]["accuracy"])
+        assert one["cost"]["flops"] > 0
+        assert {cell["tokens"] for cell in one["latency_by_length"]} == {16}
+        fitted = one["calibration"]["fitted"]
+        assert fitted["after"]["nll"] <= fitted["before"]["nll"]
+        assert read_temperature(runs / one["model"]) == fitted["temperature"]
+    cascade = by_name[best["model"]]["cascade"]
+    first, *_, last = cascade["curve"]
+    assert (first["deferred"], last["deferred"]) == (0.0, 1.0)
+    assert last["quality"] == teacher["metrics"]["accuracy"]
+    assert cascade["there"]["quality"] is not None
+    assert teacher["cascade"] is None
+    assert any(one["pareto"] for one in by_name.values())
+
+
+def test_without_a_clock_there_are_scores_alone(runs: Path) -> None:
+    text = run(runs, timing=False)
+    assert "latency: median" not in text
+    for one in figures(runs)["models"]:
+        assert one["speed"] is one["cost"] is one["latency_speedup"] is None
+        assert one["metrics"]["accuracy"] is not None
+
+
+def test_a_folder_gains_its_temperature_and_nothing_else(runs: Path) -> None:
+    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    run(runs)
+    after = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
+    assert {path.name for path in after.keys() - before.keys()} == {"calibration.json", "evaluation.json"}
 
 
 def test_a_student_brings_its_teacher_also_from_a_moved_tree(runs: Path, tmp_path: Path) -> None:

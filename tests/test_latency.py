@@ -24,7 +24,9 @@ def two(tiny_encoder: Path) -> list[Contestant]:
         BertForSequenceClassification.from_pretrained(tiny_encoder, num_hidden_layers=n).eval()
         for n in (4, 1)
     ]
-    return [contestant(model, decide("fp32"), encoded, collator, batch_size=8) for model in models]
+    return [
+        contestant(model, decide("fp32"), encoded, collator, batch_size=8, max_tokens=16) for model in models
+    ]
 
 
 def test_every_model_is_timed_on_the_same_rows(two: list[Contestant]) -> None:

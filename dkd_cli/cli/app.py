@@ -12,7 +12,6 @@ import typer
 
 from dkd_cli import __version__
 from dkd_cli.cli.cache import cache_app
-from dkd_cli.cli.compare import compare
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -33,7 +32,6 @@ from dkd_cli.errors import RecipeError
 app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(cache_app, name="cache")
-app.command()(compare)
 
 
 def _version(wanted: bool) -> None:
@@ -277,12 +275,16 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FOLDER", help="Where evaluation.json goes; the first PATH if left out."),
     ] = None,
+    no_timing: Annotated[
+        bool, typer.Option("--no-timing", help="Measure no speed, memory or cost: scores alone, sooner.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare every model below the given folders in one table.
 
-    Quality, how much of the teacher's is kept, size and speed, beside the majority-class baseline. Writes
-    evaluation.json with every figure.
+    Quality, how much of the teacher's is kept, size and speed, beside the majority-class baseline; then the
+    classes, calibration and cascade of the best student. Writes evaluation.json with every figure, and into
+    each model folder calibration.json with a temperature, fitted on validation.
 
     \b
         dkd evaluate checkpoints
@@ -295,4 +297,12 @@ def evaluate(
     from dkd_cli.commands.evaluate import evaluate
 
     terminal = Terminal(quiet)
-    evaluate(paths, recipe=loaded, split=split, predictions=predictions, output=output, terminal=terminal)
+    evaluate(
+        paths,
+        recipe=loaded,
+        split=split,
+        predictions=predictions,
+        output=output,
+        timing=not no_timing,
+        terminal=terminal,
+    )

@@ -8,26 +8,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dkd_cli.commands.evaluation_tables import show
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.compare import (
     Answers,
     Result,
-    SeedSummary,
     answer,
     answer_all,
     compare,
+    measure,
     summarise_seeds,
 )
-from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
+from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
-from dkd_cli.evaluation.figures import contest_figures, machine, trivial
+from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.metrics import predicted
+from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe
 from dkd_cli.report.noise import quiet_libraries
-from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal
 
 Load = Callable[[Data], TaskData]
@@ -40,9 +41,10 @@ def evaluate(
     split: str | None,
     predictions: str | None,
     output: Path | None,
+    timing: bool,
     terminal: Terminal,
 ) -> None:
-    """Print one table for each task and split, and write `evaluation.json`.
+    """Print tables for each task and split; write `evaluation.json`, and each model's temperature.
 
     Args:
         paths: folders with models in them or below them.
@@ -52,6 +54,7 @@ def evaluate(
             folder, one that is there or written with a `/` at its end, for every test split's
             `test_results_<task>.txt`.
         output: the folder for `evaluation.json`; None: the first of `paths`.
+        timing: whether the clock runs; scores need none.
         terminal: for progress and tables.
 
     Raises:
@@ -71,28 +74,40 @@ def evaluate(
     files = {} if where is None else prediction_files(where, data, split)
     said: list[Answers] = []
     if not files or scorable(data, split):
-        said = score(models, split, load, folder, terminal)
+        said = score(models, split, load, folder, timing, terminal)
     for path, target in files.items():
         write_predictions(path, models[0], data, target, said, terminal)
     terminal.say(f"next: {next_step(models)}")
 
 
 def score(
-    models: Sequence[Entrant], split: str | None, load: Load, folder: Path, terminal: Terminal
+    models: Sequence[Entrant],
+    split: str | None,
+    load: Load,
+    folder: Path,
+    timing: bool,
+    terminal: Terminal,
 ) -> list[Answers]:
-    """Hold every contest, print its tables, write `evaluation.json`; returns what all models said."""
+    """Hold every contest, print its tables, write its files; returns what all models said."""
     programme = plan_contests(models, split, load)
     for note in programme.notes:
         terminal.warn(note)
+    tasks = list(dict.fromkeys(contest.data.task.name for contest in programme.contests))
+    if len(tasks) > 1:
+        terminal.warn(f"models of {len(tasks)} tasks, compared within each: {', '.join(tasks)}")
     everything: list[Answers] = []
     figures: list[dict[str, Any]] = []
     for contest in programme.contests:
-        rows = len(contest.split) * len(contest.entrants)
+        splits = {id(part): part for part in (contest.split, contest.validation) if part is not None}
+        rows = sum(map(len, splits.values())) * len(contest.entrants)
         with terminal.progress(f"evaluating {len(contest.entrants)} models", rows) as advance:
             said, timed = answer_all(contest, advance)
-        results = compare(contest, said, timed)
+        if timing:
+            terminal.say(f"timing {len(timed)} shapes of model")
+        results = compare(contest, said, measure(timed) if timing else {})
         summaries = summarise_seeds(results, contest.data.task.metrics[0])
         show(contest, results, summaries, asked=split is not None, terminal=terminal)
+        save_temperatures(results, terminal)
         figures.append(contest_figures(contest, results, summaries))
         everything += said
     write_json(folder / "evaluation.json", {"machine": machine(), "evaluations": figures})
@@ -100,90 +115,16 @@ def score(
     return everything
 
 
-def show(
-    contest: Contest,
-    results: Sequence[Result],
-    summaries: Sequence[SeedSummary],
-    *,
-    asked: bool,
-    terminal: Terminal,
-) -> None:
-    """Print the table of the models and, where there are several seeds, the one of the strategies."""
-    task = contest.data.task
-    percent = task.kind == "classification"
-    columns: list[Column | str] = [
-        *("model", "role", "strategy", "seed", "layers"),
-        Column("params", 1, " M"),
-        Column("size", 1, " MB"),
-        *(Column(name.replace("_", " "), 4) for name in results[0].metrics),
-        Column("retention", 1, " %"),
-        Column("agreement", 1, " %") if percent else Column("agreement", 4),
-        Column("latency", 2, " ms"),
-        Column("throughput", 0, "/s"),
-        Column("speed-up", 2, "×"),
-    ]
-    rows = [row(contest, result) for result in results]
-    baseline = trivial(contest)
-    if baseline is not None:
-        constant, trivial_metrics = baseline
-        named = f"always {constant}" if percent else f"always {constant:.3g}"
-        empty = [None] * 5
-        rows.append([named, "baseline", *empty, *trivial_metrics.values(), *empty])
-    why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
-    title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
-    terminal.table(title, columns, rows, notes(contest, results))
-    if summaries:
-        metric = task.metrics[0].replace("_", " ")
-        several = len({summary.recipe for summary in summaries}) > 1
-        terminal.table(
-            f"{metric} over seeds",
-            ["strategy", "seeds", Column("mean", 4), Column("± sd", 4)],
-            [
-                [f"{s.strategy} ({s.recipe})" if several else s.strategy, len(s.seeds), s.mean, s.sd]
-                for s in summaries
-            ],
-        )
-
-
-def row(contest: Contest, result: Result) -> list[object]:
-    """One model's line, in the order of the columns."""
-    answers, run = result.answers, result.answers.entrant.folder.run
-    agreement = result.agreement
-    if agreement is not None and contest.data.task.kind == "classification":
-        agreement *= 100
-    return [
-        answers.entrant.folder.label,
-        contest.role(answers.entrant),
-        run.strategy if run else None,
-        run.seed if run else None,
-        answers.layers,
-        answers.parameters / 1e6,
-        answers.entrant.folder.weights_mb,
-        *result.metrics.values(),
-        None if result.retention is None else 100 * result.retention,
-        agreement,
-        result.speed.median_ms,
-        result.speed.examples_per_second,
-        result.latency_speedup,
-    ]
-
-
-def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
-    """What the columns mean, in the two lines that a reader needs."""
-    teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
-    main = contest.data.task.metrics[0].replace("_", " ")
-    same = "same class" if contest.data.task.kind == "classification" else "correlation of the predictions"
-    speed, compute = results[0].speed, results[0].answers.compute
-    lines = [
-        f"latency: median of single examples; throughput: batches of {speed.batch_size}; forward passes"
-        f" alone, on {compute}; models of one shape are timed once, all shapes in turns"
-    ]
-    if teachers:
-        against = next(iter(teachers)) if len(teachers) == 1 else "each model's teacher"
-        lines.insert(
-            0, f"against {against}: retention (of {main}), agreement ({same}), speed-up (of the latency)"
-        )
-    return lines
+def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:
+    """Put `calibration.json` into the folders that dkd made; others' folders are left as they are."""
+    for result in results:
+        folder, calibration = result.answers.entrant.folder, result.details.calibration
+        if folder.run is None or folder.path is None or calibration is None:
+            continue
+        try:
+            write_temperature(folder.path, calibration.fitted)
+        except OSError as error:
+            terminal.warn(f"{folder.path / NAME} cannot be written ({error.strerror})")
 
 
 def is_folder(where: str) -> bool:
@@ -225,9 +166,9 @@ def write_predictions(
     answers = next(known, None)
     if answers is None:
         with terminal.progress(f"predicting {split.name}", len(split)) as advance:
-            answers, _ = answer(model, data, split, advance)
+            answers, _ = answer(model, data, split, None, advance)
     names = data.label_names
-    values = predicted(data.task, answers.logits).tolist()
+    values = predicted(data.task, answers.said.scored).tolist()
     lines = [f"{i}\t{names[value] if names else format(value, '.6g')}\n" for i, value in enumerate(values)]
     write_text(path, "index\tprediction\n" + "".join(lines))
     hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""

@@ -9,16 +9,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.data.encoding import PaddingCollator, encode
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.checkpoints import Run
 from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.models import Model, check_fit, load_classifier
 from dkd_cli.engine.precision import Compute, decide
 from dkd_cli.evaluation.contests import Contest, Entrant
+from dkd_cli.evaluation.cost import Cost, cost_of
+from dkd_cli.evaluation.details import Details, Said, differences, own_details, student_before_teacher
 from dkd_cli.evaluation.fidelity import agreement, mean_kl, retention
 from dkd_cli.evaluation.latency import Contestant, Speed, contestant, measure_speeds
 from dkd_cli.evaluation.metrics import Metrics, task_metrics
+from dkd_cli.evaluation.pareto import pareto_front
+from dkd_cli.evaluation.speed_grid import SpeedGrid, measure_grid
 from dkd_cli.recipe.schema import STRATEGIES, strategy_parts
 from dkd_cli.recipe.sweeps import variant
 
@@ -32,8 +36,8 @@ class Answers:
 
     entrant: Entrant
     split: Split
-    logits: NDArray[np.float32]
-    """[N, C], in the order of the split and of the task's labels."""
+    said: Said
+    """In the order of the rows and of the task's labels."""
     layers: int
     parameters: int
     truncated: int
@@ -49,8 +53,12 @@ class Result:
 
     answers: Answers
     metrics: Metrics
-    speed: Speed
-    teacher: str | None
+    chosen_by: float | None
+    """The main metric on the rows that choose the best student: validation, or else those that are scored."""
+    details: Details
+    timing: Timing | None
+    """None where nothing was timed."""
+    teacher: str | None = None
     """The label of the model that it is measured against."""
     retention: float | None = None
     agreement: float | None = None
@@ -58,6 +66,15 @@ class Result:
     """Nats; None for regression."""
     latency_speedup: float | None = None
     throughput_speedup: float | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one shape of model costs."""
+
+    speed: Speed
+    grid: SpeedGrid
+    cost: Cost | None
 
 
 @dataclass(frozen=True)
@@ -72,8 +89,10 @@ class SeedSummary:
     """Of the sample; None for a single seed."""
 
 
-def answer(entrant: Entrant, data: TaskData, split: Split, advance: Advance) -> tuple[Answers, Contestant]:
-    """Load one model and let it predict every row of a split; the model itself goes with the second part.
+def answer(
+    entrant: Entrant, data: TaskData, split: Split, validation: Split | None, advance: Advance
+) -> tuple[Answers, Contestant]:
+    """Load one model and let it predict every row of both splits; the model itself goes with the second part.
 
     Raises:
         ModelError: for a model that does not fit the task.
@@ -85,19 +104,28 @@ def answer(entrant: Entrant, data: TaskData, split: Split, advance: Advance) -> 
     check_fit(loaded.model, [encoded], recipe.data.max_length, folder.label)
     collator, compute = PaddingCollator(loaded.tokenizer), decide(recipe.train.precision)
     batch_size = recipe.train.eval_batch_size
-    logits = predict_logits(
-        loaded.model,
-        encoded,
-        collator,
-        batch_size=batch_size,
-        precision=recipe.train.precision,
-        advance=advance,
-    )
-    timed = contestant(loaded.model, compute, encoded, collator, batch_size)
+
+    def predict(rows: EncodedSplit) -> NDArray[np.float32]:
+        logits = predict_logits(
+            loaded.model,
+            rows,
+            collator,
+            batch_size=batch_size,
+            precision=recipe.train.precision,
+            advance=advance,
+        )
+        return logits.numpy()
+
+    scored, fitting = predict(encoded), None
+    if validation is split:
+        fitting = scored
+    elif validation is not None:
+        fitting = predict(encode(validation, loaded.tokenizer, recipe.data.max_length))
+    timed = contestant(loaded.model, compute, encoded, collator, batch_size, recipe.data.max_length)
     answers = Answers(
         entrant=entrant,
         split=split,
-        logits=logits.numpy(),
+        said=Said(scored, fitting),
         layers=int(loaded.model.config.num_hidden_layers),
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
         truncated=encoded.truncated,
@@ -112,32 +140,63 @@ def answer_all(contest: Contest, advance: Advance) -> tuple[list[Answers], dict[
     said: list[Answers] = []
     timed: dict[Shape, Contestant] = {}
     for entrant in contest.entrants:
-        answers, candidate = answer(entrant, contest.data, contest.split, advance)
+        answers, candidate = answer(entrant, contest.data, contest.split, contest.validation, advance)
         # a model of a known shape is let go: a sweep of many students must fit into memory
         timed.setdefault(answers.shape, candidate)
         said.append(answers)
     return said, timed
 
 
-def compare(contest: Contest, said: Sequence[Answers], timed: dict[Shape, Contestant]) -> list[Result]:
-    """Time and score what answered, each beside its teacher, in the order of the table.
+def measure(timed: dict[Shape, Contestant]) -> dict[Shape, Timing]:
+    """Time and count every shape."""
+    contestants = list(timed.values())
+    speeds, grids = measure_speeds(contestants), measure_grid(contestants)
+    return {
+        shape: Timing(speed, grid, cost_of(one))
+        for (shape, one), speed, grid in zip(timed.items(), speeds, grids, strict=True)
+    }
+
+
+def compare(contest: Contest, said: Sequence[Answers], timings: dict[Shape, Timing]) -> list[Result]:
+    """Score what answered, each beside its teacher, in the order of the table.
 
     A student is measured against its own teacher; a teacher, and a model that names none, against the
     largest teacher here.
+
+    Args:
+        contest: the rows and who teaches whom.
+        said: all answers.
+        timings: by shape; empty where nothing was timed.
     """
-    speeds = dict(zip(timed, measure_speeds(list(timed.values())), strict=True))
-    by_source = {answers.entrant.folder.source: answers for answers in said}
     largest = _largest_teacher(said, contest)
+    alone = {answers.entrant.folder.source: _scored(contest, answers, timings) for answers in said}
     results = []
-    for answers in said:
-        source, run = answers.entrant.folder.source, answers.entrant.folder.run
-        teacher: Answers | None = None
+    for source, result in alone.items():
+        run = result.answers.entrant.folder.run
+        teacher: Result | None = None
         if source in contest.teachers:
-            teacher = by_source[contest.teachers[source]]
-        elif (run is None or run.teacher is None) and largest is not answers:
-            teacher = largest
-        results.append(_result(contest, answers, teacher, speeds))
+            teacher = alone[contest.teachers[source]]
+        elif (run is None or run.teacher is None) and largest is not result.answers and largest is not None:
+            teacher = alone[largest.entrant.folder.source]
+        results.append(result if teacher is None else _beside(contest, result, teacher))
     return sorted(results, key=_order)
+
+
+def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
+    """The student with the best main metric on the rows that choose; the smaller one of equals."""
+    students = [one for one in results if contest.role(one.answers.entrant) == "student"]
+    scored = [(one.chosen_by, -one.answers.parameters, one) for one in students if one.chosen_by is not None]
+    return max(scored, key=lambda entry: entry[:2])[2] if scored else None
+
+
+def on_the_front(results: Sequence[Result], metric: str) -> list[bool]:
+    """Whether no other model is at least as good, as small and as fast at once (speed where it was timed)."""
+    costs = []
+    for one in results:
+        latency = one.timing.speed.median_ms if one.timing else 0.0
+        score = one.metrics[metric]
+        costs.append((float("inf") if score is None else -score, float(one.answers.parameters), latency))
+    return pareto_front(costs)
 
 
 def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]:
@@ -174,21 +233,46 @@ def _strategy_and_values(run: Run) -> str:
     return ", ".join(filter(None, (run.strategy, swept)))
 
 
-def _result(contest: Contest, own: Answers, teacher: Answers | None, speeds: dict[Shape, Speed]) -> Result:
-    task, labels = contest.data.task, contest.split.labels
+def _scored(contest: Contest, own: Answers, timings: dict[Shape, Timing]) -> Result:
+    task, labels, validation = contest.data.task, contest.split.labels, contest.validation
     assert labels is not None, "a contest is about labelled rows"
-    metrics, speed = task_metrics(task, own.logits, labels), speeds[own.shape]
-    if teacher is None:
-        return Result(own, metrics, speed, None)
-    first, theirs = task.metrics[0], speeds[teacher.shape]
+    metrics = task_metrics(task, own.said.scored, labels)
+    chosen_by = metrics
+    if validation is not None and own.said.validation is not None:
+        chosen_by = task_metrics(task, own.said.validation, validation.labels or ())
     return Result(
         own,
         metrics,
-        speed,
-        teacher.entrant.folder.label,
-        retention=retention(metrics[first], task_metrics(task, teacher.logits, labels)[first]),
-        agreement=agreement(own.logits, teacher.logits, task.kind),
-        kl=mean_kl(own.logits, teacher.logits) if task.kind == "classification" else None,
+        chosen_by[task.metrics[0]],
+        own_details(contest.data, contest.split, validation, own.said),
+        timings.get(own.shape),
+    )
+
+
+def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
+    task, split = contest.data.task, contest.split
+    main, said, told = task.metrics[0], own.answers.said, teacher.answers.said
+    details = replace(
+        own.details, disagreements=differences(split, (said, own.details), (told, teacher.details))
+    )
+    if contest.role(own.answers.entrant) == "student":
+        details = replace(
+            details,
+            cascade=student_before_teacher(contest.data, split, contest.validation, said, own.details, told),
+        )
+    compared = replace(
+        own,
+        details=details,
+        teacher=teacher.answers.entrant.folder.label,
+        retention=retention(own.metrics[main], teacher.metrics[main]),
+        agreement=agreement(said.scored, told.scored, task.kind),
+        kl=mean_kl(said.scored, told.scored) if task.kind == "classification" else None,
+    )
+    if own.timing is None or teacher.timing is None:
+        return compared
+    speed, theirs = own.timing.speed, teacher.timing.speed
+    return replace(
+        compared,
         latency_speedup=theirs.median_ms / speed.median_ms,
         throughput_speedup=speed.examples_per_second / theirs.examples_per_second,
     )

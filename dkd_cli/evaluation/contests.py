@@ -33,6 +33,12 @@ class Contest:
     teachers: dict[str, str]
     """A student's source -> its teacher's source; missing where the teacher is gone."""
 
+    @property
+    def validation(self) -> Split | None:
+        """The labelled rows on which temperatures and thresholds are fitted; None where there are none."""
+        split = self.data.splits.get("validation")
+        return split if split is not None and split.labels is not None else None
+
     def role(self, entrant: Entrant) -> str:
         """`teacher` also for a model made elsewhere that teaches one of the students."""
         return "teacher" if entrant.folder.source in self.teachers.values() else entrant.folder.role

@@ -12,9 +12,12 @@ import torch
 import transformers
 
 from dkd_cli import __version__
-from dkd_cli.evaluation.compare import Result, SeedSummary
+from dkd_cli.evaluation.cascade import CascadePoint
+from dkd_cli.evaluation.compare import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.contests import Contest
 from dkd_cli.evaluation.metrics import Metrics, baseline, constant_prediction
+from dkd_cli.evaluation.training_log import training_log
+from dkd_cli.recipe.loader import dump_recipe
 
 
 def contest_figures(
@@ -22,7 +25,10 @@ def contest_figures(
 ) -> dict[str, Any]:
     """All figures of one contest."""
     task, names = contest.data.task, contest.data.label_names
-    known = trivial(contest)
+    known, best = trivial(contest), best_student(results, contest)
+    chosen_on = contest.validation or contest.split
+    by_label = {one.answers.entrant.folder.label: one for one in results}
+    fronts = on_the_front(results, task.metrics[0])
     return {
         "task": task.name,
         "kind": task.kind,
@@ -31,13 +37,19 @@ def contest_figures(
         "rows": len(contest.split),
         "main_metric": task.metrics[0],
         "baseline": None if known is None else {"prediction": known[0], "metrics": known[1]},
-        "models": [result_figures(result, contest) for result in results],
+        "best_student": None
+        if best is None
+        else {"model": best.answers.entrant.folder.label, "chosen_on": chosen_on.name},
+        "models": [
+            result_figures(result, contest, by_label.get(result.teacher or "")) | {"pareto": front}
+            for result, front in zip(results, fronts, strict=True)
+        ],
         "seeds": [asdict(summary) | {"seeds": list(summary.seeds)} for summary in summaries],
     }
 
 
-def result_figures(result: Result, contest: Contest) -> dict[str, Any]:
-    """All figures of one model; a figure that does not exist is None."""
+def result_figures(result: Result, contest: Contest, teacher: Result | None) -> dict[str, Any]:
+    """All figures of one model beside its teacher's; one that does not exist is None, or an empty list."""
     answers, entrant = result.answers, result.answers.entrant
     folder, run = entrant.folder, entrant.folder.run
     return {
@@ -58,9 +70,66 @@ def result_figures(result: Result, contest: Contest) -> dict[str, Any]:
         "retention": result.retention,
         "agreement": result.agreement,
         "kl_nats": result.kl,
-        "speed": asdict(result.speed) | {"compute": str(answers.compute)},
+        "compute": str(answers.compute),
+        **_timing(result.timing),
         "latency_speedup": result.latency_speedup,
         "throughput_speedup": result.throughput_speedup,
+        "per_class": _classes(result, teacher),
+        "confusion": [list(row) for row in result.details.confusion],
+        "calibration": None if result.details.calibration is None else asdict(result.details.calibration),
+        "cascade": _cascade(result, teacher),
+        "disagreements": [asdict(one) for one in result.details.disagreements],
+        "training": None if folder.path is None else training_log(folder.path),
+        "settings": dump_recipe(entrant.recipe),
+    }
+
+
+def _timing(timing: Timing | None) -> dict[str, Any]:
+    if timing is None:
+        return {"speed": None, "latency_by_length": [], "throughput_by_batch_size": [], "cost": None}
+    return {
+        "speed": asdict(timing.speed),
+        "latency_by_length": [asdict(one) for one in timing.grid.lengths],
+        "throughput_by_batch_size": [asdict(one) for one in timing.grid.batches],
+        "cost": None if timing.cost is None else asdict(timing.cost),
+    }
+
+
+def _classes(result: Result, teacher: Result | None) -> list[dict[str, Any]]:
+    """Each class with what changed from the teacher: its own score less the teacher's."""
+    theirs = {one.label: one for one in teacher.details.classes} if teacher else {}
+    rows = []
+    for one in result.details.classes:
+        other = theirs.get(one.label)
+        change = None
+        if other is not None:
+            change = {
+                name: getattr(one, name) - getattr(other, name) for name in ("precision", "recall", "f1")
+            }
+        rows.append(asdict(one) | {"change": change})
+    return rows
+
+
+def _cascade(result: Result, teacher: Result | None) -> dict[str, Any] | None:
+    """The curve with the latency to expect: the student always runs, the teacher for its share."""
+    cascade = result.details.cascade
+    if cascade is None or teacher is None:
+        return None
+    main = next(iter(result.metrics))
+    own = result.timing.speed.median_ms if result.timing else None
+    theirs = teacher.timing.speed.median_ms if teacher.timing else None
+
+    def point(one: CascadePoint) -> dict[str, Any]:
+        latency = None if own is None or theirs is None else own + one.deferred * theirs
+        return asdict(one) | {"latency_ms": latency}
+
+    return {
+        "curve": [point(one) for one in cascade.curve],
+        "chosen": point(cascade.chosen),
+        "chosen_on": cascade.chosen_on,
+        "there": point(cascade.validation),
+        "student": {"quality": result.metrics[main], "latency_ms": own},
+        "teacher": {"quality": teacher.metrics[main], "latency_ms": theirs},
     }
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.inference import model_inputs
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models import Model, positions
 from dkd_cli.engine.precision import Compute
 
 SINGLES_PER_BLOCK = 8
@@ -37,6 +37,8 @@ class Contestant:
     """Collated rows, one in each; the same rows for all models."""
     batches: Sequence[Batch]
     """Collated batches of the evaluation's size; the same rows for all models."""
+    max_tokens: int
+    """The longest text that the model is used with."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,12 @@ class Speed:
 
 
 def contestant(
-    model: Model, compute: Compute, encoded: EncodedSplit, collator: PaddingCollator, batch_size: int
+    model: Model,
+    compute: Compute,
+    encoded: EncodedSplit,
+    collator: PaddingCollator,
+    batch_size: int,
+    max_tokens: int,
 ) -> Contestant:
     """Choose rows evenly spread over the split: few enough to be quick, the same for every model."""
     singles = _spread(len(encoded), SINGLES_PER_BLOCK * MAX_SINGLE_BLOCKS)
@@ -64,7 +71,13 @@ def contestant(
     def collate(rows: Sequence[int]) -> Batch:
         return model_inputs(model, collator([encoded[row] for row in rows]), compute.device)
 
-    return Contestant(model, compute, [collate([row]) for row in singles], [collate(rows) for rows in whole])
+    return Contestant(
+        model,
+        compute,
+        singles=[collate([row]) for row in singles],
+        batches=[collate(rows) for rows in whole],
+        max_tokens=min(max_tokens, positions(model) or max_tokens),
+    )
 
 
 @torch.inference_mode()
@@ -120,12 +133,13 @@ def _take_turns(
         for one, own_blocks, own_seconds in zip(contestants, blocks, seconds, strict=True):
             # the model before has filled the processor's caches with its own weights
             for batch in one.singles[:2]:
-                _seconds(one, batch)
-            own_seconds += [_seconds(one, batch) for batch in own_blocks[turn]]
+                seconds_of(one, batch)
+            own_seconds += [seconds_of(one, batch) for batch in own_blocks[turn]]
     return seconds
 
 
-def _seconds(one: Contestant, batch: Batch) -> float:
+def seconds_of(one: Contestant, batch: Batch) -> float:
+    """How long one forward pass takes, until its answer is there."""
     wait: Callable[[], None] = torch.cuda.synchronize if one.compute.device.type == "cuda" else lambda: None
     wait()
     started = time.perf_counter()

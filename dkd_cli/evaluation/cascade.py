@@ -1,0 +1,84 @@
+"""The student answers when it is sure, else the teacher: how often, how well, how fast; pure functions.
+
+A row is deferred when the student's uncertainty (the normalised entropy of its calibrated probabilities) is
+above a threshold. The student always runs, the teacher for deferred rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.evaluation.metrics import Floats
+
+STEPS = 20
+"""Points of the curve after the first: shares of 0, 5, ..., 100 %."""
+FINE_STEPS = 200
+"""Shares among which the threshold is looked for, in steps of 0.5 %."""
+
+Quality = Callable[[Floats], float | None]
+"""Logits [N, C] -> the main metric; None where it is not defined."""
+
+
+@dataclass(frozen=True)
+class CascadePoint:
+    """One threshold and what it comes to on some rows."""
+
+    threshold: float
+    """Rows above it are deferred; 1 defers none, below 0 all."""
+    deferred: float
+    """The share of rows that the teacher answers."""
+    quality: float | None
+
+
+def uncertainty(logits: ArrayLike, temperature: float) -> Floats:
+    """Normalised entropy of softmax(z / T), [N, C] -> [N] in [0, 1]."""
+    scaled = torch.from_numpy(np.asarray(logits, dtype=np.float64) / temperature)
+    return np.asarray(entropy(scaled).numpy(), dtype=np.float64)
+
+
+def at_threshold(
+    threshold: float,
+    doubt: Floats,
+    student: Floats,
+    teacher: Floats,
+    quality: Quality,
+) -> CascadePoint:
+    """Let the teacher answer the rows whose `doubt` [N] is above the threshold; logits are [N, C] each."""
+    deferred = doubt > threshold
+    joined = np.where(deferred[:, None], teacher, student)
+    return CascadePoint(float(threshold), float(deferred.mean()), quality(joined))
+
+
+def curve(
+    doubt: Floats,
+    student: Floats,
+    teacher: Floats,
+    quality: Quality,
+    steps: int = STEPS,
+) -> list[CascadePoint]:
+    """Defer shares of about 0, 1/steps, ..., 1 of the rows; rows of equal doubt go together."""
+    ranked = np.sort(doubt)[::-1]
+    points = []
+    for step in range(steps + 1):
+        first_kept = round(step / steps * len(ranked))
+        threshold = -1.0 if first_kept == len(ranked) else float(ranked[first_kept])
+        points.append(at_threshold(1.0 if step == 0 else threshold, doubt, student, teacher, quality))
+    return points
+
+
+def keeping_the_teachers_quality(doubt: Floats, student: Floats, teacher: Floats, quality: Quality) -> float:
+    """The threshold that defers the fewest rows and still scores no less than the teacher alone.
+
+    There always is one: below 0 everything is deferred.
+    """
+    enough = quality(teacher)
+    for point in curve(doubt, student, teacher, quality, FINE_STEPS):
+        if enough is None or (point.quality is not None and point.quality >= enough):
+            return point.threshold
+    raise AssertionError("the last point is the teacher itself")

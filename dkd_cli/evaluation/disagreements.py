@@ -1,0 +1,81 @@
+"""The rows on which student and teacher differ most; pure functions of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dkd_cli.data.examples import Split
+from dkd_cli.evaluation.calibration import probabilities
+from dkd_cli.evaluation.metrics import Floats
+
+MOST = 12
+LONGEST_TEXT = 400
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One row, with the class ids (or numbers) of both."""
+
+    example_id: str
+    text: str
+    """Both texts of a pair, joined by a line break; cut with an ellipsis."""
+    label: int | float | None
+    student: int | float
+    teacher: int | float
+    student_probability: float | None
+    """Of the class that it names; None for numbers."""
+    teacher_probability: float | None
+
+
+def disagreements(split: Split, student: Floats, teacher: Floats, most: int = MOST) -> list[Disagreement]:
+    """The surest ones first: by the smaller of the two probabilities, or for numbers by their distance.
+
+    Args:
+        split: N rows.
+        student: logits [N, C]; for numbers [N, 1]. Divided by its temperature where there is one.
+        teacher: likewise.
+        most: how many to return.
+    """
+    if student.shape[1] == 1:
+        distance = np.abs(student[:, 0] - teacher[:, 0])
+        order = np.argsort(-distance, kind="stable")[:most]
+        return [
+            _row(split, int(row), float(student[row, 0]), float(teacher[row, 0]), None, None)
+            for row in order
+            if distance[row] > 0
+        ]
+    own, theirs = probabilities(student), probabilities(teacher)
+    said, told = own.argmax(axis=1), theirs.argmax(axis=1)
+    sure = np.minimum(own.max(axis=1), theirs.max(axis=1))
+    differing = np.flatnonzero(said != told)
+    order = differing[np.argsort(-sure[differing], kind="stable")][:most]
+    return [
+        _row(split, int(row), int(said[row]), int(told[row]), float(own[row].max()), float(theirs[row].max()))
+        for row in order
+    ]
+
+
+def _row(
+    split: Split,
+    row: int,
+    student: int | float,
+    teacher: int | float,
+    student_probability: float | None,
+    teacher_probability: float | None,
+) -> Disagreement:
+    texts = [split.texts[row], *([] if split.text_pairs is None else [split.text_pairs[row]])]
+    return Disagreement(
+        example_id=split.example_ids[row],
+        text="\n".join(map(_cut, texts)),
+        label=None if split.labels is None else split.labels[row],
+        student=student,
+        teacher=teacher,
+        student_probability=student_probability,
+        teacher_probability=teacher_probability,
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
