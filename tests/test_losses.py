@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dkd_cli.engine.losses import (
+    attention_relations,
     dynamic_kd_loss,
     hidden_alignment,
     kd_correlation,
@@ -252,6 +253,42 @@ def test_alignment_of_any_size_gives_a_number_and_a_gradient(size: float, dtype:
 def test_alignment_refuses_unequal_numbers_of_layers() -> None:
     with pytest.raises(ValueError, match="shorter"):
         hidden_alignment(layers(2), layers(1), torch.ones(3, 5))
+
+
+def test_relations_do_not_see_padding_or_width() -> None:
+    student, teacher = layers(3, width=8), layers(3, width=12)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    found = attention_relations(student, teacher, mask, 4)
+    spoilt = [layer.masked_fill(mask[:, :, None] == 0, 1e3) for layer in student]
+    assert torch.equal(attention_relations(spoilt, teacher, mask, 4), found)
+    alone = attention_relations(
+        [layer[1:2, :3] for layer in student], [layer[1:2, :3] for layer in teacher], mask[1:2, :3], 4
+    )
+    torch.testing.assert_close(alone, found[1:2])
+    assert found[2] == 0, "one token is related to itself alone"
+
+
+def test_relations_are_the_mean_over_heads_and_positions_summed_over_what_is_compared() -> None:
+    student, teacher, mask = layers(2, rows=1, width=8), layers(2, rows=1, width=8), torch.ones(1, 5)
+    by_hand = torch.tensor(0.0)
+    for own, other in zip(student, teacher, strict=True):
+        for head in range(4):
+            part = slice(2 * head, 2 * head + 2)
+            r_s, r_t = (F.softmax(x[0, :, part] @ x[0, :, part].T / 2**0.5, dim=-1) for x in (own, other))
+            by_hand = by_hand + (r_t * (r_t.log() - r_s.log())).sum() / (4 * 5)
+    torch.testing.assert_close(attention_relations(student, teacher, mask, 4)[0], by_hand)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e4])
+def test_relations_of_any_size_give_a_number_and_a_gradient(size: float) -> None:
+    student = [(size * layer).requires_grad_() for layer in layers(1, width=8)]
+    loss = attention_relations(
+        student, layers(1, width=8), torch.tensor([[1] * 5, [1, 1, 0, 0, 0], [1] * 5]), 2
+    )
+    assert loss.isfinite().all()
+    loss.sum().backward()
+    assert student[0].grad is not None
+    assert student[0].grad.isfinite().all()
 
 
 def test_the_plug_in_weighs_by_uncertainty_without_training_through_it() -> None:

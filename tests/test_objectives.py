@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.losses import (
+    attention_relations,
+    hidden_alignment,
     kd_correlation,
     kd_decoupled,
     kd_interpolated,
@@ -17,7 +19,7 @@ from dkd_cli.engine.losses import (
     kd_mse,
     standardised,
 )
-from dkd_cli.engine.objectives import KD_LOSSES, kd
+from dkd_cli.engine.objectives import KD_LOSSES, kd, pt
 from dkd_cli.recipe.schema import Objective
 
 STUDENT = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -73,3 +75,10 @@ def test_standardised_logits_are_compared_whatever_their_scale(name: Any) -> Non
 def test_only_the_decoupled_loss_reads_labels(name: Any) -> None:
     objective = Objective(kd_loss=name)
     assert torch.equal(kd(objective, STUDENT, TEACHER, None), kd(objective, STUDENT, TEACHER, LABELS))
+
+
+def test_states_or_relations_are_compared() -> None:
+    own, other, mask = [torch.randn(2, 3, 8)], [torch.randn(2, 3, 8)], torch.ones(2, 3)
+    assert torch.equal(pt(Objective(), own, other, mask), hidden_alignment(own, other, mask))
+    relations = Objective(hidden_loss="relations", relation_heads=4)
+    assert torch.equal(pt(relations, own, other, mask), attention_relations(own, other, mask, 4))

@@ -196,6 +196,24 @@ def test_wrong_layer_maps(text: str) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({}, None),
+        ({"layer_map": "last"}, None),
+        ({"layer_map": "1:2, 2:10"}, None),
+        ({"layer_map": "0:0, 1:2"}, "layer_map"),
+        ({"positions": "first"}, "positions"),
+    ],
+)
+def test_relations_are_those_among_tokens_in_a_layer(settings: dict[str, str], key: str | None) -> None:
+    objective = Objective(hidden_loss="relations", hidden_weight=1.0, **settings)  # type: ignore[arg-type]
+    found = [place for place, _ in broken(objective=objective)]
+    assert found == ([] if key is None else [f"strategy.objective.{key}"])
+    idle = Objective(hidden_loss="relations", **settings)  # type: ignore[arg-type]
+    assert broken(objective=idle) == [], "no weight, nothing to compare"
+
+
 def test_a_layer_map_beyond_the_student() -> None:
     assert broken(objective=Objective(layer_map="4:4"), student=Student(layers=3)) == [
         ("strategy.objective.layer_map", "maps student layer 4, but the student has 3")

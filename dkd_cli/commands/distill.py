@@ -11,6 +11,7 @@ from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publis
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
+from dkd_cli.engine.attention import show_attention
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.pool import pooled
@@ -104,6 +105,8 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
             seed=recipe.train.seed,
             key="student",
         )
+        if plan.relates:
+            show_attention(student.model, "student")
         for note in student.notes:
             workshop.terminal.warn(note)
         splits = workshop.splits(recipe, student.tokenizer)

@@ -12,6 +12,7 @@ from dkd_cli.commands.running import Splits, Workshop
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.alignment import Projection, check_alignable, make_projections
+from dkd_cli.engine.attention import check_heads, places, show_attention
 from dkd_cli.engine.checkpoints import teacher_source
 from dkd_cli.engine.fingerprint import fingerprint
 from dkd_cli.engine.inference import predict_logits
@@ -75,7 +76,7 @@ class Shelf:
                 shelved = self._model(recipe, name, student, splits)
                 found[name], layers[name] = shelved.teacher, shelved.student_layers
         bank = TeacherBank(found, compute)
-        if not plan.aligns:
+        if not plan.aligns or plan.relates:  # relations have no width
             return bank, layers, {}
         models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
         return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)
@@ -108,13 +109,23 @@ class Shelf:
             check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
+            shown = "hidden states"
+            if pairs and objective.hidden_loss == "relations":
+                check_heads(
+                    objective.relation_heads,
+                    (student.model.config.hidden_size, loaded.model.config.hidden_size),
+                )
+                show_attention(loaded.model, f"teachers.{name}")
+                pairs, shown = places(pairs), "queries, keys and values"
             wanted = [layer for _, layer in pairs]
             cached, cache = None, self._workshop.cache
             if cache is not None:
                 order = label_order(loaded.model, data, labels, source, f"teachers.{name}")
                 facts = fingerprint(loaded.model, source, f"teachers.{name}", order, cache)
                 cached = Cached(cache, _called(source), facts)
-            teacher = Teacher(loaded.model, own.train, own.collator, wanted, objective.positions, cached)
+            teacher = Teacher(
+                loaded.model, own.train, own.collator, wanted, objective.positions, cached, shown
+            )
             if pairs:
                 check_alignable(splits.train, splits.collator, teacher, name)
             self._models[key] = Shelved(teacher, [layer for layer, _ in pairs], own.validation)
@@ -155,5 +166,5 @@ def _answers(recipe: Recipe, name: str) -> Key:
 def _meeting(recipe: Recipe, name: str) -> Key:
     """What decides, besides, which of its hidden states meet the student's."""
     objective = recipe.strategy.objective
-    where = objective.layer_map, objective.positions
+    where = objective.layer_map, objective.positions, objective.hidden_loss
     return *_answers(recipe, name), recipe.student, recipe.model, *where

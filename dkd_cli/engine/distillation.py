@@ -13,8 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dkd_cli.engine.losses import hidden_alignment, supervised
-from dkd_cli.engine.objectives import kd
+from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.objectives import kd, pt
 from dkd_cli.engine.peers import WHOLE, Share
 from dkd_cli.engine.schedules import at, moving
 from dkd_cli.engine.selection import asks_teacher, choose
@@ -133,8 +133,8 @@ def distillation_step(
             own = [student.hidden_states[layer][taught, :length] for layer in layers[route.teacher]]
             if route.teacher in projections:
                 own = [projections[route.teacher](states) for states in own]
-            pt = hidden_alignment(own, aligned, student.mask[taught, :length])
-            hidden_total = hidden_total + share.mean(weights * hidden_weights[places] * pt, size)
+            term = pt(plan.objective, own, aligned, student.mask[taught, :length])
+            hidden_total = hidden_total + share.mean(weights * hidden_weights[places] * term, size)
     total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
     terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / scored)}
     if plan.hidden_weight > 0:

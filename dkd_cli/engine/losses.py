@@ -261,6 +261,45 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
     return total
 
 
+def attention_relations(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, heads: int
+) -> Tensor:
+    """MiniLMv2: Σ over queries, keys and values of the mean over heads and real positions of KL(r_t ‖ r_s).
+
+    Wang et al. (2021). A relation r is softmax(x xᵀ / √d) of one of them with itself, in so many relation
+    heads, of d dimensions each: how alike the positions are. So the two sides may differ in width and heads.
+
+    Args:
+        student: queries, keys and values of the aligned layers, each [B, L, H].
+        teacher: their counterparts, each [B, L, H'].
+        mask: [B, L], nonzero at real (unpadded) positions.
+        heads: divides H and H'.
+
+    Returns:
+        [B], in nats.
+
+    >>> states = torch.tensor([[[3.0, 4.0], [9.0, 9.0]]])
+    >>> attention_relations([states], [states], torch.tensor([[1, 1]]), heads=2)
+    tensor([0.])
+    """
+    real = mask.bool()
+    total = torch.zeros(len(mask), device=mask.device)
+    for own, other in zip(student, teacher, strict=True):
+        relations, target = (_log_relations(states, real, heads) for states in (own, other))
+        gap = F.kl_div(relations, target, reduction="none", log_target=True)
+        per_position = gap.sum(dim=-1).mean(dim=1)  # [B, L]
+        total = total + (per_position * real).sum(dim=-1) / real.sum(dim=-1)
+    return total
+
+
+def _log_relations(states: Tensor, real: Tensor, heads: int) -> Tensor:
+    """Logarithms of the relations among real positions, [B, L, H] -> [B, heads, L, L]."""
+    split = states.float().reshape(*states.shape[:2], heads, -1).transpose(1, 2)
+    alike = split @ split.transpose(-1, -2) / split.size(-1) ** 0.5
+    # Not minus infinity: its difference with itself is no number.
+    return F.log_softmax(alike.masked_fill(~real[:, None, None], -1e30), dim=-1)
+
+
 def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """The plug-in: KD-KL weighted by the student's normalised entropy, mean over the batch.
 

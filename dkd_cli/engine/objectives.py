@@ -1,15 +1,17 @@
-"""The KD term that a recipe asks for: which loss, on which logits, with which of the recipe's numbers.
+"""The terms that a recipe asks for: which loss, on which logits or states, with which of its numbers.
 
 Knows neither weights between terms nor who teaches whom; the losses themselves know no recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 from dkd_cli.engine.losses import (
+    attention_relations,
+    hidden_alignment,
     kd_correlation,
     kd_decoupled,
     kd_interpolated,
@@ -58,3 +60,12 @@ def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, lab
     if objective.standardise:
         student_logits, teacher_logits = standardised(student_logits), standardised(teacher_logits)
     return KD_LOSSES[objective.kd_loss](objective, student_logits, teacher_logits, labels)
+
+
+def pt(
+    objective: Objective, student_states: Sequence[Tensor], teacher_states: Sequence[Tensor], mask: Tensor
+) -> Tensor:
+    """The PT term of each example: what `hidden_loss` compares of aligned layers, each [B, L, H] -> [B]."""
+    if objective.hidden_loss == "relations":
+        return attention_relations(student_states, teacher_states, mask, objective.relation_heads)
+    return hidden_alignment(student_states, teacher_states, mask)

@@ -42,6 +42,11 @@ class Plan:
         return self.hidden_weight > 0 or bool(self.objective.final.hidden_weight)
 
     @property
+    def relates(self) -> bool:
+        """Whether it is the relations among tokens that count of them."""
+        return self.aligns and self.objective.hidden_loss == "relations"
+
+    @property
     def uses_uncertainty(self) -> bool:
         """Whether the student's entropy decides anything."""
         return bool(self.teachers) and (self.adoption.mode != "static" or self.objective.mode != "fixed")

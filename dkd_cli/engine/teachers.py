@@ -65,6 +65,8 @@ class Teacher:
     """What it gives of them: every token's vector, or the first token's alone."""
     cached: Cached | None = None
     """None: nothing is kept on disk."""
+    shown: str = "hidden states"
+    """What its model shows as layers (`attention.show_attention`); its answers are kept under this name."""
     most_tokens: int | None = field(init=False)
     """That its positions allow; None: as many as one likes."""
     _answers: dict[str, Answers] = field(init=False, default_factory=dict)
@@ -118,7 +120,7 @@ class Answers:
             keys,
             width,
             BFLOAT16,
-            _entry(teacher, settled | {"kept": "hidden states"} | aligned) if teacher.layers else None,
+            _entry(teacher, settled | {"kept": teacher.shown} | aligned) if teacher.layers else None,
         )
         self._fill()
 

@@ -34,6 +34,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_unlabelled(recipe),
         *_selection(recipe),
         *_objective(recipe),
+        *_relations(recipe),
         *_layer_map(recipe),
         *_take(recipe),
     ]
@@ -261,6 +262,18 @@ def _kd_loss(recipe: Recipe) -> Iterator[Broken]:
     if names and not any(getattr(objective, name) for name in names):
         problem = f"is 0, like `{names[1]}`: nothing is left of `{objective.kd_loss}`"
         yield f"{key}.{names[0]}", problem, "make one of them positive"
+
+
+def _relations(recipe: Recipe) -> Iterator[Broken]:
+    key, objective = "strategy.objective", recipe.strategy.objective
+    aligns = strategy_parts(recipe.strategy.name) != ("none",) and _ever(recipe, "hidden_weight")
+    if objective.hidden_loss != "relations" or not aligns:
+        return
+    if objective.positions == "first":
+        yield f"{key}.positions", "is `first`, but one token has no relations", "set it to `all`"
+    if re.search(r"\b0\b", objective.layer_map):
+        problem = "names layer 0, but the embedding layer has no attention to compare the `relations` of"
+        yield f"{key}.layer_map", problem, "set it to `last`, or to pairs from 1 on"
 
 
 def _layer_map(recipe: Recipe) -> Iterator[Broken]:

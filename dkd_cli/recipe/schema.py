@@ -217,6 +217,11 @@ class Objective:
     """The weight of learning the gold labels, beside a teacher; without one it is 1."""
     hidden_weight: Weight | None = None
     """The weight of learning the teacher's hidden states (PT); null: 1 under `dynamic-objective`, else 0."""
+    hidden_loss: Literal["states", "relations"] = "states"
+    """What PT compares of each aligned layer: the hidden `states` themselves, or the `relations` among tokens
+    that its queries, keys and values give (MiniLMv2)."""
+    relation_heads: Count = 16
+    """`relations`: into how many parts queries, keys and values are cut; divides both widths."""
     layer_map: Name = "uniform"
     """Which teacher layer each student layer is aligned with: `uniform`, `last`, or pairs such as
     `0:0, 1:2, 2:4` (student:teacher, 0 is the embedding layer)."""
