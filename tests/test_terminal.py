@@ -165,6 +165,13 @@ def test_what_was_done_before_does_not_count_as_speed(monkeypatch: pytest.Monkey
     assert meter.figures() == "950/1000 examples  5.0/s  loss 0.526  10 s left"
 
 
+def test_what_comes_seldom_has_a_time_and_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter("comparison", 18, "runs", done=2, _started=0.0)
+    monkeypatch.setattr(module.time, "monotonic", lambda: 80.0)
+    meter.advance(2)
+    assert meter.figures() == "4/18 runs  40 s each  9 min 20 s left"
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (125, "2 min 05 s"), (4020, "1 h 07 min")])
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text

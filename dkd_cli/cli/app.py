@@ -12,6 +12,7 @@ import typer
 
 from dkd_cli import __version__
 from dkd_cli.cli.cache import cache_app
+from dkd_cli.cli.compare import compare
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -32,6 +33,7 @@ from dkd_cli.errors import RecipeError
 app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(cache_app, name="cache")
+app.command()(compare)
 
 
 def _version(wanted: bool) -> None:

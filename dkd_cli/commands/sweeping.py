@@ -59,13 +59,18 @@ def run_points(points: Sequence[Point], terminal: Terminal) -> list[Outcome]:
     outcomes = []
     for number, point in enumerate(points, start=1):
         terminal.say(f"{number} of {len(points)}: {point.folder.name}")
-        try:
-            outcomes.append(Outcome(point, point.make(), None))
-        except (DkdError, Problems) as problem:
-            error = problem.errors[0] if isinstance(problem, Problems) else problem
-            terminal.warn(f"{point.folder.name} failed: {error}")
-            outcomes.append(Outcome(point, None, error))
+        outcomes.append(attempt(point, terminal))
     return outcomes
+
+
+def attempt(point: Point, terminal: Terminal) -> Outcome:
+    """Make one run of several; that it fails is told at once and stops nothing."""
+    try:
+        return Outcome(point, point.make(), None)
+    except (DkdError, Problems) as problem:
+        error = problem.errors[0] if isinstance(problem, Problems) else problem
+        terminal.warn(f"{point.folder.name} failed: {error}")
+        return Outcome(point, None, error)
 
 
 def report(title: str, outcomes: Sequence[Outcome], file: Path, terminal: Terminal) -> None:

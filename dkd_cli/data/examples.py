@@ -26,6 +26,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def take(self, rows: Sequence[int], name: str) -> Split:
+        """Some of the examples, in the order given, as a split of that name."""
+        return Split(
+            name,
+            [self.texts[row] for row in rows],
+            None if self.text_pairs is None else [self.text_pairs[row] for row in rows],
+            None if self.labels is None else [self.labels[row] for row in rows],
+            [self.example_ids[row] for row in rows],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TaskData:

@@ -151,6 +151,28 @@ def read_run(folder: Path) -> Run | None:
         ) from error
 
 
+def finished(final: Path, recipe: Recipe, role: Role, name: str) -> Run | None:
+    """The complete run of this experiment in its folder `final`; None where there is none yet.
+
+    Args:
+        final: the run's own folder.
+        recipe: the resolved recipe.
+        role: with `name` (a teacher's), what the recipe is read as.
+        name: the teacher's name, or the student's strategy.
+
+    Raises:
+        SystemProblem: if the folder holds something else.
+    """
+    done = read_run(final)
+    if done is None and final.exists():
+        raise SystemProblem(
+            str(final), "holds something that dkd did not make", "choose another name or --output-dir"
+        )
+    if done is not None:
+        _refuse_other(final, done.recipe, recipe, role, name)
+    return done
+
+
 @contextmanager
 def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) -> Iterator[Path | None]:
     """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
@@ -165,16 +187,9 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
     Raises:
         SystemProblem: if the folder holds something else, or another process is at work in it.
     """
-    done = read_run(final)
-    if done is None and final.exists():
-        raise SystemProblem(
-            str(final), "holds something that dkd did not make", "choose another name or --output-dir"
-        )
-    if done is not None:
-        _refuse_other(final, done.recipe, recipe, role, name)
-        if not fresh:
-            yield None
-            return
+    if finished(final, recipe, role, name) is not None and not fresh:
+        yield None
+        return
     working = final.with_name(f".{final.name}")
     try:
         working.mkdir(parents=True, exist_ok=True)

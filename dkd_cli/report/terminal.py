@@ -174,7 +174,8 @@ class Meter:
         parts = [f"{self.done}/{self.total} {self.unit}"]
         rate = (self.done - self._before) / seconds if seconds > 0 else 0.0
         if rate > 0:
-            parts.append(f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+            slow = f"{duration(1 / rate)} each" if rate < 0.1 else f"{rate:.1f}/s"
+            parts.append(f"{rate:.0f}/s" if rate >= 10 else slow)
         parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in self.fields.items()]
         if self.done >= self.total:
             parts.append(f"in {duration(seconds)}")

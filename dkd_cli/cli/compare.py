@@ -1,0 +1,68 @@
+"""`dkd compare`: its options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dkd_cli.cli.options import NoCache, OutputDir, Overrides, Quiet, RecipeName
+from dkd_cli.errors import RecipeError
+
+
+def compare(
+    recipe: RecipeName = None,
+    number: Annotated[
+        int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 1 to N; 3 if left out.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N[,N...]", help="These seeds instead of 1 to N.")
+    ] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Beside none and static, as in `dkd distill`, or `random`: dynamic-data with examples drawn "
+            "by lot; repeatable. All that the recipe allows if left out.",
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=[V,V]",
+            help="Settings to try, as in 'train.learning_rate=[1e-4,3e-4]', of which each strategy gets the "
+            "best by its mean over seeds on the validation split; repeatable, and every combination is run.",
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    output_dir: OutputDir = None,
+    no_cache: NoCache = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be run and how long it would take, then stop.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find out whether distillation is worth it on a task.
+
+    Trains students by every strategy with the same budget and several seeds, teachers where they are missing,
+    and compares them on test examples that chose nothing: means, 95 % intervals, p values, costs and a
+    verdict in words. Writes comparison.json into the recipe's folder. Typed again after an interruption, it
+    does what is missing.
+
+    \b
+        dkd compare quickstart --seeds 3
+        dkd compare mine.yaml --strategy dynamic-objective --grid 'train.learning_rate=[1e-4,3e-4]'
+    """
+    if number is not None and seed is not None:
+        raise RecipeError("--seed", "contradicts --seeds", "give one of the two")
+    from dkd_cli.recipe.contenders import Asked, load_contenders
+    from dkd_cli.recipe.overrides import options, parse_seeds
+    from dkd_cli.report.terminal import Terminal
+
+    seeds = tuple(range(1, (number or 3) + 1)) if seed is None else parse_seeds(seed)
+    flags = options(("--output-dir", "output_dir", output_dir))
+    asked = Asked(recipe, [*(overrides or []), *flags], grid or [], seeds, tuple(strategy or ()))
+    load_contenders(asked)  # what is wrong with a recipe is said at once, before torch is loaded
+    from dkd_cli.commands.compare import compare
+
+    compare(asked, dry_run=dry_run, terminal=Terminal(quiet), cached=not no_cache)

@@ -1,0 +1,247 @@
+"""`dkd compare`: is distillation worth it on this task? Equal budgets, several seeds, and a verdict.
+
+Every run is an ordinary teacher or student folder, so an interrupted comparison goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from dkd_cli.commands.answers import Logits, answers
+from dkd_cli.commands.candidates import Candidate, Plan, make_plan
+from dkd_cli.commands.distill import one_student, reference_teacher
+from dkd_cli.commands.forecast import forecast
+from dkd_cli.commands.running import Workshop, best_metric
+from dkd_cli.commands.shelf import Shelf
+from dkd_cli.commands.standings import Chosen, Result, comparison_figures, settle
+from dkd_cli.commands.sweeping import Outcome, Point, attempt, raise_failures
+from dkd_cli.commands.train_teacher import Wanted, one_teacher
+from dkd_cli.engine.checkpoints import Run, finished, student_folder
+from dkd_cli.engine.trainer import LOWER_IS_BETTER
+from dkd_cli.evaluation.significance import RESAMPLES
+from dkd_cli.evaluation.verdict import p_value
+from dkd_cli.files import write_json
+from dkd_cli.recipe.contenders import Asked
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.tables import Column
+from dkd_cli.report.terminal import Terminal, duration
+
+
+def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = True) -> None:
+    """Make what is missing of a comparison, and say what it shows.
+
+    Args:
+        asked: recipe, seeds, strategies and grid.
+        dry_run: say what would be run and how long it would take, then stop.
+        terminal: for progress, tables and the verdict.
+        cached: whether teachers' answers are read from and written to the cache on disk.
+
+    Raises:
+        DataError: where nothing has labels to report on.
+        DkdError: at the end, what became of the runs that failed.
+    """
+    quiet_libraries()
+    with closing(Workshop(terminal, cached=cached)) as workshop:
+        plan = make_plan(asked, workshop)
+        metric = best_metric(plan.base.train, plan.data)
+        done, teachers, students = missing(plan)
+        announce(workshop, plan, done, teachers, students)
+        if dry_run:
+            return
+        outcomes = run(workshop, plan, done, teachers, students)
+    chosen = choose(plan, outcomes, metric)
+    result = settle(plan, chosen, *ask(plan, chosen, terminal))
+    show(plan, result, metric, terminal)
+    file = Path(plan.base.output_dir) / plan.base.name / "comparison.json"
+    write_json(file, comparison_figures(plan, result, metric))
+    terminal.say(f"every figure: {file}")
+    raise_failures(list(outcomes.values()))
+
+
+def missing(plan: Plan) -> tuple[dict[Path, Run], list[Wanted], list[Recipe]]:
+    """The students that are there, and the teachers and students that are not.
+
+    Raises:
+        SystemProblem: for a folder that holds something else, before hours are spent.
+    """
+    done: dict[Path, Run] = {}
+    students = []
+    for point in plan.students():
+        there = finished(student_folder(point), point, "student", point.strategy.name)
+        if there is None:
+            students.append(point)
+        else:
+            done[student_folder(point)] = there
+    teachers = [one for one in plan.teachers if finished(one.folder, one.recipe, "teacher", one.name) is None]
+    return done, teachers, students
+
+
+def announce(
+    workshop: Workshop,
+    plan: Plan,
+    done: Mapping[Path, Run],
+    teachers: Sequence[Wanted],
+    students: Sequence[Recipe],
+) -> None:
+    """Say what there is to do, and about how long it will take."""
+    say = workshop.terminal.say
+    for note in plan.notes:
+        say(note)
+    seeds = len({point.train.seed for point in plan.students()})
+    settings = max(len(entry.candidates) for entry in plan.entries)
+    tried = f", up to {settings} settings each" if settings > 1 else ""
+    names = ", ".join(entry.name for entry in plan.entries)
+    say(f"{len(plan.entries)} strategies{tried}, {seeds} seeds: {names}")
+    there = f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
+    say(f"{len(teachers)} teachers and {len(students)} students to make, {there}")
+    for folder in (*(one.folder for one in teachers), *map(student_folder, students)):
+        say(f"  {folder}")
+    if teachers or students:
+        estimate = forecast(workshop, teachers, students, list(done.values()))
+        say(f"about {duration(estimate.seconds)} to go, an estimate {estimate.basis}")
+
+
+def run(
+    workshop: Workshop,
+    plan: Plan,
+    done: Mapping[Path, Run],
+    teachers: Sequence[Wanted],
+    students: Sequence[Recipe],
+) -> dict[Path, Outcome]:
+    """Make every missing run; what became of each student, by its folder."""
+    terminal = workshop.terminal
+    every = len(plan.teachers) + len(plan.students())
+    before = every - len(teachers) - len(students)
+    outcomes: dict[Path, Outcome] = {}
+    shelf = Shelf(workshop, plan.students())
+    with terminal.progress("comparison", every, unit="runs", done=before) as advance:
+        number = before
+        for wanted in teachers:
+            number += 1
+            terminal.say(f"{number} of {every}: {wanted.folder.name}")
+            one_teacher(workshop, wanted, fresh=False)
+            advance(1)
+        for recipe in plan.students():
+            folder = student_folder(recipe)
+            point = Point(
+                folder=folder,
+                recipe=recipe,
+                seed=recipe.train.seed,
+                make=partial(one_student, workshop, shelf, recipe, fresh=False),
+            )
+            if folder in done:
+                outcomes[folder] = Outcome(point, done[folder], None)
+                continue
+            number += 1
+            terminal.say(f"{number} of {every}: {folder.name}")
+            outcomes[folder] = attempt(point, terminal)
+            advance(1)
+    return outcomes
+
+
+def choose(plan: Plan, outcomes: dict[Path, Outcome], metric: str) -> list[Chosen]:
+    """For each strategy the setting with the best mean over seeds on the validation split."""
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
+    chosen = []
+    for entry in plan.entries:
+        tried: list[tuple[Candidate, tuple[Run, ...], float]] = []
+        for candidate in entry.candidates:
+            runs = [outcomes[student_folder(point)].run for point in candidate.points]
+            whole = tuple(one for one in runs if one is not None and metric in one.validation)
+            if len(whole) == len(runs):
+                mean = float(np.mean([one.validation[metric] for one in whole]))
+                tried.append((candidate, whole, mean))
+        best = max(tried, key=lambda one: sign * one[2], default=None)
+        means = [(candidate.settings, mean) for candidate, _, mean in tried]
+        if best is None:
+            chosen.append(Chosen(entry, None, (), None, means))
+        else:
+            chosen.append(Chosen(entry, best[0], best[1], best[2], means))
+    return chosen
+
+
+def ask(plan: Plan, chosen: Sequence[Chosen], terminal: Terminal) -> tuple[dict[Path, Logits], Logits | None]:
+    """What the chosen students, and the teacher that they are measured against, say of the reported rows."""
+    top = Path(plan.base.output_dir) / plan.base.name / "comparison"
+    points = [point for one in chosen if one.candidate for point in one.candidate.points]
+    source = reference_teacher(plan.base)
+    said: dict[Path, Logits] = {}
+    rows, total = plan.reported, len(plan.reported) * (len(points) + (source is not None))
+    with terminal.progress(f"answers to {rows.name}", total) as advance:
+        for point in points:
+            folder = student_folder(point)
+            kept = top / f"{folder.name}.safetensors"
+            said[folder] = answers(str(folder), point, plan.data, rows, kept, advance)
+        if source is None:
+            return said, None
+        name = [name for name, one in plan.base.teachers.items() if one.probabilities is None][-1]
+        labels = plan.base.teachers[name].labels
+        kept = top / f"teacher-{name}.safetensors"
+        return said, answers(source, plan.base, plan.data, rows, kept, advance, labels)
+
+
+def show(plan: Plan, result: Result, metric: str, terminal: Terminal) -> None:
+    """Print scores and costs, the differences, and the verdict."""
+    main = plan.data.task.metrics[0].replace("_", " ")
+    rows: list[list[object]] = []
+    for one in result.rows:
+        settings = ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in one.settings.items())
+        rows.append(
+            [
+                one.standing.name,
+                settings or None,
+                len(one.standing.scores),
+                one.standing.chosen_by,
+                one.standing.mean,
+                one.standing.sd,
+                one.cost.teacher_rows,
+                one.cost.backward_rows,
+                one.cost.seconds,
+            ]
+        )
+    columns: list[Column | str] = [
+        *("strategy", "settings", "seeds"),
+        Column(f"validation {metric.replace('_', ' ')}", 4),
+        Column(main, 4),
+        Column("± sd", 4),
+        Column("asked of teachers", 0),
+        Column("rows trained on", 0),
+        Column("time", 0, " s"),
+    ]
+    if result.teacher is not None:
+        rows.insert(0, ["teacher", None, None, None, result.teacher, *[None] * 4])
+    drop = {1} if not any(row[1] for row in rows) else set()
+    terminal.table(
+        f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}",
+        [column for i, column in enumerate(columns) if i not in drop],
+        [[value for i, value in enumerate(row) if i not in drop] for row in rows],
+        result.notes,
+    )
+    terminal.table(
+        f"gains in {main}, in points",
+        ["strategy", "over", Column("gain", 2), "95 % interval", "p", "p (Holm)"],
+        [
+            [
+                one.standing.name,
+                other,
+                100 * difference.gain,
+                f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}",
+                p_value(difference.p).removeprefix("p ").removeprefix("= "),
+                p_value(difference.holm).removeprefix("p ").removeprefix("= "),
+            ]
+            for one in result.rows
+            for other, difference in one.standing.against.items()
+        ],
+        [
+            f"paired by seed and example: {RESAMPLES} resamples of the examples, and the variance between "
+            "seeds (Student's t); p (Holm) is corrected for the strategies set against the same one"
+        ],
+    )
+    for line in result.verdict:
+        terminal.say(line)

@@ -1,0 +1,142 @@
+"""The metrics again, on many resamples of the examples at once; pure numpy.
+
+A resample is a row of counts: how often each example was drawn. Knows nothing about models, seeds or tests.
+A figure that is not defined on a resample (the correlation of a constant) is NaN there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Scorer = Callable[[Floats, Floats, Floats], Floats]
+"""(counts [B, N], predictions [N], labels [N]) -> scores [B]"""
+
+CELLS_AT_ONCE = 4_000_000
+"""Of counts in memory: 32 MB, however many resamples and examples there are."""
+
+
+def resampled_scores(
+    metric: str, predictions: NDArray[np.generic], labels: NDArray[np.generic], resamples: int, seed: int = 0
+) -> Floats:
+    """Score every model on the same resamples of the examples, drawn with replacement.
+
+    Args:
+        metric: a name in `SCORERS`.
+        predictions: class ids or numbers, [M, N]: M models, N examples.
+        labels: [N].
+        resamples: B of them.
+        seed: of the draws.
+
+    Returns:
+        [B, M].
+    """
+    numbers, truth = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    found = [
+        np.stack([SCORERS[metric](counts, model, truth) for model in numbers], axis=1)
+        for counts in drawn(len(truth), resamples, seed)
+    ]
+    return np.concatenate(found)
+
+
+def drawn(examples: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """Yield counts [b, N] until there are `resamples` rows; each row sums to N."""
+    generator = np.random.default_rng(seed)
+    most = max(1, CELLS_AT_ONCE // examples)
+    for start in range(0, resamples, most):
+        rows = min(most, resamples - start)
+        places = generator.integers(examples, size=(rows, examples))
+        places += np.arange(rows)[:, None] * examples
+        counts = np.bincount(places.reshape(-1), minlength=rows * examples)
+        yield counts.reshape(rows, examples).astype(np.float64)
+
+
+def _accuracy(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    return np.asarray(counts @ (predictions == labels) / counts.sum(axis=1), dtype=np.float64)
+
+
+def _macro_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    hit, named, true = _by_class(counts, predictions, labels)
+    occurs = named + true > 0
+    f1 = 2 * hit / np.where(occurs, named + true, 1.0)
+    return np.asarray(f1.sum(axis=1) / occurs.sum(axis=1), dtype=np.float64)
+
+
+def _binary_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    found = counts @ ((predictions == 1) & (labels == 1))
+    both = counts @ ((predictions == 1).astype(float) + (labels == 1))
+    return np.asarray(2 * found / np.where(both > 0, both, 1.0), dtype=np.float64)
+
+
+def _matthews(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    hit, named, true = _by_class(counts, predictions, labels)
+    total = counts.sum(axis=1)
+    covariance = hit.sum(axis=1) * total - (named * true).sum(axis=1)
+    spread = (total**2 - (named**2).sum(axis=1)) * (total**2 - (true**2).sum(axis=1))
+    # Of a constant 0, the convention of GLUE.
+    return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0))
+
+
+def _by_class(counts: Floats, predictions: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
+    """(predicted right, predicted, true) of each class, [B, C]."""
+    classes = np.union1d(predictions, labels)
+    named, true = predictions[:, None] == classes, labels[:, None] == classes
+    return counts @ (named & true), counts @ named.astype(float), counts @ true.astype(float)
+
+
+def _pearson(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    # Centred and scaled first: the moments of large numbers would lose their digits.
+    first, second = (
+        (x - x.mean()) / spread if (spread := np.ptp(x)) > 0 else np.zeros_like(x)
+        for x in (predictions, labels)
+    )
+    total = counts.sum(axis=1)
+    moments = np.stack([first, second, first * first, second * second, first * second], axis=1)
+    x, y, xx, yy, xy = (counts @ moments / total[:, None]).T
+    return _correlation(xy - x * y, xx - x * x, yy - y * y)
+
+
+def _spearman(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    total = counts.sum(axis=1, keepdims=True)
+    # Mid-ranks have this mean whatever the ties.
+    left, right = (_ranks(counts, values) - (total + 1) / 2 for values in (predictions, labels))
+    return _correlation(
+        (counts * left * right).sum(axis=1),
+        (counts * left * left).sum(axis=1),
+        (counts * right * right).sum(axis=1),
+    )
+
+
+def _ranks(counts: Floats, values: Floats) -> Floats:
+    """The rank of each example within each resample, ties sharing their mean rank, [B, N]."""
+    _, group = np.unique(values, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    sizes = np.add.reduceat(counts[:, order], starts, axis=1)
+    return np.asarray((np.cumsum(sizes, axis=1) - (sizes - 1) / 2)[:, group], dtype=np.float64)
+
+
+def _correlation(covariance: Floats, first: Floats, second: Floats) -> Floats:
+    # Rounding leaves a constant with a spread that is not quite 0.
+    defined = (first > 1e-12 * max(first.max(), 1e-300)) & (second > 1e-12 * max(second.max(), 1e-300))
+    product = np.where(defined, first * second, 1.0)
+    return np.asarray(np.where(defined, covariance / np.sqrt(product), np.nan), dtype=np.float64)
+
+
+def _mse(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    return np.asarray(counts @ (predictions - labels) ** 2 / counts.sum(axis=1), dtype=np.float64)
+
+
+SCORERS: dict[str, Scorer] = {
+    "accuracy": _accuracy,
+    "macro_f1": _macro_f1,
+    "f1": _binary_f1,
+    "matthews": _matthews,
+    "pearson": _pearson,
+    "spearman": _spearman,
+    "mse": _mse,
+}
+"""By the names of `metrics.CLASSIFICATION` and `metrics.REGRESSION`."""

@@ -1,0 +1,145 @@
+"""The strategies that `dkd compare` sets against each other, as recipes.
+
+A contender is a strategy with every setting that is tried for it, and every seed: ordinary points of a sweep.
+Knows no data and no results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
+from dkd_cli.recipe.loader import load_points, load_recipe
+from dkd_cli.recipe.overrides import Override, Sweep, collect_options, parse_overrides
+from dkd_cli.recipe.schema import STRATEGIES, Recipe, Value, decides_teachers, strategy_parts
+from dkd_cli.recipe.written import Place, Written
+
+CONTROL = "random"
+"""The word for `dynamic-data` with examples drawn by lot: the control of every other score."""
+SELECTING = "dynamic-data"
+REFERENCES = ("none", "static")
+
+_SCORE = "strategy.data.score"
+_VARIED = ("strategy.name", "train.seed")
+_BUDGET = ("train.epochs", "train.max_steps", "student.layers", "student.model")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A comparison as it was typed."""
+
+    reference: str | None
+    """A recipe file or a bundled name; None: the quickstart."""
+    overrides: Sequence[str | Override]
+    grid: Sequence[str]
+    """`key=[value, value]` items: what is tried for each strategy."""
+    seeds: tuple[int, ...]
+    strategies: tuple[str, ...] = ()
+    """Empty: all that the recipe allows."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One strategy, and all runs that may stand for it."""
+
+    name: str
+    points: tuple[Recipe, ...]
+    """Every combination of the grid with every seed."""
+
+    @property
+    def control(self) -> bool:
+        """Whether it is there to be measured against, not to be used."""
+        return self.name == CONTROL
+
+
+@dataclass(frozen=True)
+class Contenders:
+    """All that take part, and a line on each strategy that cannot."""
+
+    base: Recipe
+    """The recipe's own settings: the teachers are made by them."""
+    strategies: tuple[Contender, ...]
+    notes: tuple[str, ...]
+
+
+def load_contenders(asked: Asked, max_validation: int | None = None) -> Contenders:
+    """Load every run of a comparison, each checked like any recipe.
+
+    `none` and `static`, which the others are measured against, always take part, and with `dynamic-data` its
+    control. Of strategies that nobody asked for, those that the recipe does not allow stay out.
+
+    Args:
+        asked: what was typed.
+        max_validation: `data.max_validation` of every run, which the names of their folders then tell.
+
+    Raises:
+        RecipeError: or Problems, for the recipe, the grid, or a strategy that was asked for.
+    """
+    overrides = parse_overrides(asked.overrides)
+    _, grid, found = collect_options((), asked.grid)
+    raise_all([problem.error() for problem in found] + [_unfit(item) for item in grid if not _free(item.key)])
+    aside = [
+        f"the recipe's sweep of {key} is left aside"
+        for key, values in load_recipe(asked.reference, overrides).sweep.items()
+        if len(values) > 1 and not _free(key) and key not in _VARIED
+    ]
+    shared = [] if max_validation is None else [_sweep("data.max_validation", [max_validation])]
+    overrides = [one for one in overrides if one.key not in {sweep.key for sweep in shared}]
+    [base] = load_points(asked.reference, overrides, shared, keep=lambda key: False)
+    contenders: list[Contender] = []
+    for name in _names(asked.strategies):
+        try:
+            points = _points(name, asked, overrides, [*grid, *shared])
+        except (DkdError, Problems) as error:
+            if asked.strategies or name in REFERENCES:
+                raise
+            first = error.errors[0] if isinstance(error, Problems) else error
+            aside.append(f"{name} takes no part: {first.problem}")
+            continue
+        contenders.append(Contender(name, points))
+    drawn = [one.points[0].strategy.data.score == "random" for one in contenders if one.name == SELECTING]
+    if any(drawn):
+        # The recipe selects by lot itself, and a control of the control says nothing.
+        contenders = [one for one in contenders if not one.control]
+    return Contenders(base, tuple(contenders), tuple(aside))
+
+
+def _names(asked: Sequence[str]) -> list[str]:
+    wanted = [",".join(strategy_parts(name)) for name in asked] or list(STRATEGIES)
+    others = [name for name in wanted if name not in (*REFERENCES, CONTROL)]
+    control = [CONTROL] if SELECTING in others or CONTROL in wanted else []
+    return list(dict.fromkeys([*REFERENCES, *others, *control]))
+
+
+def _points(
+    name: str, asked: Asked, overrides: Sequence[Override], sweeps: Sequence[Sweep]
+) -> tuple[Recipe, ...]:
+    own = [
+        _sweep("strategy.name", [SELECTING if name == CONTROL else name]),
+        _sweep("train.seed", asked.seeds),
+    ]
+    if name == CONTROL:
+        own.append(_sweep(_SCORE, ["random"]))
+        overrides = [one for one in overrides if one.key != _SCORE]
+        sweeps = [one for one in sweeps if one.key != _SCORE]
+    return tuple(load_points(asked.reference, overrides, [*sweeps, *own], keep=_free))
+
+
+def _sweep(key: str, values: Sequence[Value]) -> Sweep:
+    place = Place({"strategy.name": "--strategy", "train.seed": "--seeds"}.get(key, "dkd compare"), 0)
+    return Sweep(key, Written([Written(value, str(value), place) for value in values], "", place))
+
+
+def _free(key: str) -> bool:
+    return not decides_teachers(key) and key not in (*_VARIED, *_BUDGET)
+
+
+def _unfit(item: Sweep) -> RecipeError:
+    if item.key in _VARIED:
+        problem, remedy = "is what a comparison varies by itself", "use --strategy and --seeds"
+    elif item.key in _BUDGET:
+        problem, remedy = "would make the budgets unequal", "give it the same value for all with --set"
+    else:
+        problem, remedy = "decides data or teachers, which all share", "make a comparison for each value"
+    return RecipeError(f"--grid {item.key}", problem, remedy)
