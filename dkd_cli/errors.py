@@ -5,20 +5,33 @@ Knows nothing about how the lines are printed; `cli` prints them and exits with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
+
+LONGEST = 500
+"""Characters of a place, a problem or a remedy: a text of a megabyte is quoted in part."""
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without control characters or lone surrogates."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _short(text: str) -> str:
+    shown = one_line(text)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 :]}"
 
 
 class DkdError(Exception):
-    """A problem the user can solve: `place: problem; remedy`."""
+    """A problem the user can solve: `place: problem; remedy`, on one line whatever is quoted in it."""
 
     exit_code: ClassVar[int] = 1
     everywhere: bool = False
     """Raised alike by all processes of a run: one of them tells it."""
 
     def __init__(self, place: str, problem: str, remedy: str) -> None:
-        self.place, self.problem, self.remedy = place, problem, remedy
-        super().__init__(f"{place}: {problem}; {remedy}")
+        self.place, self.problem, self.remedy = map(_short, (place, problem, remedy))
+        super().__init__(f"{self.place}: {self.problem}; {self.remedy}")
 
     def __reduce__(self) -> tuple[type[DkdError], tuple[str, str, str]]:
         # To travel between processes: by itself an exception is made again from its message.
@@ -77,3 +90,16 @@ def raise_all(errors: Sequence[DkdError]) -> None:
         raise errors[0]
     if errors:
         raise Problems(errors)
+
+
+def collect(checks: Sequence[Callable[[], object]]) -> list[DkdError]:
+    """Make every check; the problems of all of them."""
+    found: list[DkdError] = []
+    for check in checks:
+        try:
+            check()
+        except DkdError as error:
+            found.append(error)
+        except Problems as several:
+            found += several.errors
+    return found

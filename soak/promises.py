@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from soak import attacks, crowds
+from soak import attacks, crowds, fuzz
 from soak.bench import Place
 
 
@@ -64,5 +64,11 @@ PROMISES = (
         "two to eight processes fill one cache, one killed as it writes: the same bits for all",
         28,
         crowds.shared_cache,
+    ),
+    Promise(
+        "fuzzed",
+        f"{fuzz.IN_A_TRIAL:,} odd recipes, options and data files: no traceback, no hang, no file changed",
+        20,
+        fuzz.trial,
     ),
 )

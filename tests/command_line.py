@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +36,23 @@ def heard(*words: str | Path) -> Said:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = dkd(*words)
     return Said(code, out.getvalue(), err.getvalue())
+
+
+def refused(code: int, *words: str | Path, beside: Path | None = None) -> list[str]:
+    """The errors of a command that must end with this code, each in the house's form, from their place on.
+
+    `beside`: a folder in which every file must stay as it is; new ones may come.
+    """
+    before = {} if beside is None else contents(beside)
+    said = heard(*words)
+    lines = said.err.splitlines()
+    assert said.code == code, said
+    assert lines
+    assert all(re.fullmatch(r"dkd: error: \S.*: .+; .+", line) for line in lines), lines
+    assert beside is None or before.items() <= contents(beside).items(), "a file was lost or changed"
+    return [line.removeprefix("dkd: error: ") for line in lines]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its bytes, hidden ones too."""
+    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

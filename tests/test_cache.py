@@ -14,8 +14,8 @@ from command_line import dkd
 from conftest import TinyRecipe
 from small import LABELS, save_classifier
 
-from dkd_cli.commands.cache import size
 from dkd_cli.engine import kept
+from dkd_cli.engine.space import size
 from dkd_cli.engine.store import cache_root
 from dkd_cli.files import write_json
 

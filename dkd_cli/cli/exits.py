@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from dkd_cli.cli.app import app
-from dkd_cli.errors import DkdError, Problems, RecipeError
+from dkd_cli.errors import DkdError, Problems, RecipeError, one_line
 
 # Typer carries its own copy of click in some versions: this is the one name of UsageError that holds in all.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -47,9 +47,8 @@ def _usage(error: Exception) -> RecipeError:
 
 
 def _report(errors: Sequence[DkdError], debug: bool) -> None:
-    from dkd_cli.recipe.written import one_line
-
     if debug:
-        traceback.print_exc()
+        # Its lines may quote data, and data may hold what a terminal obeys.
+        print("\n".join(map(one_line, traceback.format_exc().splitlines())), file=sys.stderr)
     for error in errors:
-        print(one_line(f"dkd: error: {error}"), file=sys.stderr)
+        print(f"dkd: error: {error}", file=sys.stderr)

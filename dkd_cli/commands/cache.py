@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 
+from dkd_cli.engine.space import size
 from dkd_cli.engine.store import Cache, Listed, open_cache
 from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
@@ -74,16 +75,6 @@ def clear_cache(older_than: float, terminal: Terminal) -> None:
     for entry in used:
         terminal.say(f"left {_kept(entry)} of {_teacher(entry)}: a running command uses it")
     terminal.say(f"{total_size(removed)} removed from {cache.root}")
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that leaves a number of 1 or more: `0 B`, `12.3 MB`, `20 GB`."""
-    value, unit = float(count), "B"
-    for larger in ("KB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
 
 
 def total_size(entries: Sequence[Listed]) -> str:

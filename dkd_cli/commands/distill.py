@@ -91,6 +91,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
             run = read_run(final)
             assert run is not None
             return run
+        workshop.check(recipe, recipe.train, models(recipe))
         data = workshop.data(recipe)
         check_classes(plan, recipe.strategy.name, len(data.label_names or ("a number",)))
         labelled = data.splits["validation"].labels is not None
@@ -153,6 +154,13 @@ def reference_teacher(recipe: Recipe) -> str | None:
     """The largest teacher that is a model: what the student will be measured against."""
     models = [name for name, teacher in recipe.teachers.items() if teacher.probabilities is None]
     return teacher_source(recipe, models[-1]) if models else None
+
+
+def models(recipe: Recipe) -> dict[str, str]:
+    """What a run loads, by the recipe's key."""
+    made = {name for name in asked_teachers(recipe) if recipe.teachers[name].probabilities is None}
+    teachers = {f"teachers.{name}": teacher_source(recipe, name) for name in recipe.teachers if name in made}
+    return {"student": student_source(recipe)} | teachers
 
 
 def student_source(recipe: Recipe) -> str:

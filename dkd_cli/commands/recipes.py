@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
+from dkd_cli.errors import RecipeError, collect, raise_all
 from dkd_cli.recipe.bundled import bundled_names, bundled_path
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
 from dkd_cli.recipe.schema import Recipe
@@ -47,17 +48,12 @@ def copy_recipe(name: str, target: Path | None, terminal: Terminal) -> None:
 
 def check_recipes(references: Sequence[str], terminal: Terminal) -> None:
     """Check each recipe and say which are right; raises every problem of all of them together."""
-    errors: list[DkdError] = []
-    for reference in references:
-        try:
-            load_recipe(reference)
-        except Problems as several:
-            errors.extend(several.errors)
-        except DkdError as error:
-            errors.append(error)
-        else:
-            terminal.say(f"{reference}: OK")
-    raise_all(errors)
+
+    def check(reference: str) -> None:
+        load_recipe(reference)
+        terminal.say(f"{reference}: OK")
+
+    raise_all(collect([partial(check, reference) for reference in references]))
 
 
 def show_plan(points: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
@@ -66,6 +62,6 @@ def show_plan(points: Sequence[Recipe], targets: Sequence[Path], terminal: Termi
     if len(targets) > 1:
         terminal.say(f"{len(targets)} runs:")
     for target in targets:
-        begun = target.with_name(f".{target.name}").exists()
+        begun = (target.parent / f".{target.name}").exists()
         there = " (finished)" if target.exists() else " (begun)" if begun else ""
         terminal.say(f"would write {target}{there}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.checkpoints import Run, publish
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job, Metrics, Step
-from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit
+from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit, locate_model
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
 from dkd_cli.engine.store import open_cache
@@ -23,7 +24,7 @@ from dkd_cli.engine.teachers import TeacherBank
 from dkd_cli.engine.tokens import encode_once, tokenizer_digest
 from dkd_cli.engine.trackers import check_trackers
 from dkd_cli.engine.work import examples_seen
-from dkd_cli.errors import RecipeError
+from dkd_cli.errors import RecipeError, collect, raise_all
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.recipe.schema import Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
@@ -72,6 +73,17 @@ class Workshop:
             for note in loaded.notes:
                 self.terminal.say(f"  {note}")
         return self._data[recipe.data]
+
+    def check(self, recipe: Recipe, train: Train, models: Mapping[str, str]) -> None:
+        """All that can be wrong with data, machine and model folders, at once, before a model is loaded.
+
+        Args:
+            recipe: names the data.
+            train: names precision and trackers.
+            models: by the recipe's key.
+        """
+        folders = [partial(locate_model, name, key) for key, name in models.items()]
+        raise_all(collect([partial(self.data, recipe), partial(self.compute, train), *folders]))
 
     def compute(self, train: Train) -> Compute:
         """The device and precision, said in a line; refuses a tracker that is not installed."""

@@ -123,15 +123,17 @@ def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
             run = read_run(final)
             assert run is not None
             return run
+        key, source = f"teachers.{name}", teacher.model or recipe.model
+        workshop.check(recipe, settings, {key: source})
         data = workshop.data(recipe)
         judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
         compute = workshop.compute(settings)
         built = build_classifier(
-            teacher.model or recipe.model,
+            source,
             data,
             layers=teacher.layers,
             seed=settings.seed,
-            key=f"teachers.{name}",
+            key=key,
         )
         for note in built.notes:
             workshop.terminal.warn(note)

@@ -5,11 +5,12 @@ Knows nothing about single files, tasks or labels.
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from pathlib import Path
 
-from dkd_cli.data.readers import class_names, read_table
+from dkd_cli.data.readers import class_names, read_table, unknown_format
 from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError
 
@@ -19,6 +20,7 @@ SPLIT_FILES: dict[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
+SECONDS_FOR_THE_HUB = 10
 TEXT_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 
 
@@ -35,6 +37,8 @@ def load_hub_splits(source: str, config: str | None, label: str, encoding: str |
     if folder.is_dir():
         if config is None and (files := _split_files(folder)):
             return {name: read_table(path, str(path), label, encoding) for name, path in files.items()}
+    elif folder.is_file():
+        raise unknown_format(source, folder)
     elif folder.is_absolute() or source.startswith((".", "~")) or not HUB_ID.fullmatch(source):
         raise DataError(
             source,
@@ -58,22 +62,39 @@ def _split_files(folder: Path) -> dict[str, Path]:
     }
 
 
+@functools.cache
+def hub_answers() -> bool:
+    """Whether the hub can be reached: where it cannot, its library tries for half a minute with each file."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(constants.ENDPOINT, timeout=SECONDS_FOR_THE_HUB)
+    except Exception:  # whatever its client raises, which changes from version to version
+        return False
+    return True
+
+
 def _load(source: str, config: str | None, cache: str | None) -> dict[str, Table]:
     """Read a data set whole; `cache` is None for one of the hub, whose own cache knows its revision."""
     # Importing it takes a second, which a plain file need not pay.
     from datasets import DatasetDict, disable_progress_bars, load_dataset
+    from datasets import config as settings
 
     disable_progress_bars()
+    if cache is None and not hub_answers():
+        settings.HF_HUB_OFFLINE = True  # what was downloaded is found all the same
     try:
         loaded = load_dataset(source, config, cache_dir=cache)
     except Exception as error:  # a dozen unrelated types, down to those of the HTTP client
         named = f"{source} ({config})" if config else source
         reason = " ".join(str(error).split())
-        remedy = (
-            "set data.config to one of the configurations named"
-            if "onfig" in reason
-            else "no such folder is here, and a hub id needs the network or an earlier download"
-        )
+        remedy = "no such folder is here, and a hub id needs the network or an earlier download"
+        if "onfig" in reason:
+            remedy = "set data.config to one of the configurations named"
+        elif cache is not None:
+            remedy = "name a file, or a folder with files such as train.csv"
         raise DataError(named, f"cannot be loaded: {reason[:300]}", remedy) from error
     assert isinstance(loaded, DatasetDict)
     tables = {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from dkd_cli.errors import DataError, RecipeError, raise_all
 MOST_PROBLEMS = 5
 """So many problems of a file are shown at once."""
 ANY_FIELD = 2**31 - 1
+MOST_LEVELS = 50
+"""JSON that is nested deeper is no row of a table."""
+HALF = "holds half a character (a lone surrogate)"
 
 
 def read_table(path: Path, place: str, label: str, encoding: str | None = None) -> Table:
@@ -38,9 +41,7 @@ def read_table(path: Path, place: str, label: str, encoding: str | None = None) 
     """
     suffix = path.suffix.lower()
     if suffix not in READERS:
-        raise DataError(
-            place, f"{suffix or 'no suffix'!r} is not a known format", f"use {', '.join(READERS)}"
-        )
+        raise unknown_format(place, path)
     if not path.is_file():
         problem = "is a folder, not a file" if path.is_dir() else "there is no such file"
         raise DataError(place, problem, "check the path; it is relative to the working directory")
@@ -55,6 +56,12 @@ def read_table(path: Path, place: str, label: str, encoding: str | None = None) 
     return table
 
 
+def unknown_format(place: str, path: Path) -> DataError:
+    """What is said of a file whose suffix names no format."""
+    suffix = path.suffix.lower() or "no suffix"
+    return DataError(place, f"{suffix!r} is not a known format", f"use {', '.join(READERS)}")
+
+
 def _decode(path: Path, place: str, encoding: str | None) -> str:
     content = path.read_bytes()
     try:
@@ -66,6 +73,8 @@ def _decode(path: Path, place: str, encoding: str | None) -> str:
         raise DataError(f"{place}:{line}", "a NUL character", "the file is damaged or not a text file")
     if not text.strip():
         raise DataError(place, "the file is empty", "give it a header and rows")
+    if not encodable(text):  # some encodings have escapes of their own
+        raise DataError(place, HALF, "name its encoding in data.encoding")
     return text
 
 
@@ -73,12 +82,14 @@ def _decode_otherwise(content: bytes, place: str, encoding: str | None, error: U
     if encoding is not None:
         try:
             return content.decode(encoding)
-        except LookupError:
+        except (LookupError, UnicodeEncodeError):
             raise RecipeError(
                 "data.encoding", f"{encoding!r} is no text encoding", "use a name such as latin-1 or cp1252"
             ) from None
         except UnicodeDecodeError as other:
             error = other
+        except ValueError:  # `undefined`, `idna`: encodings, but of no text file
+            raise DataError(place, f"is not {encoding!r}", "name another encoding in data.encoding") from None
     line = content.count(b"\n", 0, error.start) + 1
     raise DataError(
         f"{place}:{line}",
@@ -190,10 +201,37 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _checked(value: object, place: str) -> dict[str, Any] | DataError:
+def encodable(text: str) -> bool:
+    """Whether a text can be written down: it holds no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checked(value: object, place: str, written: str) -> dict[str, Any] | DataError:
+    if written.count("[") + written.count("{") > MOST_LEVELS and _levels(value) > MOST_LEVELS:
+        return DataError(place, f"nested deeper than {MOST_LEVELS} levels", "write plain values")
+    if "\\u" in written and not encodable(json.dumps(value, ensure_ascii=False)):
+        return DataError(place, HALF, "write both halves, or the character itself")
     if isinstance(value, dict):
         return value
     return DataError(place, f"not an object but {type(value).__name__}", 'write {"column": value, ...}')
+
+
+def _levels(value: object) -> int:
+    """How deep lists and objects are nested, found without recursion."""
+    level, depth = [value], 0
+    while level := [inside for one in level for inside in _inside(one)]:
+        depth += 1
+    return depth
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _json_lines(text: str, place: str) -> Iterator[Row]:
@@ -207,7 +245,7 @@ def _json_lines(text: str, place: str) -> Iterator[Row]:
                 remedy = "write one whole object per line; the file may have been cut off"
                 yield number, DataError(where, f"not a JSON object ({reason})", remedy)
             else:
-                yield number, _checked(value, where)
+                yield number, _checked(value, where, line)
 
 
 def _array(text: str, place: str) -> Iterator[Row]:
@@ -219,8 +257,9 @@ def _array(text: str, place: str) -> Iterator[Row]:
         line, counted = line + text.count("\n", counted, position), position
         if text[position : position + 1] == "]" and separator != ",":
             return
+        start = position
         try:
-            value, position = DECODER.raw_decode(text, position)
+            value, position = DECODER.raw_decode(text, start)
             end = _skip_blank(text, position)
             separator = text[end : end + 1]
             if separator not in (",", "]"):
@@ -229,7 +268,7 @@ def _array(text: str, place: str) -> Iterator[Row]:
             reason = getattr(error, "msg", str(error))
             yield line, DataError(f"{place}:{line}", f"not JSON ({reason})", "the file may have been cut off")
             return
-        yield line, _checked(value, f"{place}:{line}")
+        yield line, _checked(value, f"{place}:{line}", text[start:position])
         position = end + (separator == ",")
 
 
@@ -271,11 +310,16 @@ def _read_parquet(path: Path, place: str, label: str, encoding: str | None) -> T
 
     try:
         table = pyarrow.parquet.read_table(path)
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's own; damage is an OSError too, without a number
+        raise DataError(place, f"not a parquet file ({error})", "write it again") from error
+    try:
+        columns = {name: table[name].to_pylist() for name in table.column_names}
+    except UnicodeDecodeError as error:
         raise DataError(
-            place, f"not a parquet file ({str(error).splitlines()[0]})", "write it again"
+            place, f"holds a text that is not UTF-8 ({error.reason})", "write it again"
         ) from error
-    columns = {name: table[name].to_pylist() for name in table.column_names}
     return Table(place, columns, class_names=class_names(Features.from_arrow_schema(table.schema)))
 
 

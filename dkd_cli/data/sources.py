@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dkd_cli.data.examples import TaskData
@@ -25,7 +26,7 @@ from dkd_cli.data.readers import MOST_PROBLEMS, is_file_name, missing_columns, r
 from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tables import Table
 from dkd_cli.data.tasks import Task, resolve_task
-from dkd_cli.errors import DataError, DkdError, Problems, RecipeError, raise_all
+from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
 from dkd_cli.recipe.schema import Data
 
 POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
@@ -99,15 +100,12 @@ def _gather(data: Data, task: Task) -> Sources:
     if data.source is None and TRAIN not in files:
         raise RecipeError("data.train", "no training data", "set data.source, or name a file in data.train")
     tables: dict[str, Table] = {}
-    problems: list[DkdError] = []
-    for name, value in files.items() if not one_file else [(POOL, data.source or ""), *files.items()]:
-        try:
-            tables[name] = _read_file(value, task, data)
-        except DkdError as error:
-            problems.append(error)
-        except Problems as several:
-            problems += several.errors
-    raise_all(problems)
+
+    def read(name: str, value: str) -> None:
+        tables[name] = _read_file(value, task, data)
+
+    wanted_files = [(POOL, data.source or ""), *files.items()] if one_file else list(files.items())
+    raise_all(collect([partial(read, name, value) for name, value in wanted_files]))
     shares: dict[str, float] = {}
     if one_file and TEST not in files and data.test_share:
         shares[TEST] = data.test_share

@@ -145,7 +145,7 @@ def read_run(folder: Path) -> Run | None:
             validation=facts["validation"],
             seconds=facts["seconds"],
         )
-    except (OSError, json.JSONDecodeError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             str(path), f"cannot be read ({error})", "remove the folder and make the model again"
         ) from error
@@ -185,12 +185,14 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
         fresh: start over, whatever there is of the same experiment.
 
     Raises:
-        SystemProblem: if the folder holds something else, or another process is at work in it.
+        SystemProblem: if the folder holds something else or is a symbolic link, or another process is at work
+            in it.
     """
+    working = final.with_name(f".{final.name}")
+    _refuse_links(final.parent, final, working)
     if finished(final, recipe, role, name) is not None and not fresh:
         yield None
         return
-    working = final.with_name(f".{final.name}")
     try:
         working.mkdir(parents=True, exist_ok=True)
         held = FileLock(working / "lock").acquire(timeout=0)
@@ -213,12 +215,29 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
         yield working
 
 
+def _refuse_links(*folders: Path) -> None:
+    """The output folder itself may be a link, for the user names it; what is in it may not lead out of it."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise SystemProblem(
+                str(folder),
+                "is a symbolic link, which could lead out of the output folder",
+                "remove it, or name the place that it leads to with --output-dir",
+            )
+
+
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        elif entry.name != "lock":
-            entry.unlink()
+        if entry.name != "lock":
+            _remove(entry)
+
+
+def _remove(path: Path) -> None:
+    """A folder with all it holds, a file, or a link but not what it leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: str) -> None:
@@ -252,8 +271,7 @@ def publish(
         log: what `training.json` will say.
     """
     staged = working / "finished"
-    if staged.exists():
-        shutil.rmtree(staged)
+    _remove(staged)
     staged.mkdir()
     save_weights(staged)
     write_text(staged / "recipe.yaml", dump_recipe(run.recipe))

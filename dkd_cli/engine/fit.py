@@ -14,6 +14,7 @@ from dkd_cli.engine.alignment import attached
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model, head_parameters
 from dkd_cli.engine.snapshots import Snapshot, newest
+from dkd_cli.engine.space import check_room
 from dkd_cli.engine.trackers import tracking
 from dkd_cli.engine.trainer import DistillationTrainer, training_arguments
 from dkd_cli.engine.vocabulary import training_used_rows
@@ -34,6 +35,12 @@ def prepare_model(model: Model, settings: Train) -> None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = settings.dropout
+
+
+def weight_bytes(model: Model) -> tuple[int, int]:
+    """The bytes of all weights, and of those that are trained."""
+    weights = list(model.parameters())
+    return sum(one.nbytes for one in weights), sum(one.nbytes for one in weights if one.requires_grad)
 
 
 @contextmanager
@@ -82,10 +89,11 @@ def fit(job: Job) -> Fitted:
     Raises:
         NumericError: for a loss or gradient that is not finite, before the update it would spoil.
         ModelError: if the best weights are damaged.
-        SystemProblem: if the run began with other data, or no checkpoint can be written.
+        SystemProblem: if the run began with other data, or its checkpoints cannot be written or have no room.
     """
     started = time.monotonic()
     prepare_model(job.model, job.settings)
+    check_room(job.working, *weight_bytes(job.model))
     last = newest(job.working, job.warn)
     if last is not None:
         refuse_other_data(job, last)

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
 from dkd_cli.errors import ModelError, raise_all
 
@@ -64,6 +65,11 @@ def locate_model(name: str, key: str) -> str:
     return str(path)
 
 
+def _hub(source: str) -> dict[str, bool]:
+    """For a hub id, whether to ask the hub or only its copies on this disk."""
+    return {} if Path(source).is_dir() else {"local_files_only": not hub_answers()}
+
+
 def explain(error: Exception, name: str, key: str) -> ModelError:
     """What transformers raised over the model `name`, as one line."""
     text = str(error)
@@ -94,7 +100,7 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
     """
     source = locate_model(name, key)
     try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **_hub(source))
     except Exception as error:  # the tokenizers library raises nothing more special
         raise explain(error, name, key) from error
     # Where a folder has no tokenizer, transformers makes one up that knows special tokens alone, and every
@@ -124,6 +130,7 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32,
+            **_hub(source),
             **settings,
         )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
@@ -135,7 +142,7 @@ def load_config(name: str, key: str) -> transformers.PretrainedConfig:
     """The configuration alone: enough to check layers and lengths before any weight is read."""
     source = locate_model(name, key)
     try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+        return AutoConfig.from_pretrained(source, trust_remote_code=False, **_hub(source))
     except (OSError, ValueError) as error:
         raise explain(error, name, key) from error
 

@@ -15,14 +15,14 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from dkd_cli.errors import RecipeError, raise_all
+from dkd_cli.errors import RecipeError, one_line, raise_all
 from dkd_cli.recipe import fields
 from dkd_cli.recipe.bundled import bundled_names, bundled_path
 from dkd_cli.recipe.overrides import Override, Sweep, apply_overrides, collect_options
 from dkd_cli.recipe.rules import check
 from dkd_cli.recipe.schema import Recipe, Value
 from dkd_cli.recipe.sweeps import Swept, points, repeated, swept_value, take_sweep, tree_at
-from dkd_cli.recipe.written import MAX_CHARACTERS, Found, Place, Written, numeric, one_line, read_yaml, shown
+from dkd_cli.recipe.written import MAX_CHARACTERS, Found, Place, Written, numeric, read_yaml, shown
 
 DEFAULT = "quickstart"
 _START = "start from a copy: dkd recipes copy quickstart"
@@ -66,7 +66,7 @@ def _open(reference: str | None) -> tuple[str, str]:
     """(the text of a recipe, what places call it)."""
     reference = DEFAULT if reference is None else reference
     path = recipe_path(reference)
-    origin = one_line(path.name if reference in bundled_names() else reference)
+    origin = one_line(path.name if reference in bundled_names() else reference).strip() or repr(reference)
     return _read(path, origin), origin
 
 
@@ -216,15 +216,14 @@ def _unknown_keys(source: _Source) -> Iterator[Found]:
     every = fields.known_paths(Recipe, {})
 
     def visit(hint: Any, written: Written, path: tuple[str, ...]) -> Iterator[Found]:
-        if not isinstance(written.value, dict):
+        if not isinstance(written.value, dict) or not (fields.is_section(hint) or fields.is_mapping(hint)):
             return
         known = fields.hints(fields.bare(hint)) if fields.is_section(hint) else None
         for key, child in written.value.items():
             if known is None:
                 yield from visit(fields.entry_hint(hint), child, (*path, key))
             elif key in known:
-                if fields.is_section(known[key]) or fields.is_mapping(known[key]):
-                    yield from visit(known[key], child, (*path, key))
+                yield from visit(known[key], child, (*path, key))
             else:
                 elsewhere = [dotted for dotted in every if dotted.rpartition(".")[2] == key]
                 otherwise = f"did you mean `{elsewhere[0]}`?" if elsewhere else f"use {_listed(known)}"

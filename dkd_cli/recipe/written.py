@@ -13,7 +13,7 @@ from typing import Any, Union
 
 import yaml
 
-from dkd_cli.errors import RecipeError
+from dkd_cli.errors import RecipeError, one_line
 
 MAX_CHARACTERS = 200_000
 MAX_DEPTH = 20
@@ -214,8 +214,3 @@ def _syntax_problem(error: yaml.YAMLError, text: str, origin: str, lines: bool) 
     if source and "\t" in source[0][: len(source[0]) - len(source[0].lstrip())]:
         return Found(place, "a tab stands where spaces belong", "indent with spaces")
     return Found(place, f"is not valid YAML ({one_line(reason)})", "check indentation, quotes and brackets")
-
-
-def one_line(text: str) -> str:
-    """The text on one line, without control characters or lone surrogates."""
-    return "".join(c if c.isprintable() else " " for c in text)
