@@ -5,6 +5,7 @@ Knows where Hugging Face keeps the files of a model; knows nothing of entries an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ from typing import Any
 import torch
 from transformers.utils import cached_file
 
-from dkd_cli.engine.models import Model, forward_names, locate_model
+from dkd_cli.engine.manifests import MANIFEST, read_manifest, sha256
+from dkd_cli.engine.models import Model, forward_names, locate_model, refuse_damaged
 from dkd_cli.engine.shards import checksum
 from dkd_cli.engine.store import Cache
 
@@ -70,6 +72,35 @@ def weight_files(located: str) -> list[Path]:
             return []
         folder = Path(found).parent
     return sorted(folder.glob("*.safetensors"))
+
+
+def weights_digest(source: str, key: str) -> str:
+    """A digest of a model's weight files; of what dkd made it is in the manifest, and no weight is read.
+
+    Args:
+        source: hub id, folder or `pkg://`.
+        key: the recipe's key, for errors.
+
+    Raises:
+        ModelError: if there is no such model.
+    """
+    located = locate_model(source, key)
+    listed: dict[str, Any] = {}
+    if (Path(located) / MANIFEST).is_file():
+        try:
+            listed = read_manifest(Path(located))
+        except (OSError, ValueError, KeyError):
+            refuse_damaged(located, source, key)
+    digests = [
+        listed[path.name]["sha256"] if path.name in listed else _file_digest(path, path.stat().st_mtime_ns)
+        for path in weight_files(located)
+    ]
+    return checksum(*(digest.encode() for digest in digests)).hex()
+
+
+@functools.cache
+def _file_digest(path: Path, changed: int) -> str:
+    return sha256(path)
 
 
 def state_digest(model: Model) -> str:

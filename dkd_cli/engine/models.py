@@ -23,6 +23,7 @@ from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
+from dkd_cli.engine.manifests import MANIFEST, damage
 from dkd_cli.errors import ModelError, raise_all
 
 Model: TypeAlias = transformers.PreTrainedModel
@@ -68,6 +69,19 @@ def locate_model(name: str, key: str) -> str:
 def _hub(source: str) -> dict[str, bool]:
     """For a hub id, whether to ask the hub or only its copies on this disk."""
     return {} if Path(source).is_dir() else {"local_files_only": not hub_answers()}
+
+
+def refuse_damaged(source: str, name: str, key: str) -> None:
+    """One flipped bit loads without a word; what dkd made says what it was. Others are taken as they are.
+
+    Raises:
+        ModelError: for a model that is not as dkd wrote it.
+    """
+    folder = Path(source)
+    why = damage(folder) if (folder / MANIFEST).is_file() else None
+    if why is not None:
+        remedy = f"make it again with --fresh, or remove its {MANIFEST} if you changed it yourself"
+        raise ModelError(key, f"{name!r} {why}", remedy)
 
 
 def explain(error: Exception, name: str, key: str) -> ModelError:
@@ -123,6 +137,7 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
         ModelError: if there is no such model, or its weights cannot be read.
     """
     source = locate_model(name, key)
+    refuse_damaged(source, name, key)
     try:
         loaded: tuple[Model, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
             source,
