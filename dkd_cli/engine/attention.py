@@ -39,9 +39,6 @@ def show_attention(model: Model, key: str) -> None:
         )
     seen: list[Tensor] = []
 
-    def begin(module: object, args: object) -> None:
-        seen.clear()  # of a pass that broke off
-
     def note(module: object, args: object, output: Tensor) -> None:
         seen.append(output)
 
@@ -51,7 +48,6 @@ def show_attention(model: Model, key: str) -> None:
         seen.clear()
         return output
 
-    model.register_forward_pre_hook(begin)
     for linear in maps:
         linear.register_forward_hook(note)
     model.register_forward_hook(show)
