@@ -70,6 +70,14 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with all it holds, a file, or a link but not what it leads to; or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_folder(folder: Path) -> None:
     """Remove a folder: it keeps its name and all it has, or is gone; never half."""
     # Renamed first: what a crash leaves under the hidden name is nobody's.

@@ -65,6 +65,20 @@ def test_what_is_not_asked_for_is_not_shown(tmp_path: Path) -> None:
     assert len(shown) == 3 * LAYERS
 
 
+def test_a_pass_that_breaks_off_leaves_nothing_behind(tmp_path: Path) -> None:
+    model = loaded(tmp_path, "bert")
+    show_attention(model, "student")
+    expected = run(model)[1]
+    breaking = model.classifier.register_forward_pre_hook(lambda module, args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(model)
+    breaking.remove()
+    found = run(model)[1]
+    assert expected is not None
+    assert found is not None
+    assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
+
+
 @pytest.mark.parametrize("name", sorted(WITHOUT))
 def test_attention_without_three_maps_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="does not show queries, keys and values; set strategy"):

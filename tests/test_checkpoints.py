@@ -115,7 +115,7 @@ def test_the_folder_is_absent_until_it_is_whole(recipe: Recipe) -> None:
 
         publish(working, final, the_run(recipe), save_and_look, {"steps": 3})
     files = sorted(path.name for path in final.iterdir())
-    assert files == ["dkd.json", "model.safetensors", "recipe.yaml", "training.json"]
+    assert files == ["dkd-manifest.json", "dkd.json", "model.safetensors", "recipe.yaml", "training.json"]
     assert json.loads((final / "training.json").read_text()) == {"steps": 3}
     assert [path.name for path in final.parent.iterdir()] == [final.name], "nothing is left beside it"
 
@@ -132,7 +132,7 @@ def test_a_failure_while_saving_leaves_no_folder(recipe: Recipe) -> None:
             assert working is not None
             try:
                 publish(working, final, the_run(recipe), attempt, {})
-            except OSError:
+            except SystemProblem:
                 assert not final.exists()
     assert (final / "model.safetensors").exists()
 

@@ -17,6 +17,7 @@ from command_line import dkd
 from dkd_cli import __version__
 from dkd_cli.errors import DataError, NumericError
 from dkd_cli.recipe.loader import load_recipe, parse_recipe
+from dkd_cli.stopping import Stopped
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -116,6 +117,12 @@ def test_evaluate_gets_paths_and_recipe(calls: list[Any]) -> None:
         (DataError("a.csv:3", "is torn", "mend it"), 3, "dkd: error: a.csv:3: is torn; mend it\n"),
         (NumericError("step 3", "two\nlines", "x"), 6, "dkd: error: step 3: two lines; x\n"),
         (KeyboardInterrupt(), 130, "dkd: interrupted\n"),
+        (Stopped(15), 143, "dkd: stopped by SIGTERM; what was finished before is kept\n"),
+        (
+            Stopped(2, "saved at step 9"),
+            130,
+            "dkd: stopped by SIGINT, saved at step 9; the same command goes on from there\n",
+        ),
         (
             ValueError("oh"),
             1,
@@ -139,7 +146,7 @@ def test_errors_of_commands_are_a_line_and_a_code(
     assert re.fullmatch(said, capsys.readouterr().err)
     assert dkd("evaluate", "a", "--debug") == code
     shown = capsys.readouterr().err
-    assert isinstance(error, KeyboardInterrupt) or shown.startswith("Traceback")
+    assert isinstance(error, (KeyboardInterrupt, Stopped)) or shown.startswith("Traceback")
 
 
 @pytest.mark.parametrize(

@@ -329,7 +329,7 @@ def test_a_model_made_elsewhere_needs_a_recipe(runs: Path, tmp_path: Path) -> No
     plain = tmp_path / "plain"
     shutil.copytree(runs / "teacher-small", plain)
     own = load_recipe(str(plain / "recipe.yaml"))
-    for name in ("dkd.json", "recipe.yaml", "training.json"):
+    for name in ("dkd.json", "dkd-manifest.json", "recipe.yaml", "training.json"):
         (plain / name).unlink()
     with pytest.raises(RecipeError, match="--recipe") as caught:
         run(plain)

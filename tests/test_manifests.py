@@ -64,19 +64,21 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing_half(
         else:
             ends.append("made")
     # Two files, a folder, the manifest and the folder around it; after the rename only the last sync is left.
-    assert ends == [*["has no manifest.json"] * 5, "whole", "made", "made"]
+    assert ends == [*["has no dkd-manifest.json"] * 5, "whole", "made", "made"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["made-5", "made-6", "made-7"]
 
 
-@pytest.mark.parametrize("name", ["weights", "deep/words", "manifest.json"])
+@pytest.mark.parametrize("name", ["weights", "deep/words", "dkd-manifest.json"])
 @pytest.mark.parametrize("place", [0, 2, -1])
 def test_a_flipped_bit_shows(tmp_path: Path, name: str, place: int) -> None:
     made = make(tmp_path / "made")
     content = bytearray((made / name).read_bytes())
     content[place] ^= 4
     (made / name).write_bytes(content)
-    if name == "manifest.json" and place == -1:
-        assert damage(made) in (None, "has a damaged manifest.json"), "the newline at its end says nothing"
+    if name == "dkd-manifest.json" and place == -1:
+        assert damage(made) in (None, "has a damaged dkd-manifest.json"), (
+            "the newline at its end says nothing"
+        )
     else:
         assert damage(made) == f"has a damaged {name}"
 
@@ -87,10 +89,10 @@ def test_a_cut_or_missing_file_shows(tmp_path: Path) -> None:
     assert damage(made) == "has a damaged weights"
     (made / "weights").unlink()
     assert damage(made) == "lacks weights"
-    (made / "manifest.json").write_text("")
-    assert damage(made) == "has a damaged manifest.json"
-    (made / "manifest.json").unlink()
-    assert damage(made) == "has no manifest.json"
+    (made / "dkd-manifest.json").write_text("")
+    assert damage(made) == "has a damaged dkd-manifest.json"
+    (made / "dkd-manifest.json").unlink()
+    assert damage(made) == "has no dkd-manifest.json"
 
 
 def test_what_somebody_put_beside_it_is_no_damage(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ COMPOSED = "dynamic-data,dynamic-teacher,dynamic-objective"
 STRATEGIES = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective", COMPOSED)
 FILES = {
     "config.json",
+    "dkd-manifest.json",
     "dkd.json",
     "model.safetensors",
     "recipe.yaml",

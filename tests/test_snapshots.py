@@ -61,7 +61,8 @@ def test_of_two_at_one_step_the_evaluated_one_is_newer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "best.safetensors", "trainer_state.json", "progress.json", "manifest.json"]
+    "name",
+    ["model.safetensors", "best.safetensors", "trainer_state.json", "progress.json", "dkd-manifest.json"],
 )
 def test_a_damaged_one_is_told_and_passed_over(tmp_path: Path, name: str) -> None:
     five, ten = save(tmp_path, 5), save(tmp_path, 10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import typer
 
 from dkd_cli.cli.app import app
 from dkd_cli.errors import DkdError, Problems, RecipeError, one_line
+from dkd_cli.stopping import Stopped, listening
 
 # Typer carries its own copy of click in some versions: this is the one name of UsageError that holds in all.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -21,7 +23,11 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        code = app([word for word in words if word != "--debug"], prog_name="dkd", standalone_mode=False)
+        with listening():
+            code = app([word for word in words if word != "--debug"], prog_name="dkd", standalone_mode=False)
+    except Stopped as stopped:
+        print(f"dkd: {_farewell(stopped, fresh='--fresh' in words)}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
     except (Problems, DkdError) as error:
         _report(error.errors if isinstance(error, Problems) else [error], debug)
         sys.exit(error.exit_code)
@@ -37,6 +43,14 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     if code == 130:
         print("dkd: interrupted", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _farewell(stopped: Stopped, *, fresh: bool) -> str:
+    name = signal.Signals(stopped.number).name
+    if not stopped.done:
+        return f"stopped by {name}; what was finished before is kept"
+    again = "the same command without --fresh" if fresh else "the same command"
+    return f"stopped by {name}, {stopped.done}; {again} goes on from there"
 
 
 def _usage(error: Exception) -> RecipeError:

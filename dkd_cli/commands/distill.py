@@ -14,6 +14,7 @@ from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.attention import show_attention
 from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
+from dkd_cli.engine.fingerprint import weights_digest
 from dkd_cli.engine.pool import pooled
 from dkd_cli.engine.strategies import check_classes, resolve
 from dkd_cli.engine.students import build_classifier
@@ -85,7 +86,13 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
     """Distil one student, or find it made."""
     final = student_folder(recipe)
     plan = resolve(recipe)
-    with claim(final, recipe, "student", recipe.strategy.name, fresh=fresh) as working:
+    teachers = {
+        name: weights_digest(teacher_source(recipe, name), f"teachers.{name}")
+        for name in asked_teachers(recipe)
+        if recipe.teachers[name].probabilities is None
+    }
+    claimed = claim(final, recipe, "student", recipe.strategy.name, fresh=fresh, teachers=teachers)
+    with claimed as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)
@@ -132,6 +139,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
                 recipe=recipe,
                 validation={},
                 seconds=0.0,
+                teachers=teachers,
             ),
             student,
             splits,

@@ -39,6 +39,9 @@ def show_attention(model: Model, key: str) -> None:
         )
     seen: list[Tensor] = []
 
+    def begin(module: object, args: object) -> None:
+        seen.clear()  # of a pass that broke off
+
     def note(module: object, args: object, output: Tensor) -> None:
         seen.append(output)
 
@@ -48,6 +51,7 @@ def show_attention(model: Model, key: str) -> None:
         seen.clear()
         return output
 
+    model.register_forward_pre_hook(begin)
     for linear in maps:
         linear.register_forward_hook(note)
     model.register_forward_hook(show)

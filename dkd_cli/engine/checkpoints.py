@@ -12,21 +12,27 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from dkd_cli import __version__
+from dkd_cli.engine.manifests import damage, staged
+from dkd_cli.engine.snapshots import begun, clean, keep
 from dkd_cli.engine.strategies import resolve
 from dkd_cli.errors import DataError, SystemProblem
-from dkd_cli.files import sync_folder, write_json, write_text
+from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
 from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, strategy_parts
 from dkd_cli.recipe.sweeps import variant
 
 Role = Literal["teacher", "student"]
+NO_TEACHERS: Mapping[str, str] = MappingProxyType({})
+FINISHED, REPLACED = "finished", "replaced"
+"""In a working folder: the model as it will be, and the one whose place it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,8 @@ class Run:
     validation: Mapping[str, float]
     """The metrics of the best checkpoint on the validation split."""
     seconds: float
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    """A digest of each teacher that it learnt from, by name."""
 
 
 def teacher_train(train: Train, teacher: Teacher) -> Train:
@@ -144,6 +152,7 @@ def read_run(folder: Path) -> Run | None:
             recipe=load_recipe(str(folder / "recipe.yaml")),
             validation=facts["validation"],
             seconds=facts["seconds"],
+            teachers=facts.get("teachers", {}),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -174,8 +183,18 @@ def finished(final: Path, recipe: Recipe, role: Role, name: str) -> Run | None:
 
 
 @contextmanager
-def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) -> Iterator[Path | None]:
+def claim(
+    final: Path,
+    recipe: Recipe,
+    role: Role,
+    name: str,
+    *,
+    fresh: bool,
+    teachers: Mapping[str, str] = NO_TEACHERS,
+) -> Iterator[Path | None]:
     """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
+
+    What a killed process left undone is done first. What was begun with `fresh` is gone on with without it.
 
     Args:
         final: the run's own folder.
@@ -183,36 +202,59 @@ def claim(final: Path, recipe: Recipe, role: Role, name: str, *, fresh: bool) ->
         role: with `name` (a teacher's), what the recipe is read as.
         name: the teacher's name, or the student's strategy.
         fresh: start over, whatever there is of the same experiment.
+        teachers: a digest of each teacher that the run learns from, by name.
 
     Raises:
-        SystemProblem: if the folder holds something else or is a symbolic link, or another process is at work
-            in it.
+        SystemProblem: if the folder holds something else or is a symbolic link, another process is at work in
+            it, or the teachers are others than those it began with.
     """
     working = final.with_name(f".{final.name}")
     _refuse_links(final.parent, final, working)
-    if finished(final, recipe, role, name) is not None and not fresh:
+    complete = _complete(final, recipe, role, name, fresh, teachers)
+    if complete and not working.exists():
         yield None
         return
     try:
         working.mkdir(parents=True, exist_ok=True)
         held = FileLock(working / "lock").acquire(timeout=0)
-    except Timeout as error:
-        raise SystemProblem(
-            str(final), "another process is at work on it", "wait for it, or stop it"
-        ) from error
-    except OSError as error:
-        raise SystemProblem(
-            str(final), f"cannot be written ({error.strerror})", "choose another --output-dir"
-        ) from error
+    except (Timeout, OSError) as error:
+        if complete:
+            yield None
+            return
+        if isinstance(error, Timeout):
+            problem, remedy = "another process is at work on it", "wait for it, or stop it"
+        else:
+            problem, remedy = f"cannot be written ({error.strerror})", "choose another --output-dir"
+        raise SystemProblem(str(final), problem, remedy) from error
     with held:
-        begun = working / "recipe.yaml"
+        clean(working)
+        _settle(working, final)
+        complete = _complete(final, recipe, role, name, fresh, teachers)
+        if complete and not begun(working):
+            shutil.rmtree(working)
+            yield None
+            return
+        saved, taught_by = working / "recipe.yaml", working / "teachers.json"
         # A run that was stopped before its first checkpoint has left nothing to protect.
-        if fresh or not any(working.glob("checkpoint-*")):
+        if fresh or not begun(working):
             _empty(working)
-        elif begun.exists():
-            _refuse_other(working, load_recipe(str(begun)), recipe, role, name)
-        write_text(begun, dump_recipe(recipe))
+        elif saved.exists():
+            _refuse_other(working, load_recipe(str(saved)), recipe, role, name)
+            _refuse_other_teachers(working, _read_teachers(taught_by), teachers)
+        write_text(saved, dump_recipe(recipe))
+        write_json(taught_by, dict(teachers))
         yield working
+
+
+def _complete(
+    final: Path, recipe: Recipe, role: Role, name: str, fresh: bool, teachers: Mapping[str, str]
+) -> bool:
+    """Whether the run is finished and may stay."""
+    done = finished(final, recipe, role, name)
+    if done is None or fresh:
+        return False
+    _refuse_other_teachers(final, done.teachers, teachers)
+    return True
 
 
 def _refuse_links(*folders: Path) -> None:
@@ -229,15 +271,7 @@ def _refuse_links(*folders: Path) -> None:
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name != "lock":
-            _remove(entry)
-
-
-def _remove(path: Path) -> None:
-    """A folder with all it holds, a file, or a link but not what it leads to."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+            remove(entry)
 
 
 def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: str) -> None:
@@ -258,6 +292,24 @@ def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: 
         )
 
 
+def _refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    changed = [name for name in ours if theirs.get(name, ours[name]) != ours[name]]
+    if changed:
+        raise SystemProblem(
+            str(folder),
+            f"was taught by another {changed[0]!r} than there is now: its weights have changed",
+            "teach it anew with --fresh, or bring the old teacher back",
+        )
+
+
+def _read_teachers(path: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemProblem(str(path), f"cannot be read ({error})", "start over with --fresh") from error
+    return found
+
+
 def publish(
     working: Path, final: Path, run: Run, save_weights: Callable[[Path], None], log: Mapping[str, Any]
 ) -> None:
@@ -270,12 +322,8 @@ def publish(
         save_weights: called with the staging folder; writes model and tokenizer.
         log: what `training.json` will say.
     """
-    staged = working / "finished"
-    _remove(staged)
-    staged.mkdir()
-    save_weights(staged)
-    write_text(staged / "recipe.yaml", dump_recipe(run.recipe))
-    write_json(staged / "training.json", log)
+    finished = working / FINISHED
+    remove(finished)
     teacher, local = run.teacher, False
     # Its own teacher may be made later (a student by `none` needs none): its place is known all the same.
     if teacher is not None and (Path(teacher).exists() or Path(teacher).parent == final.parent):
@@ -288,13 +336,34 @@ def publish(
         "seed": run.seed,
         "teacher": teacher,
         "teacher_is_local": local,
+        "teachers": dict(run.teachers),
         "validation": dict(run.validation),
         "seconds": run.seconds,
     }
-    write_json(staged / "dkd.json", facts)
-    if final.exists():
-        replaced = working / "replaced"
-        final.rename(replaced)
-    staged.rename(final)
-    sync_folder(final.parent)
+    with staged(finished) as folder:
+        save_weights(folder)
+        write_text(folder / "recipe.yaml", dump_recipe(run.recipe))
+        write_json(folder / "training.json", log)
+        write_json(folder / "dkd.json", facts)
+    _put_in_place(working, final)
     shutil.rmtree(working)
+
+
+def _put_in_place(working: Path, final: Path) -> None:
+    """From the moment that a whole finished model stands in the working folder, it is the run's result.
+
+    A kill in here leaves the old model, the new one, or neither under its name; `_settle` then ends it.
+    """
+    keep(working)  # without its checkpoints what is left of the folder is no run that was begun
+    if final.exists():
+        rename(final, working / REPLACED)
+    rename(working / FINISHED, final)
+
+
+def _settle(working: Path, final: Path) -> None:
+    """End what a kill cut short."""
+    finished, replaced = working / FINISHED, working / REPLACED
+    if finished.exists() and damage(finished) is None:
+        _put_in_place(working, final)
+    elif replaced.exists() and not final.exists():
+        rename(replaced, final)

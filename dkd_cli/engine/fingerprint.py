@@ -5,6 +5,7 @@ Knows where Hugging Face keeps the files of a model; knows nothing of entries an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PretrainedConfig
 from transformers.utils import cached_file
 
-from dkd_cli.engine.models import Model, forward_names, locate_model
+from dkd_cli.engine.manifests import MANIFEST, read_manifest, sha256
+from dkd_cli.engine.models import Model, forward_names, locate_model, refuse_damaged
 from dkd_cli.engine.shards import checksum
 from dkd_cli.engine.store import Cache
 
@@ -38,17 +39,13 @@ def fingerprint(
         label_order: for each of the task's labels, the model's output that stands for it; None: one number.
         cache: remembers the digests of files.
     """
+    settings = {name: value for name, value in model.config.to_dict().items() if name not in SAYS_NOTHING}
+    written = json.dumps(settings, sort_keys=True, default=str)
     return {
         "weights": _weights(model, source, key, cache),
-        "config": checksum(architecture(model.config).encode()).hex(),
+        "config": checksum(written.encode()).hex(),
         "label_order": None if label_order is None else list(label_order),
     }
-
-
-def architecture(config: PretrainedConfig) -> str:
-    """All that a configuration says of how a model calculates, as JSON."""
-    settings = {name: value for name, value in config.to_dict().items() if name not in SAYS_NOTHING}
-    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def inputs_read(model: Model, columns: Sequence[str]) -> list[str]:
@@ -75,6 +72,35 @@ def weight_files(located: str) -> list[Path]:
             return []
         folder = Path(found).parent
     return sorted(folder.glob("*.safetensors"))
+
+
+def weights_digest(source: str, key: str) -> str:
+    """A digest of a model's weight files; of what dkd made it is in the manifest, and no weight is read.
+
+    Args:
+        source: hub id, folder or `pkg://`.
+        key: the recipe's key, for errors.
+
+    Raises:
+        ModelError: if there is no such model.
+    """
+    located = locate_model(source, key)
+    listed: dict[str, Any] = {}
+    if (Path(located) / MANIFEST).is_file():
+        try:
+            listed = read_manifest(Path(located))
+        except (OSError, ValueError, KeyError):
+            refuse_damaged(located, source, key)
+    digests = [
+        listed[path.name]["sha256"] if path.name in listed else _file_digest(path, path.stat().st_mtime_ns)
+        for path in weight_files(located)
+    ]
+    return checksum(*(digest.encode() for digest in digests)).hex()
+
+
+@functools.cache
+def _file_digest(path: Path, changed: int) -> str:
+    return sha256(path)
 
 
 def state_digest(model: Model) -> str:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from dkd_cli.errors import SystemProblem
 from dkd_cli.files import rename, sync_file, sync_folder, write_json
 
-MANIFEST = "manifest.json"
+MANIFEST = "dkd-manifest.json"
 STAGED = ".staged-"
 
 

@@ -8,7 +8,6 @@ Trainer but the names of two of its files.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 from dkd_cli.engine.manifests import STAGED, damage, read_manifest, sha256
 from dkd_cli.errors import ModelError
-from dkd_cli.files import link, remove_folder, write_json
+from dkd_cli.files import link, remove, remove_folder, write_json
 
 WEIGHTS = "model.safetensors"
 BEST = "best.safetensors"
@@ -106,7 +105,7 @@ def clean(working: Path) -> None:
     """Remove what a killed process was writing or removing; nobody may be at work there."""
     for pattern in (f"{STAGED}*", ".gone-*", ".*.tmp"):
         for path in working.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remove(path)
 
 
 def save_best(folder: Path, before: Snapshot | None, *, is_best: bool) -> None:
