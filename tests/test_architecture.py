@@ -21,6 +21,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A module imports only what stands further left; two layers at one place know nothing of each other.
 ORDER = (
     {"errors"},
+    {"launch"},
     {"files", "stopping"},
     {"recipe"},
     {"data"},
@@ -34,7 +35,8 @@ HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn"}
 LIGHT_MODULES = [
     name
     for name in MODULES
-    if name in {"dkd_cli", "dkd_cli.__main__", "dkd_cli.errors", "dkd_cli.files", "dkd_cli.stopping"}
+    if name
+    in {"dkd_cli", *(f"dkd_cli.{base}" for base in ("__main__", "errors", "launch", "files", "stopping"))}
     or name.startswith(("dkd_cli.cli", "dkd_cli.recipe"))
 ]
 PLUG_IN_MODULES = ("dkd_cli.engine.losses", "dkd_cli.engine.uncertainty")

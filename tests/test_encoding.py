@@ -19,7 +19,7 @@ from dkd_cli.data import encoding
 from dkd_cli.data.encoding import (
     WINDOW,
     EncodedSplit,
-    LengthGroupedSampler,
+    LengthGroupedBatches,
     PaddingCollator,
     TokenRows,
     encode,
@@ -215,16 +215,33 @@ def test_lengths_come_in_random_order() -> None:
     assert firsts != sorted(firsts, reverse=True)
 
 
-def test_sampler_follows_the_epoch(tokenizer: PreTrainedTokenizerBase) -> None:
-    sampler = LengthGroupedSampler(LENGTHS, 4, 3)
-    assert len(sampler) == len(LENGTHS)
-    assert list(sampler) == list(sampler) == length_grouped_order(LENGTHS, 4, 3, 0)
-    sampler.set_epoch(2)
-    assert list(sampler) == length_grouped_order(LENGTHS, 4, 3, 2)
+def test_batches_follow_the_epoch() -> None:
+    batches = LengthGroupedBatches(LENGTHS, 4, 3)
+    assert len(batches) == len(list(batches)) == (len(LENGTHS) + 3) // 4
+    assert [row for batch in batches for row in batch] == length_grouped_order(LENGTHS, 4, 3, 0)
+    batches.set_epoch(2)
+    assert [row for batch in batches for row in batch] == length_grouped_order(LENGTHS, 4, 3, 2)
+
+
+def test_the_parts_of_a_batch_are_the_batch() -> None:
+    """Whatever its size, and with a stand-in for a process that has no row of the last one."""
+    whole = list(LengthGroupedBatches(LENGTHS[:13], 6, 3))
+    halves = [
+        list(
+            LengthGroupedBatches(
+                LENGTHS[:13], 6, 3, lambda size, rank=rank: slice(rank * size // 2, (rank + 1) * size // 2)
+            )
+        )
+        for rank in range(2)
+    ]
+    assert [len(batch) for batch in whole] == [6, 6, 1]
+    assert halves[0][-1] == [-1]
+    joined = [[row for row in first + second if row >= 0] for first, second in zip(*halves, strict=True)]
+    assert joined == whole
 
 
 def test_works_in_a_data_loader(tokenizer: PreTrainedTokenizerBase) -> None:
     encoded: EncodedSplit = encode(split(), tokenizer, 16)
-    sampler = LengthGroupedSampler(encoded.lengths, 2, 0)
-    loader = DataLoader(encoded, batch_size=2, sampler=sampler, collate_fn=PaddingCollator(tokenizer))
+    batches = LengthGroupedBatches(encoded.lengths, 2, 0)
+    loader = DataLoader(encoded, batch_sampler=batches, collate_fn=PaddingCollator(tokenizer))
     assert sorted(row for batch in loader for row in batch["row"].tolist()) == [0, 1, 2, 3]

@@ -25,6 +25,7 @@ from dkd_cli.engine.fit import fit
 from dkd_cli.engine.inference import model_inputs, predict_logits
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model
+from dkd_cli.engine.peers import WHOLE
 from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.selection import EVERYTHING, kept, select
@@ -162,7 +163,7 @@ def test_scores_are_those_of_inference(tiny_encoder: Path, student: Callable[[],
     tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
     model = student().train()
     before = torch.get_rng_state()
-    found = score(model, model, collator([tokens[row] for row in range(16)]), chunk, "right")
+    found = score(model, collator([tokens[row] for row in range(16)]), chunk, "right")
     assert model.training
     assert not found.requires_grad
     assert torch.equal(torch.get_rng_state(), before)
@@ -176,7 +177,7 @@ def test_chunks_hold_texts_of_like_length(tiny_encoder: Path, student: Callable[
     model.register_forward_pre_hook(
         lambda module, args, inputs: shapes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
     )
-    score(model, model, collator([tokens[row] for row in range(16)]), 6, "right")
+    score(model, collator([tokens[row] for row in range(16)]), 6, "right")
     longest = sorted(tokens.lengths, reverse=True)
     assert shapes == [(6, longest[0]), (6, longest[6]), (4, longest[12])]
     assert longest[12] < longest[0]
@@ -185,11 +186,10 @@ def test_chunks_hold_texts_of_like_length(tiny_encoder: Path, student: Callable[
 def test_the_most_informative_are_picked(tiny_encoder: Path, student: Callable[[], Model]) -> None:
     tokens, collator = encoded(tiny_encoder, split("train", 0, 16))
     model = student().train()
-    batch, chosen = pick(
-        Pool(HALF, 16), model, model, collator([tokens[row] for row in range(16)]), 64, "right", 0.0
-    )
+    inputs = collator([tokens[row] for row in range(16)])
+    chosen = pick(Pool(HALF, 16), model, inputs, 64, "right", WHOLE, 0.0)
     logits = predict_logits(model.eval(), tokens, collator, batch_size=16, precision="fp32")
-    assert batch["row"].tolist() == chosen.positions.tolist() == select(HALF, logits, None).tolist()
+    assert chosen.positions.tolist() == select(HALF, logits, None).tolist()
     assert chosen.weights.tolist() == [1.0] * 8
 
 

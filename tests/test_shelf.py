@@ -139,7 +139,7 @@ def test_another_command_finds_the_answers_on_disk(
     with first.kept():
         answers = first.logits("large", ALL)
     torch.testing.assert_close(second.logits("large", ALL), answers)
-    assert (second.queries, second.hits()) == ({"large": 0 if cached else 20}, {"large": 20 if cached else 0})
+    assert second.tally() == ({"large": 0 if cached else 20}, {"large": 20 if cached else 0})
     cache = open_cache(pytest.fail)
     assert cache is not None
     splits = Workshop(Terminal(quiet=True)).data(one).splits

@@ -201,8 +201,8 @@ def test_another_process_finds_the_same_bits_and_asks_nothing(
     for one, other in zip(first, ask(warm, batches), strict=True):
         assert torch.equal(one, other)
     distinct = len(set(PLACE[torch.cat(batches)].tolist()))
-    assert (cold.queries, cold.hits()) == ({"large": distinct}, {"large": 0})
-    assert (warm.queries, warm.hits()) == ({"large": 0}, {"large": distinct})
+    assert cold.tally() == ({"large": distinct}, {"large": 0})
+    assert warm.tally() == ({"large": 0}, {"large": distinct})
     assert [(entry.rows, entry.hits) for entry in cache.entries()] == [(distinct, distinct)] * 2
 
 
@@ -353,7 +353,7 @@ def test_a_file_answers_beside_a_model_and_is_never_queried(teacher: Callable[..
     alone = TeacherBank({"large": teacher(LAYERS)}, CPU)
     assert torch.equal(both.logits("large", rows), alone.logits("large", rows))
     assert both.queries == {"llm": 0, "large": 3}
-    assert both.hits() == {"llm": 0, "large": 0}
+    assert both.tally()[1] == {"llm": 0, "large": 0}
     for ours, theirs in zip(
         both.hidden_states("large", rows), alone.hidden_states("large", rows), strict=True
     ):

@@ -13,6 +13,7 @@ import torch
 from small import CPU, encoded, schedule, split, task_data, weights
 from torch import Tensor
 
+from dkd_cli.data import encoding
 from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
@@ -126,7 +127,7 @@ def test_two_batches_of_8_are_one_of_16(job: Callable[..., Job], monkeypatch: py
     """The last update has 8 examples in both. Plain SGD: Adam would hide gradients of twice the size."""
     plain = trainer.training_arguments
     monkeypatch.setattr(fitting, "training_arguments", lambda job: replace(plain(job), optim="sgd"))
-    monkeypatch.setattr(trainer, "LengthGroupedSampler", lambda lengths, *rest: range(len(lengths)))
+    monkeypatch.setattr(encoding, "length_grouped_order", lambda lengths, *rest: list(range(len(lengths))))
 
     def one_class(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
         return on_labels(student, torch.zeros_like(rows), rows)  # balanced labels would hardly move it

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dkd_cli import __version__
+from dkd_cli import __version__, launch
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
 from dkd_cli.cli.options import (
@@ -62,6 +62,13 @@ def main(
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    if launch.processes() > 1 and context.invoked_subcommand == "compare":
+        raise RecipeError(
+            "dkd compare", "makes its students in one process", "start it without torchrun or accelerate"
+        )
+    if context.invoked_subcommand not in ("train-teacher", "distill") and not launch.leads():
+        # The others are work of one process: what each example gives is counted once.
+        raise typer.Exit
 
 
 @app.command("train-teacher")

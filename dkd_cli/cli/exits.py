@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import typer
 
+from dkd_cli import launch
 from dkd_cli.cli.app import app
 from dkd_cli.errors import DkdError, Problems, RecipeError, one_line
 from dkd_cli.stopping import Stopped, listening
@@ -29,10 +30,12 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"dkd: {_farewell(stopped, fresh='--fresh' in words)}", file=sys.stderr)
         sys.exit(stopped.exit_code)
     except (Problems, DkdError) as error:
-        _report(error.errors if isinstance(error, Problems) else [error], debug)
+        if _tells(error):
+            _report(error.errors if isinstance(error, Problems) else [error], debug)
         sys.exit(error.exit_code)
     except USAGE_ERROR as error:
-        _report([_usage(error)], debug)
+        if _tells(usage := _usage(error)):
+            _report([usage], debug)
         sys.exit(RecipeError.exit_code)
     except KeyboardInterrupt:
         code = 130
@@ -51,6 +54,14 @@ def _farewell(stopped: Stopped, *, fresh: bool) -> str:
         return f"stopped by {name}; what was finished before is kept"
     again = "the same command without --fresh" if fresh else "the same command"
     return f"stopped by {name}, {stopped.done}; {again} goes on from there"
+
+
+def _tells(error: DkdError | Problems) -> bool:
+    """Of several processes with the same error one tells it; an error of its own each tells itself."""
+    if error.everywhere:
+        return launch.leads()
+    # Found before the processes meet, by all those that read the same recipe.
+    return error.exit_code != RecipeError.exit_code or launch.local_rank() == 0
 
 
 def _usage(error: Exception) -> RecipeError:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, claimed, judge_by_labels, train_and_publish
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.attention import show_attention
-from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
+from dkd_cli.engine.checkpoints import Run, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.fingerprint import weights_digest
+from dkd_cli.engine.models import check_fit
+from dkd_cli.engine.peers import meeting
 from dkd_cli.engine.pool import pooled
 from dkd_cli.engine.strategies import check_classes, resolve
 from dkd_cli.engine.students import build_classifier
@@ -40,9 +42,9 @@ def distill(
         ModelError: for a teacher that is not made yet, naming the command that makes it.
         DkdError: at the end, what became of the points that failed.
     """
-    require_teachers(points, typed)
     quiet_libraries()
-    with closing(Workshop(terminal, cached=cached)) as workshop:
+    with meeting() as peers, closing(Workshop(terminal, cached=cached, peers=peers)) as workshop:
+        peers.decide(lambda: require_teachers(points, typed))
         shelf = Shelf(workshop, points)
         outcomes = run_points(
             [
@@ -84,78 +86,91 @@ def asked_teachers(recipe: Recipe) -> tuple[str, ...]:
 
 def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -> Run:
     """Distil one student, or find it made."""
-    final = student_folder(recipe)
-    plan = resolve(recipe)
-    teachers = {
-        name: weights_digest(teacher_source(recipe, name), f"teachers.{name}")
-        for name in asked_teachers(recipe)
-        if recipe.teachers[name].probabilities is None
-    }
-    claimed = claim(final, recipe, "student", recipe.strategy.name, fresh=fresh, teachers=teachers)
-    with claimed as working:
+    final, peers = student_folder(recipe), workshop.peers
+    teachers = peers.decide(lambda: weights_of_teachers(recipe))
+    name = recipe.strategy.name
+    with claimed(peers, final, recipe, "student", name, fresh=fresh, teachers=teachers) as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)
             assert run is not None
             return run
-        workshop.check(recipe, recipe.train, models(recipe))
-        data = workshop.data(recipe)
-        check_classes(plan, recipe.strategy.name, len(data.label_names or ("a number",)))
-        labelled = data.splits["validation"].labels is not None
-        # A wrong metric is reported before any weight is read.
-        judge = judge_by_labels(recipe.train, data) if labelled else None
-        compute = workshop.compute(recipe.train)
-        student = build_classifier(
-            student_source(recipe),
-            data,
-            layers=recipe.student.layers,
-            take=recipe.student.take,
+        train = peers.together(lambda: prepared(workshop, shelf, recipe, teachers))
+        return train(working=working, final=final)
+
+
+def weights_of_teachers(recipe: Recipe) -> dict[str, str]:
+    """A digest of the weights of each teacher that is a model."""
+    return {
+        name: weights_digest(teacher_source(recipe, name), f"teachers.{name}")
+        for name in asked_teachers(recipe)
+        if recipe.teachers[name].probabilities is None
+    }
+
+
+def prepared(
+    workshop: Workshop, shelf: Shelf, recipe: Recipe, teachers: Mapping[str, str]
+) -> Callable[..., Run]:
+    """All that a process reads and builds before the training begins; what is left wants the folders."""
+    plan = resolve(recipe)
+    workshop.check(recipe, recipe.train, models(recipe))
+    data = workshop.data(recipe)
+    check_classes(plan, recipe.strategy.name, len(data.label_names or ("a number",)))
+    labelled = data.splits["validation"].labels is not None
+    # A wrong metric is reported before any weight is read.
+    judge = judge_by_labels(recipe.train, data) if labelled else None
+    compute = workshop.compute(recipe.train)
+    student = build_classifier(
+        student_source(recipe),
+        data,
+        layers=recipe.student.layers,
+        take=recipe.student.take,
+        seed=recipe.train.seed,
+        key="student",
+    )
+    if plan.relates:
+        show_attention(student.model, "student")
+    for note in student.notes:
+        workshop.terminal.warn(note)
+    splits = workshop.splits(recipe, student.tokenizer)
+    if judge is None:
+        answers = shelf.validation_answers(recipe, plan, student, splits)
+        splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
+    bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
+    in_batch, pool = pooled(plan, recipe.train.batch_size * workshop.peers.count, bank.logits)
+    if pool is not None and pool.size > len(splits.train):
+        workshop.terminal.warn(
+            f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
+            f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
+        )
+    check_fit(student.model, (splits.train, splits.validation), recipe.data.max_length, "student")
+    return partial(
+        train_and_publish,
+        workshop,
+        Run(
+            role="student",
+            name=student_folder(recipe).name,
+            strategy=recipe.strategy.name,
             seed=recipe.train.seed,
-            key="student",
-        )
-        if plan.relates:
-            show_attention(student.model, "student")
-        for note in student.notes:
-            workshop.terminal.warn(note)
-        splits = workshop.splits(recipe, student.tokenizer)
-        if judge is None:
-            answers = shelf.validation_answers(recipe, plan, student, splits)
-            splits, judge = judge_by_teacher(recipe.train, data, splits, answers)
-        bank, layers, projections = shelf.bank(recipe, plan, student, splits, compute)
-        in_batch, pool = pooled(plan, recipe.train.batch_size, bank.logits)
-        if pool is not None and pool.size > len(splits.train):
-            workshop.terminal.warn(
-                f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
-                f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
-            )
-        return train_and_publish(
-            workshop,
-            Run(
-                role="student",
-                name=final.name,
-                strategy=recipe.strategy.name,
-                seed=recipe.train.seed,
-                teacher=reference_teacher(recipe),
-                recipe=recipe,
-                validation={},
-                seconds=0.0,
-                teachers=teachers,
-            ),
-            student,
-            splits,
-            lambda output, labels, rows: distillation_step(
-                in_batch, output, labels, rows, bank, layers, projections
-            ),
-            judge=judge,
-            settings=recipe.train,
-            compute=compute,
-            needs_hidden_states=plan.aligns,
-            projections=projections,
-            pool=pool,
-            working=working,
-            final=final,
-            teachers=bank,
-        )
+            teacher=reference_teacher(recipe),
+            recipe=recipe,
+            validation={},
+            seconds=0.0,
+            teachers=teachers,
+        ),
+        student,
+        splits,
+        lambda output, labels, rows: distillation_step(
+            in_batch, output, labels, rows, bank, layers, projections
+        ),
+        judge=judge,
+        settings=recipe.train,
+        compute=compute,
+        needs_hidden_states=plan.aligns,
+        projections=projections,
+        pool=pool,
+        teachers=bank,
+    )
 
 
 def reference_teacher(recipe: Recipe) -> str | None:

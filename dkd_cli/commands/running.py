@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,11 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
-from dkd_cli.engine.checkpoints import Run, publish
+from dkd_cli.engine.checkpoints import NO_TEACHERS, Role, Run, claim, publish
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job, Metrics, Step
-from dkd_cli.engine.models import LoadedModel, Tokenizer, check_fit, locate_model
+from dkd_cli.engine.models import LoadedModel, Tokenizer, locate_model
+from dkd_cli.engine.peers import ALONE, Peers
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
 from dkd_cli.engine.store import open_cache
@@ -55,10 +57,12 @@ class Workshop:
     Args:
         terminal: for all that is said.
         cached: whether the cache on disk is read and written, if the environment has one.
+        peers: the processes that make each run together.
     """
 
-    def __init__(self, terminal: Terminal, *, cached: bool = True) -> None:
+    def __init__(self, terminal: Terminal, *, cached: bool = True, peers: Peers = ALONE) -> None:
         self.terminal = terminal
+        self.peers = peers
         self.cache = open_cache(terminal.warn) if cached else None
         self._data: dict[Data, TaskData] = {}
         self._encoded: dict[tuple[Data, str], tuple[EncodedSplit, EncodedSplit]] = {}
@@ -133,6 +137,24 @@ class Workshop:
             tell(message)
 
 
+@contextmanager
+def claimed(
+    peers: Peers,
+    final: Path,
+    recipe: Recipe,
+    role: Role,
+    name: str,
+    *,
+    fresh: bool,
+    teachers: Mapping[str, str] = NO_TEACHERS,
+) -> Iterator[Path | None]:
+    """`checkpoints.claim` by the leading process, for all of them."""
+    with ExitStack() as held:
+        yield peers.decide(
+            lambda: held.enter_context(claim(final, recipe, role, name, fresh=fresh, teachers=teachers))
+        )
+
+
 def judge_by_labels(train: Train, data: TaskData) -> Judge:
     """The task's own metrics, against the labels of the validation split.
 
@@ -186,7 +208,7 @@ def train_and_publish(
     """Fine-tune or distil one model, put it in its folder, and return the run with its results.
 
     Args:
-        workshop: gives the terminal.
+        workshop: gives the terminal and the processes.
         run: all but the results.
         built: the untrained model.
         splits: in the model's own tokens.
@@ -201,8 +223,8 @@ def train_and_publish(
         final: the run's own folder.
         teachers: those that `step` asks; their answers are kept, their queries and hits logged.
     """
-    check_fit(built.model, (splits.train, splits.validation), run.recipe.data.max_length, run.role)
-    seen = examples_seen(settings, len(splits.train), pool)
+    peers = workshop.peers
+    seen = examples_seen(settings, len(splits.train), pool, peers.count)
     with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
         fitted = fit(
             Job(
@@ -220,6 +242,7 @@ def train_and_publish(
                 metric=judge.metric,
                 working=working,
                 advance=advance,
+                peers=peers,
                 warn=workshop.terminal.warn,
                 before_save=teachers.flush,
             )
@@ -230,15 +253,17 @@ def train_and_publish(
         built.tokenizer.save_pretrained(folder)
 
     done = replace(run, validation=fitted.validation, seconds=fitted.seconds)
+    queries, hits = teachers.tally(peers)
     log = {
         "best_step": fitted.best_step,
         "steps": fitted.steps,
         "examples": fitted.work.examples,
         "backward_rows": fitted.work.backward,
+        "processes": peers.count,
         "compute": str(compute),
-        "teacher_queries": dict(teachers.queries),
-        "teacher_hits": teachers.hits(),
+        "teacher_queries": queries,
+        "teacher_hits": hits,
         "history": fitted.history,
     }
-    publish(working, final, done, save_weights, log)
-    return done
+    peers.decide(lambda: publish(working, final, done, save_weights, log))
+    return peers.decide(lambda: done)

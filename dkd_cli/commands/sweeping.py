@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dkd_cli import launch
 from dkd_cli.engine.checkpoints import Run
 from dkd_cli.errors import DkdError, Problems, raise_all
 from dkd_cli.files import write_json
@@ -64,10 +65,15 @@ def run_points(points: Sequence[Point], terminal: Terminal) -> list[Outcome]:
 
 
 def attempt(point: Point, terminal: Terminal) -> Outcome:
-    """Make one run of several; that it fails is told at once and stops nothing."""
+    """Make one run of several; that it fails is told at once and stops nothing.
+
+    Where several processes make each run, one that fails alone cannot go on: the others wait for it.
+    """
     try:
         return Outcome(point, point.make(), None)
     except (DkdError, Problems) as problem:
+        if launch.processes() > 1 and not problem.everywhere:
+            raise
         error = problem.errors[0] if isinstance(problem, Problems) else problem
         terminal.warn(f"{point.folder.name} failed: {error}")
         return Outcome(point, None, error)
@@ -76,6 +82,8 @@ def attempt(point: Point, terminal: Terminal) -> Outcome:
 def report(title: str, outcomes: Sequence[Outcome], file: Path, terminal: Terminal) -> None:
     """Print a line for each run and the means over seeds, and write both to `file`; one run must be there."""
     raise_failures(outcomes, all_of_them=True)
+    if not launch.leads():
+        return
     metrics = metric_names(outcomes)
     columns: list[Column | str] = [
         "model",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, claimed, judge_by_labels, train_and_publish
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
-from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
+from dkd_cli.engine.checkpoints import Run, read_run, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
+from dkd_cli.engine.models import check_fit
+from dkd_cli.engine.peers import meeting
 from dkd_cli.engine.strategies import FINE_TUNING
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import NO_TEACHERS
@@ -47,7 +49,7 @@ def train_teacher(
     """
     teachers = wanted(points, only)
     quiet_libraries()
-    with closing(Workshop(terminal)) as workshop:
+    with meeting() as peers, closing(Workshop(terminal, peers=peers)) as workshop:
         outcomes = run_points(
             [
                 Point(
@@ -114,54 +116,59 @@ def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
 
 def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
-    recipe, name, final = wanted.recipe, wanted.name, wanted.folder
-    teacher = recipe.teachers[name]
-    settings = teacher_train(recipe.train, teacher)
-    with claim(final, recipe, "teacher", name, fresh=fresh) as working:
+    final, peers = wanted.folder, workshop.peers
+    with claimed(peers, final, wanted.recipe, "teacher", wanted.name, fresh=fresh) as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)
             assert run is not None
             return run
-        key, source = f"teachers.{name}", teacher.model or recipe.model
-        workshop.check(recipe, settings, {key: source})
-        data = workshop.data(recipe)
-        judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
-        compute = workshop.compute(settings)
-        built = build_classifier(
-            source,
-            data,
-            layers=teacher.layers,
+        train = peers.together(lambda: prepared(workshop, wanted))
+        return train(working=working, final=final)
+
+
+def prepared(workshop: Workshop, wanted: Wanted) -> Callable[..., Run]:
+    """All that a process reads and builds before the training begins; what is left wants the folders."""
+    recipe, name = wanted.recipe, wanted.name
+    teacher = recipe.teachers[name]
+    settings = teacher_train(recipe.train, teacher)
+    key, source = f"teachers.{name}", teacher.model or recipe.model
+    workshop.check(recipe, settings, {key: source})
+    data = workshop.data(recipe)
+    judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
+    compute = workshop.compute(settings)
+    built = build_classifier(
+        source,
+        data,
+        layers=teacher.layers,
+        seed=settings.seed,
+        key=key,
+    )
+    for note in built.notes:
+        workshop.terminal.warn(note)
+    splits = workshop.splits(recipe, built.tokenizer)
+    check_fit(built.model, (splits.train, splits.validation), recipe.data.max_length, "teacher")
+    return partial(
+        train_and_publish,
+        workshop,
+        Run(
+            role="teacher",
+            name=wanted.folder.name,
+            strategy=None,
             seed=settings.seed,
-            key=key,
-        )
-        for note in built.notes:
-            workshop.terminal.warn(note)
-        splits = workshop.splits(recipe, built.tokenizer)
-        return train_and_publish(
-            workshop,
-            Run(
-                role="teacher",
-                name=final.name,
-                strategy=None,
-                seed=settings.seed,
-                teacher=None,
-                recipe=recipe,
-                validation={},
-                seconds=0.0,
-            ),
-            built,
-            splits,
-            lambda student, labels, rows: distillation_step(
-                FINE_TUNING, student, labels, rows, NO_TEACHERS, {}
-            ),
-            judge=judge,
-            settings=settings,
-            compute=compute,
-            needs_hidden_states=False,
-            projections={},
-            pool=None,
-            working=working,
-            final=final,
-            teachers=NO_TEACHERS,
-        )
+            teacher=None,
+            recipe=recipe,
+            validation={},
+            seconds=0.0,
+        ),
+        built,
+        splits,
+        lambda student, labels, rows: distillation_step(FINE_TUNING, student, labels, rows, NO_TEACHERS, {}),
+        judge=judge,
+        settings=settings,
+        compute=compute,
+        needs_hidden_states=False,
+        projections={},
+        pool=None,
+        teachers=NO_TEACHERS,
+    )

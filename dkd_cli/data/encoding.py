@@ -6,7 +6,7 @@ Knows nothing about models, nor about what the labels mean.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Any, TypeAlias, overload
@@ -232,21 +232,35 @@ def length_grouped_order(
     return [int(row) for batch in shuffled + partial for row in batch]
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """`length_grouped_order` as a sampler; `set_epoch` picks the epoch, the first one being 0."""
+class LengthGroupedBatches(Sampler[list[int]]):
+    """`length_grouped_order` in batches, and of each the part that one process works on.
 
-    def __init__(self, lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int) -> None:
+    What stands in for a part without rows is the row -1: it keeps that process in step, and counts nowhere.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        part: Callable[[int], slice] = slice,
+    ) -> None:
+        """`batch_size` is that of all processes; `part` says which rows of so many are this one's."""
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed
+        self.part = part
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration follows."""
+        """Choose the epoch whose order the next iteration follows; the first one is 0."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return -(-len(self.lengths) // self.batch_size)
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(length_grouped_order(self.lengths, self.batch_size, self.seed, self.epoch))
+    def __iter__(self) -> Iterator[list[int]]:
+        order = length_grouped_order(self.lengths, self.batch_size, self.seed, self.epoch)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            yield batch[self.part(len(batch))] or [-1]

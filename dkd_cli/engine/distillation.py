@@ -106,7 +106,9 @@ def distillation_step(
     if not plan.teachers:
         return StepLoss(total, terms)
 
-    asked = teachers.logits(plan.teachers[-1], rows) if asks_teacher(plan.selection) else None
+    asked = None
+    if asks_teacher(plan.selection):
+        asked = share.peers.together(lambda: teachers.logits(plan.teachers[-1], rows))
     gold, answers = (None if here is None else share.gather(here) for here in (labels, asked))
     chosen = choose(plan.selection, logits, gold, answers).agreed(share)
     selected = chosen.positions

@@ -58,12 +58,21 @@ def training_attention(model: Model, device: torch.device) -> Iterator[None]:
         model.set_attn_implementation(own)
 
 
-def refuse_other_data(job: Job, last: Snapshot) -> None:
+def refuse_another_run(job: Job, last: Snapshot) -> None:
     """A file may change between a kill and the next command; the place in it would then mean nothing.
 
+    With another number of processes the batches would be others, and each has a random state of its own.
+
     Raises:
-        SystemProblem: if the training split is not the one that the run began with.
+        SystemProblem: if the training split, or the number of processes, is not what the run began with.
     """
+    begun = len(last.progress["processes"])
+    if begun != job.peers.count:
+        raise SystemProblem(
+            str(job.working),
+            f"was begun by {begun} process{'es' if begun > 1 else ''}, not by {job.peers.count}",
+            f"go on with {begun}, or start over with --fresh",
+        )
     if last.progress["data"] != job.train.digest:
         raise SystemProblem(
             str(job.working),
@@ -93,11 +102,12 @@ def fit(job: Job) -> Fitted:
     """
     started = time.monotonic()
     prepare_model(job.model, job.settings)
-    check_room(job.working, *weight_bytes(job.model))
-    last = newest(job.working, job.warn)
+    job.peers.decide(lambda: check_room(job.working, *weight_bytes(job.model)))
+    last = job.peers.decide(lambda: newest(job.working, job.warn))
     if last is not None:
-        refuse_other_data(job, last)
-        job.advance(work(job.settings, len(job.train), job.pool, last.step).examples)
+        job.peers.together(lambda: refuse_another_run(job, last))
+        done = work(job.settings, len(job.train), job.pool, last.step, job.peers.count)
+        job.advance(done.examples)
     resumed = last is not None
     tokens = job.train.columns["input_ids"]
     assert isinstance(tokens, TokenRows)
@@ -107,11 +117,11 @@ def fit(job: Job) -> Fitted:
         training_attention(job.model, job.compute.device),
         training_used_rows(job.model, ids, job.settings.weight_decay),
         compiling(job.model, job.settings.compile),
-        tracking(job.settings.report_to, job.working, resumed) as callbacks,
+        tracking(job.settings.report_to if job.peers.leads else [], job.working, resumed) as callbacks,
     ):
         trainer = DistillationTrainer(job, training_arguments(job), callbacks, last)
         trainer.train(resume_from_checkpoint=str(last.folder) if last is not None else None)
-        trainer.load_best()
+        job.peers.together(trainer.load_best)
     state = trainer.state
     best = next(
         line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
@@ -125,7 +135,7 @@ def fit(job: Job) -> Fitted:
         validation=validation,
         best_step=int(state.best_global_step or 0),
         steps=state.global_step,
-        work=work(job.settings, len(job.train), job.pool, state.global_step, trainer.args.world_size),
+        work=work(job.settings, len(job.train), job.pool, state.global_step, job.peers.count),
         history=[dict(line) for line in state.log_history],
         seconds=time.monotonic() - started,
     )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.models import Model, forward_names
+from dkd_cli.engine.peers import ALONE, Peers
 from dkd_cli.engine.precision import decide
 from dkd_cli.errors import NumericError
 
@@ -28,8 +29,9 @@ def predict_logits(
     batch_size: int,
     precision: str,
     advance: Callable[..., None] | None = None,
+    peers: Peers = ALONE,
 ) -> Tensor:
-    """Every row once, in the order of the split: [N, C] float32 on the CPU.
+    """Every row once, in the order of the split: [N, C] float32 on the CPU, in each of the processes.
 
     Args:
         model: in eval mode; moved to the device that `precision.decide` names.
@@ -38,6 +40,7 @@ def predict_logits(
         batch_size: rows in each forward pass.
         precision: as in the recipe.
         advance: told how many rows each batch had.
+        peers: the processes that share the batches out.
 
     Raises:
         NumericError: for a prediction that is not a number, naming the first example.
@@ -47,8 +50,8 @@ def predict_logits(
     model.to(compute.device)
     by_length = encoded.by_length()
     # On the device: fetching each batch's answers would make it wait for the host.
-    logits = torch.empty(len(encoded), model.config.num_labels, device=compute.device)
-    for start in range(0, len(by_length), batch_size):
+    logits = torch.zeros(len(encoded), model.config.num_labels, device=compute.device)
+    for start in range(peers.rank * batch_size, len(by_length), peers.count * batch_size):
         rows = by_length[start : start + batch_size].tolist()
         batch = collator([encoded[row] for row in rows])
         with compute.autocast():
@@ -56,7 +59,7 @@ def predict_logits(
         logits[rows] = output.float()
         if advance is not None:
             advance(len(rows))
-    logits = logits.cpu()
+    logits = peers.sum(logits).cpu()
     bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
     if bad.numel():
         example = encoded.split.example_ids[int(bad[0])]

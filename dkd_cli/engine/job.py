@@ -13,6 +13,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.models import Model
+from dkd_cli.engine.peers import ALONE, Peers
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.work import Work
@@ -45,6 +46,8 @@ class Job:
     """Those that `step` uses; trained with the model, and no part of it afterwards."""
     pool: Pool | None = None
     """Choose each training batch from so many; None: train on what comes."""
+    peers: Peers = ALONE
+    """The processes that share each batch."""
     warn: Callable[[str], None] = lambda line: None
     """Told, in a line, of a checkpoint that cannot be believed."""
     before_save: Callable[[], None] = lambda: None

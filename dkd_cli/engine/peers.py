@@ -6,7 +6,9 @@ CPUs, so that they wait for no GPU; tensors on the device that they are on. Know
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dkd_cli.errors import DkdError, Problems
+from dkd_cli import launch
+from dkd_cli.errors import DkdError, Problems, SystemProblem
 
 T = TypeVar("T")
 
@@ -57,15 +60,16 @@ class Peers:
         dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.control)
         return bool(flag)
 
-    def wait(self) -> None:
-        """Go on when all have come here."""
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes, in place; a number that is none stays none."""
         if self.count > 1:
-            dist.barrier(group=self.control)
+            dist.all_reduce(values)
+        return values
 
     def together(self, work: Callable[[], T]) -> T:
         """Do what each process does for itself; where one of them fails, all do, with the first one's error.
 
-        `work` must not exchange anything: the others could not tell that it failed half-way.
+        `work` must not exchange anything after a point where it may fail: the others would wait for it there.
 
         Raises:
             DkdError, Problems: alike in all processes, so that they stay in step.
@@ -73,7 +77,8 @@ class Peers:
         if self.count == 1:
             return work()
         result, error = _attempt(work)
-        self._raise_first(self.all(error))
+        if self.any(error is not None):
+            self._raise_first(self.all(error))
         return result  # type: ignore[return-value]
 
     def decide(self, work: Callable[[], T]) -> T:
@@ -108,6 +113,45 @@ def _attempt(work: Callable[[], T]) -> tuple[T | None, DkdError | Problems | Non
 ALONE = Peers()
 
 
+@contextmanager
+def meeting() -> Iterator[Peers]:
+    """Meet the processes that torchrun or accelerate started with this one, and part at the end.
+
+    Raises:
+        SystemProblem: for a way to train that dkd does not know, or when another process is lost.
+    """
+    for variable, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
+        if os.environ.get(variable, "false").lower() == "true":
+            raise SystemProblem(
+                "accelerate",
+                f"asks for {name}, which dkd does not run",
+                "choose data parallel (DDP) training",
+            )
+    if launch.processes() == 1:
+        yield ALONE
+        return
+    if torch.cuda.is_available():
+        if launch.local_rank() >= torch.cuda.device_count():
+            raise SystemProblem(
+                f"process {launch.rank()}",
+                f"finds no GPU of its own among {torch.cuda.device_count()}",
+                "start as many processes on each machine as it has GPUs",
+            )
+        torch.cuda.set_device(launch.local_rank())
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    # A group of its own: control messages must not get between the gradients of a backward pass.
+    peers = Peers(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+    try:
+        yield peers
+    except RuntimeError as error:
+        if "gloo" not in str(error).lower() and not isinstance(error, dist.DistError):
+            raise
+        raise SystemProblem(
+            f"process {peers.rank}", "has lost another process of this run", "see what that one said"
+        ) from error
+    dist.destroy_process_group()
+
+
 @dataclass(frozen=True)
 class Share:
     """This process's rows of a batch; the batch is the rows of all processes, in order of rank.
@@ -117,18 +161,37 @@ class Share:
 
     peers: Peers
     sizes: tuple[int, ...]
-    """The rows of each process; empty for one process, which has them all."""
+    """The rows of each process."""
 
     @classmethod
     def of(cls, peers: Peers, rows: int) -> Share:
         """Exchange how many rows each process has."""
-        return cls(peers, tuple(peers.all(rows))) if peers.count > 1 else WHOLE
+        if peers.count == 1:
+            return cls(peers, (rows,))
+        said = torch.zeros(peers.count, 1, dtype=torch.long)
+        dist.all_gather(list(said.unbind()), torch.tensor([rows]), group=peers.control)
+        return cls(peers, tuple(said.flatten().tolist()))
+
+    @classmethod
+    def dealt(cls, peers: Peers, size: int) -> Share:
+        """A batch of which each process has its `Peers.part`."""
+        parts = [Peers(rank, peers.count).part(size) for rank in range(peers.count)]
+        return cls(peers, tuple(part.stop - part.start for part in parts))
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return sum(self.sizes)
+
+    def own(self, values: Tensor) -> Tensor:
+        """Without the row that stands in where this process has none: [b or 1, ...] -> [b, ...]."""
+        return values if self.peers.count == 1 else values[: self.sizes[self.peers.rank]]
 
     def gather(self, values: Tensor) -> Tensor:
         """The values of the whole batch, without gradient: [b, ...] -> [B, ...]."""
-        values = values.detach()
         if self.peers.count == 1:
-            return values
+            return values.detach()
+        values = self.own(values.detach())
         # Collectives want equal shapes: the shorter ones are padded and cut again.
         padded = values.new_zeros(max(self.sizes), *values.shape[1:])
         padded[: len(values)] = values
@@ -161,3 +224,4 @@ class Share:
 
 
 WHOLE = Share(ALONE, ())
+"""All of a batch whose size does not matter."""

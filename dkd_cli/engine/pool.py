@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.models import Model
+from dkd_cli.engine.peers import Share
 from dkd_cli.engine.schedules import selection_at
 from dkd_cli.engine.selection import EVERYTHING, Chosen, asks_teacher, choose, kept
 from dkd_cli.engine.strategies import Plan
@@ -24,7 +25,7 @@ from dkd_cli.recipe.schema import DataSelection
 
 @dataclass(frozen=True)
 class Pool:
-    """How many candidates are scored for each training batch, and how it is chosen among them."""
+    """How many candidates are scored for each training batch, by all processes, and how it is chosen."""
 
     selection: DataSelection
     size: int
@@ -43,7 +44,7 @@ def pooled(plan: Plan, batch_size: int, logits: Callable[[str, Tensor], Tensor])
 
     Args:
         plan: the resolved strategy.
-        batch_size: of the batches that are chosen.
+        batch_size: of the batches that are chosen, by all processes together.
         logits: of a teacher by its name, for rows of the training split.
     """
     if plan.selection.backward == "all":
@@ -64,15 +65,14 @@ def pool_size(ratio: float, batch_size: int) -> int:
 
 
 @torch.no_grad()
-def score(model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk: int, side: str) -> Tensor:
+def score(model: Model, inputs: dict[str, Tensor], chunk: int, side: str) -> Tensor:
     """The student's logits on all candidates, [P, L] -> [P, C]; `model` is in training mode before and after.
 
     In eval mode: with dropout the ranking would be that of the masks as much as of the examples, and random
     numbers cost more than these passes have to spare. In chunks of like length, so that padding is not paid.
 
     Args:
-        model: as the trainer calls it, with its autocast.
-        base: the same, not wrapped for several processes: it names the inputs.
+        model: not wrapped for several processes, which may score different numbers of chunks.
         inputs: the collated pool.
         chunk: rows in each forward pass.
         side: where the padding is, `left` or `right`.
@@ -82,7 +82,7 @@ def score(model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk:
     parts = []
     for start in range(0, order.numel(), chunk):
         part = rows_of(inputs, order[start : start + chunk], side)
-        parts.append(model(**model_inputs(base, part, order.device)).logits)
+        parts.append(model(**model_inputs(model, part, order.device)).logits)
     model.train()
     found = torch.cat(parts)
     logits = torch.empty_like(found)
@@ -92,22 +92,23 @@ def score(model: torch.nn.Module, base: Model, inputs: dict[str, Tensor], chunk:
 
 def pick(
     pool: Pool,
-    model: torch.nn.Module,
-    base: Model,
+    model: Model,
     inputs: dict[str, Tensor],
     chunk: int,
     side: str,
+    share: Share,
     progress: float,
-) -> tuple[dict[str, Tensor], Chosen]:
-    """Score a pool and choose from it: the batch to train on, and the places and weights of its rows.
+) -> Chosen:
+    """Score a pool and choose the batch to train on: positions in the pool, and the weights of its rows.
 
-    The arguments are those of `score`, and the share of the run that is done.
+    The arguments are those of `score`, which part of the pool `inputs` is, and the share of the run that is
+    done.
     """
-    selection = selection_at(pool.selection, progress)
-    logits = score(model, base, inputs, chunk, side)
-    answers = pool.teacher(inputs["row"]) if pool.teacher is not None else None
-    chosen = choose(selection, logits, inputs.get("labels"), answers)
-    return rows_of(inputs, chosen.positions, side), chosen
+    labels, rows, ask = inputs.get("labels"), share.own(inputs["row"]), pool.teacher
+    answers = None if ask is None else share.peers.together(lambda: ask(rows))
+    logits = share.gather(score(model, inputs, chunk, side))
+    gold, answers = (None if here is None else share.gather(here) for here in (labels, answers))
+    return choose(selection_at(pool.selection, progress), logits, gold, answers).agreed(share)
 
 
 def rows_of(inputs: dict[str, Tensor], positions: Tensor, side: str) -> dict[str, Tensor]:

@@ -27,6 +27,7 @@ from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.kept import Kept, Slots
 from dkd_cli.engine.models import Model, positions
 from dkd_cli.engine.passes import passes
+from dkd_cli.engine.peers import ALONE, Peers
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.shards import Array, row_keys
 from dkd_cli.engine.store import Cache, Entry
@@ -251,14 +252,20 @@ class TeacherBank:
         if teacher.layers:
             known.hidden.put({int(known.place[row]): values for row, values in states.items()})
 
-    def hits(self) -> dict[str, int]:
-        """For each teacher the texts asked for whose answers were there before this run."""
-        found = dict.fromkeys(self.queries, 0)
-        for name, known in self._answers.items():
-            asked = self._asked[name]
-            either = asked.logits.numpy(force=True) | asked.hidden
-            found[name] = int((either & ~known.computed).sum())
-        return found
+    def tally(self, peers: Peers = ALONE) -> tuple[dict[str, int], dict[str, int]]:
+        """What the run cost, over all its processes, for each teacher: queries and hits.
+
+        A query is a row that was computed; a hit is a text asked for whose answer was there before the run.
+        """
+        queries, hits = {}, {}
+        for name, here in self.queries.items():
+            queries[name], hits[name] = sum(peers.all(here)), 0
+            if name in self._answers:
+                known, asked = self._answers[name], self._asked[name]
+                all_asked = peers.all(asked.logits.numpy(force=True) | asked.hidden)
+                computed = np.logical_or.reduce(peers.all(known.computed))
+                hits[name] = int((np.logical_or.reduce(all_asked) & ~computed).sum())
+        return queries, hits
 
     def flush(self) -> None:
         """Write what waits in memory, so that a run which is killed after this finds it again."""

@@ -22,10 +22,9 @@ class Work:
 def work(settings: Train, size: int, pool: Pool | None, updates: int, processes: int = 1) -> Work:
     """What so many updates on a training split of `size` rows go through.
 
-    Several processes are counted as one with batches (and pools) so many times as large; the rows that are
-    repeated to keep them in step are not counted.
+    Several processes are counted as one with batches so many times as large; a pool is that of all of them.
     """
-    loaded = processes * loaded_at_once(settings, pool)
+    loaded = loaded_at_once(settings, pool, processes)
     chosen = processes * settings.batch_size
     epochs, rest = divmod(updates, updates_per_epoch(settings, size, loaded))
     # The sampler puts the batch that is not full last, so those of an unfinished epoch are full.
@@ -37,9 +36,9 @@ def work(settings: Train, size: int, pool: Pool | None, updates: int, processes:
     return Work(examples, epochs * (full * chosen + (pool.kept(left) if left else 0)) + begun * chosen)
 
 
-def loaded_at_once(settings: Train, pool: Pool | None) -> int:
-    """What the loader gives at once, per process."""
-    return settings.batch_size if pool is None else pool.size
+def loaded_at_once(settings: Train, pool: Pool | None, processes: int = 1) -> int:
+    """What the loaders of all processes give at once."""
+    return processes * settings.batch_size if pool is None else pool.size
 
 
 def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
@@ -47,11 +46,11 @@ def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
     return math.ceil(math.ceil(size / loaded) / settings.accumulation)
 
 
-def examples_seen(settings: Train, size: int, pool: Pool | None = None) -> int:
-    """How many examples a whole run of one process over a training split of `size` sees, repeats counted."""
+def examples_seen(settings: Train, size: int, pool: Pool | None = None, processes: int = 1) -> int:
+    """How many examples a whole run over a training split of `size` sees, repeats counted."""
     updates = settings.max_steps
     if updates is None:
         updates = math.ceil(
-            settings.epochs * updates_per_epoch(settings, size, loaded_at_once(settings, pool))
+            settings.epochs * updates_per_epoch(settings, size, loaded_at_once(settings, pool, processes))
         )
-    return work(settings, size, pool, updates).examples
+    return work(settings, size, pool, updates, processes).examples

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Column as RichColumn
 from rich.text import Text
 
+from dkd_cli import launch
 from dkd_cli.report.histogram import histogram_lines
 from dkd_cli.report.printable import printable
 from dkd_cli.report.tables import Column, as_columns, fitting_groups, plain_table, rich_table
@@ -28,10 +29,10 @@ Advance = Callable[..., None]
 
 
 class Terminal:
-    """Where a command's words go."""
+    """Where a command's words go: of several processes that were started together, one speaks."""
 
     def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
-        self.quiet = quiet
+        self.quiet = quiet or not launch.leads()
         self._out = console or Console()
         self._err = Console(stderr=True)
         self._live: Progress | None = None
@@ -44,6 +45,8 @@ class Terminal:
 
     def warn(self, message: str) -> None:
         """Print a line on stderr, even when quiet."""
+        if not launch.leads():
+            return
         self._err.out(printable(f"dkd: warning: {message}", self._err.encoding), highlight=False)
 
     def table(

@@ -1,0 +1,28 @@
+"""What torchrun and accelerate tell each process that they start, by its environment.
+
+Knows nothing of how the processes talk: that is `engine/peers.py`. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def processes() -> int:
+    """How many processes were started together; 1 for a command that was typed as it is."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Which of them this one is; 0 decides, writes and speaks."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def local_rank() -> int:
+    """Which of those on its own machine this one is."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def leads() -> bool:
+    """Whether this process speaks for all."""
+    return rank() == 0
