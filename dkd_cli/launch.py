@@ -26,3 +26,19 @@ def local_rank() -> int:
 def leads() -> bool:
     """Whether this process speaks for all."""
     return rank() == 0
+
+
+def on_one_machine() -> bool:
+    """Whether all of them are on this machine."""
+    return os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
+
+
+def restarts() -> int:
+    """How often torchrun has started them again; on several machines, how often on this one."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def hush() -> None:
+    """Keep torch from advising each process on how to train together; to be called before it is loaded."""
+    if processes() > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")

@@ -1,17 +1,27 @@
-"""What the tests of a step share: teachers with fixed answers, a student's output, a plan, one step."""
+"""What the tests of a step share: teachers with fixed answers, a student's output, plans, one step."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.objectives import KD_LOSSES
 from dkd_cli.engine.strategies import Plan, resolve
-from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, TeacherAdoption
+from dkd_cli.recipe.schema import (
+    Data,
+    DataSelection,
+    Objective,
+    Recipe,
+    Score,
+    Strategy,
+    Teacher,
+    TeacherAdoption,
+)
 
 ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3
 LAYERS = {"small": [0, 1], "large": [0, 1]}
@@ -80,3 +90,29 @@ def step(
     student = replace(student_of(rows, oracle, size), progress=progress)
     labels = rows % CLASSES if labelled else None
     return distillation_step(plan, student, labels, rows, oracle, LAYERS), student, oracle
+
+
+ADOPTIONS = ("static", "hard", "soft", "soft-instance")
+OBJECTIVES = ("fixed", "uncertainty", "uncertainty-r")
+ALL_PLANS: dict[str, Plan] = {"none": resolved("none"), "static": resolved("static")}
+for hidden in (0.0, 0.5):
+    ALL_PLANS[f"static hidden {hidden}"] = resolved("static", objective=Objective(hidden_weight=hidden))
+for mode in ADOPTIONS:
+    for hidden in (0.0, 0.5):
+        ALL_PLANS[f"dynamic-teacher {mode} hidden {hidden}"] = resolved(
+            "dynamic-teacher", adoption=TeacherAdoption(mode=mode), objective=Objective(hidden_weight=hidden)
+        )
+for score in get_args(Score):
+    ALL_PLANS[f"dynamic-data {score}"] = resolved("dynamic-data", data=DataSelection(score=score))
+for loss in KD_LOSSES:
+    ALL_PLANS[f"static {loss}"] = resolved("static", objective=Objective(kd_loss=loss))  # type: ignore[arg-type]
+for objective in OBJECTIVES:
+    ALL_PLANS[f"dynamic-objective {objective}"] = resolved(
+        "dynamic-objective", objective=Objective(mode=objective, kd_loss="kl")
+    )
+    for mode in ADOPTIONS:
+        ALL_PLANS[f"all three {mode} {objective}"] = resolved(
+            "dynamic-teacher,dynamic-data,dynamic-objective",
+            adoption=TeacherAdoption(mode=mode),
+            objective=Objective(mode=objective),
+        )

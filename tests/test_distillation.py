@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
-from steps import CLASSES, LAYERS, WIDTH, Oracle, resolved, step, student_of
+from steps import ALL_PLANS, CLASSES, LAYERS, WIDTH, Oracle, resolved, step, student_of
 from torch import Tensor
 from torch.nn import functional as F
 
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.losses import hidden_alignment, kd_mse
-from dkd_cli.engine.objectives import KD_LOSSES
-from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.uncertainty import entropy
 from dkd_cli.recipe.schema import (
     DataSelection,
     Objective,
-    Score,
     TeacherAdoption,
 )
-
-ADOPTIONS = ("static", "hard", "soft", "soft-instance")
-OBJECTIVES = ("fixed", "uncertainty", "uncertainty-r")
-ALL_PLANS: dict[str, Plan] = {"none": resolved("none"), "static": resolved("static")}
-for hidden in (0.0, 0.5):
-    ALL_PLANS[f"static hidden {hidden}"] = resolved("static", objective=Objective(hidden_weight=hidden))
-for mode in ADOPTIONS:
-    for hidden in (0.0, 0.5):
-        ALL_PLANS[f"dynamic-teacher {mode} hidden {hidden}"] = resolved(
-            "dynamic-teacher", adoption=TeacherAdoption(mode=mode), objective=Objective(hidden_weight=hidden)
-        )
-for score in get_args(Score):
-    ALL_PLANS[f"dynamic-data {score}"] = resolved("dynamic-data", data=DataSelection(score=score))
-for loss in KD_LOSSES:
-    ALL_PLANS[f"static {loss}"] = resolved("static", objective=Objective(kd_loss=loss))  # type: ignore[arg-type]
-for objective in OBJECTIVES:
-    ALL_PLANS[f"dynamic-objective {objective}"] = resolved(
-        "dynamic-objective", objective=Objective(mode=objective, kd_loss="kl")
-    )
-    for mode in ADOPTIONS:
-        ALL_PLANS[f"all three {mode} {objective}"] = resolved(
-            "dynamic-teacher,dynamic-data,dynamic-objective",
-            adoption=TeacherAdoption(mode=mode),
-            objective=Objective(mode=objective),
-        )
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e3])

@@ -63,6 +63,12 @@ def commands(page: str, program: str) -> list[str]:
     ]
 
 
+def launched(page: str) -> list[str]:
+    """The commands of the page that torchrun or accelerate start, as one would type them for one process."""
+    lines = [line for launcher in ("torchrun", "accelerate") for line in commands(page, launcher)]
+    return [f"dkd {line.partition(' -m dkd_cli ')[2]}" for line in lines]
+
+
 def prose(page: str) -> str:
     return FENCE.sub("", PAGES[page].read_text(encoding="utf-8"))
 
@@ -97,7 +103,7 @@ def test_every_command_works(page: str, workdir: Path) -> None:
     for block in blocks(page):
         if name := recipe_file(block):
             (workdir / name).write_text(block.body, encoding="utf-8")
-    for line in commands(page, "dkd"):
+    for line in [*commands(page, "dkd"), *launched(page)]:
         words = shlex.split(line, comments=True)[1:]
         command, context = parsed(words)
         if command in ("evaluate", "compare"):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from processes import in_processes
 
-from dkd_cli.engine.peers import ALONE, WHOLE, Peers, Share
+from dkd_cli.engine.peers import ALONE, WHOLE, Peers, Share, meeting
 from dkd_cli.errors import DataError, DkdError, SystemProblem
 
 
@@ -95,3 +99,25 @@ def test_an_error_of_one_is_an_error_of_all() -> None:
         ["a folder: is locked for 0; wait", 5, True],
     ]
     assert in_processes(2, told) == [[*errors, 0], [*errors, 1]]
+
+
+def fails_alone(rank: int, port: int, codes: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    try:
+        with meeting() as peers:
+            if rank == 1:
+                raise DataError("a file", "is missing here", "find it")
+            peers.any(False)
+    except DkdError as error:
+        (codes / str(rank)).write_text(f"{error.exit_code} {error}")
+
+
+def test_who_is_left_alone_ends_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    mp.start_processes(fails_alone, (port, tmp_path), nprocs=2, start_method="fork")
+    assert (tmp_path / "1").read_text() == "3 a file: is missing here; find it"
+    lost = "5 process 0: has lost another process of this run; see what that one said"
+    assert (tmp_path / "0").read_text() == lost

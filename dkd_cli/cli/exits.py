@@ -21,6 +21,7 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; an error is one line (or several) on stderr."""
+    launch.hush()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:

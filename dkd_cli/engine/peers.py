@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from dkd_cli import launch
 from dkd_cli.errors import DkdError, Problems, SystemProblem
@@ -130,26 +132,36 @@ def meeting() -> Iterator[Peers]:
     if launch.processes() == 1:
         yield ALONE
         return
-    if torch.cuda.is_available():
-        if launch.local_rank() >= torch.cuda.device_count():
-            raise SystemProblem(
-                f"process {launch.rank()}",
-                f"finds no GPU of its own among {torch.cuda.device_count()}",
-                "start as many processes on each machine as it has GPUs",
-            )
-        torch.cuda.set_device(launch.local_rank())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-    # A group of its own: control messages must not get between the gradients of a backward pass.
-    peers = Peers(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
     try:
-        yield peers
+        yield _meet()
     except RuntimeError as error:
         if "gloo" not in str(error).lower() and not isinstance(error, dist.DistError):
             raise
         raise SystemProblem(
-            f"process {peers.rank}", "has lost another process of this run", "see what that one said"
+            f"process {launch.rank()}", "has lost another process of this run", "see what that one said"
         ) from error
     dist.destroy_process_group()
+
+
+def _meet() -> Peers:
+    cuda = torch.cuda.is_available()
+    if cuda and launch.local_rank() >= torch.cuda.device_count():
+        raise SystemProblem(
+            f"process {launch.rank()}",
+            f"finds no GPU of its own among {torch.cuda.device_count()}",
+            "start as many processes on each machine as it has GPUs",
+        )
+    if cuda:
+        torch.cuda.set_device(launch.local_rank())
+    store, rank, count = next(rendezvous("env://"))
+    if launch.on_one_machine():
+        # torchrun hands what it restarts the store of those before, in which their addresses still stand.
+        store = PrefixStore(f"start {launch.restarts()}", store)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=count
+    )
+    # A group of its own: control messages must not get between the gradients of a backward pass.
+    return Peers(rank, count, dist.new_group(backend="gloo"))
 
 
 @dataclass(frozen=True)

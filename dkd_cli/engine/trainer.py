@@ -382,6 +382,6 @@ def training_arguments(job: Job) -> TrainingArguments:
         label_names=["labels"],
         # The projections stand outside of what DDP calls: it must not take them for weights without use.
         ddp_find_unused_parameters=not job.projections,
-        ddp_broadcast_buffers=False,
+        log_level_replica="passive",  # else the others would talk
         dataloader_pin_memory=job.compute.device.type == "cuda",
     )
