@@ -106,8 +106,8 @@ def test_every_command_works(page: str, workdir: Path) -> None:
     for line in [*commands(page, "dkd"), *launched(page)]:
         words = shlex.split(line, comments=True)[1:]
         command, context = parsed(words)
-        if command in ("evaluate", "compare"):
-            if context.params["recipe"] is not None:
+        if command in ("evaluate", "compare", "export", "predict"):
+            if context.params.get("recipe") is not None:
                 load_recipe(context.params["recipe"])
             continue
         with pytest.raises(SystemExit) as caught:

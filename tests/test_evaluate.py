@@ -359,6 +359,9 @@ def test_broken_weights_are_refused(runs: Path) -> None:
     weights = load_file(path)
     weights["classifier.bias"][:] = float("nan")
     save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"has a damaged model\.safetensors"):
+        run(runs)
+    (path.parent / "dkd-manifest.json").unlink()
     with pytest.raises(NumericError) as caught:
         run(runs)
     assert caught.value.exit_code == 6

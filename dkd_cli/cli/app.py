@@ -13,6 +13,7 @@ import typer
 from dkd_cli import __version__, launch
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
+from dkd_cli.cli.deploy import export
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -34,6 +35,7 @@ app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(cache_app, name="cache")
 app.command()(compare)
+app.command()(export)
 
 
 def _version(wanted: bool) -> None:

@@ -39,8 +39,9 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
     """A row for each model and one for the constant answer."""
     task = contest.data.task
     percent = task.kind == "classification"
+    formats = len({result.answers.format for result in results}) > 1
     columns: list[Column | str] = [
-        *("model", "role", "strategy", "seed", "layers"),
+        *("model", "role", *(["format"] if formats else []), "strategy", "seed", "layers"),
         Column("params", 1, " M"),
         Column("size", 1, " MB"),
         *(Column(name.replace("_", " "), 4) for name in results[0].metrics),
@@ -50,13 +51,13 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
         Column("throughput", 0, "/s"),
         Column("speed-up", 2, "×"),
     ]
-    rows = [row(contest, result) for result in results]
+    rows = [row(contest, result, formats) for result in results]
     baseline = trivial(contest)
     if baseline is not None:
         constant, trivial_metrics = baseline
         named = f"always {constant}" if percent else f"always {constant:.3g}"
-        empty = [None] * 5
-        rows.append([named, "baseline", *empty, *trivial_metrics.values(), *empty])
+        before, after = [None] * (6 if formats else 5), [None] * 5
+        rows.append([named, "baseline", *before, *trivial_metrics.values(), *after])
     why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
     title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
     terminal.table(title, columns, rows, notes(contest, results))
@@ -158,7 +159,7 @@ def name_of(result: Result) -> str:
     return result.answers.entrant.folder.label
 
 
-def row(contest: Contest, result: Result) -> list[object]:
+def row(contest: Contest, result: Result, formats: bool) -> list[object]:
     """One model's line, in the order of the columns."""
     answers, run = result.answers, result.answers.entrant.folder.run
     agreement = result.agreement
@@ -167,6 +168,7 @@ def row(contest: Contest, result: Result) -> list[object]:
     return [
         answers.entrant.folder.label,
         contest.role(answers.entrant),
+        *([answers.format] if formats else []),
         run.strategy if run else None,
         run.seed if run else None,
         answers.layers,
@@ -193,9 +195,10 @@ def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
             f"against {against}: retention (of {main}), agreement ({same}), speed-up (of the latency)"
         )
     if (timing := results[0].timing) is not None:
+        compute = "; ".join(dict.fromkeys(str(result.answers.compute) for result in results))
         lines.append(
             f"latency: median of single examples; throughput: batches of {timing.speed.batch_size};"
-            f" forward passes alone, on {results[0].answers.compute}; models of one shape are timed once, all"
+            f" forward passes alone, on {compute}; models of one shape are timed once, all"
             " shapes in turns"
         )
     return lines

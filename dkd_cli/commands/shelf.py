@@ -120,7 +120,7 @@ class Shelf:
             wanted = [layer for _, layer in pairs]
             cached, cache = None, self._workshop.cache
             if cache is not None:
-                order = label_order(loaded.model, data, labels, source, f"teachers.{name}")
+                order = label_order(loaded.model.config, data, labels, source, f"teachers.{name}")
                 facts = fingerprint(loaded.model, source, f"teachers.{name}", order, cache)
                 cached = Cached(cache, _called(source), facts)
             teacher = Teacher(

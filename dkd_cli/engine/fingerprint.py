@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 from transformers.utils import cached_file
 
 from dkd_cli.engine.manifests import MANIFEST, read_manifest, sha256
@@ -39,13 +40,17 @@ def fingerprint(
         label_order: for each of the task's labels, the model's output that stands for it; None: one number.
         cache: remembers the digests of files.
     """
-    settings = {name: value for name, value in model.config.to_dict().items() if name not in SAYS_NOTHING}
-    written = json.dumps(settings, sort_keys=True, default=str)
     return {
         "weights": _weights(model, source, key, cache),
-        "config": checksum(written.encode()).hex(),
+        "config": checksum(architecture(model.config).encode()).hex(),
         "label_order": None if label_order is None else list(label_order),
     }
+
+
+def architecture(config: PretrainedConfig) -> str:
+    """All that a configuration says of how a model calculates, as JSON."""
+    settings = {name: value for name, value in config.to_dict().items() if name not in SAYS_NOTHING}
+    return json.dumps(settings, sort_keys=True, default=str)
 
 
 def inputs_read(model: Model, columns: Sequence[str]) -> list[str]:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.models import Model, forward_names
+from dkd_cli.engine.onnx_model import OnnxClassifier
 from dkd_cli.engine.peers import ALONE, Peers
-from dkd_cli.engine.precision import decide
+from dkd_cli.engine.precision import Compute, decide
 from dkd_cli.errors import NumericError
 
 
@@ -18,6 +19,13 @@ def model_inputs(model: Model, batch: dict[str, Tensor], device: torch.device) -
     """What the model reads of a collated batch: only what its architecture names, and no labels."""
     names = forward_names(model) - {"labels"}
     return {name: value.to(device) for name, value in batch.items() if name in names}
+
+
+def compute_for(model: Model, precision: str) -> Compute:
+    """Where a model answers and how wide: what the recipe says, but for an export, which is what it is."""
+    if isinstance(model, OnnxClassifier):
+        return Compute(torch.device("cpu"), torch.float32, f"exported as {model.graph.width}")
+    return decide(precision)
 
 
 @torch.inference_mode()
@@ -46,7 +54,7 @@ def predict_logits(
         NumericError: for a prediction that is not a number, naming the first example.
     """
     assert not model.training, "predictions want eval mode"
-    compute = decide(precision)
+    compute = compute_for(model, precision)
     model.to(compute.device)
     by_length = encoded.by_length()
     # On the device: fetching each batch's answers would make it wait for the host.

@@ -23,6 +23,7 @@ from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
+from dkd_cli.engine.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.manifests import MANIFEST, damage
 from dkd_cli.errors import ModelError, raise_all
 
@@ -42,8 +43,13 @@ class LoadedModel:
     """What the user should know about how it was built, a line each."""
 
 
-def locate_model(name: str, key: str) -> str:
+def locate_model(name: str, key: str, *, exported: bool = False) -> str:
     """Turn a hub id, a folder or `pkg://package/path` into what `from_pretrained` takes.
+
+    Args:
+        name: the model's.
+        key: the recipe's key, for errors.
+        exported: whether an export will do, which has a graph in place of weights.
 
     Raises:
         ModelError: for a folder that is not there, or holds no model in safetensors.
@@ -57,7 +63,10 @@ def locate_model(name: str, key: str) -> str:
         raise ModelError(key, f"{name!r} is not there", "name a folder, a hub id or pkg://package/path")
     if not (path / "config.json").is_file():
         raise ModelError(key, f"{name!r} has no config.json", "name the folder that save_pretrained wrote")
-    if not any(path.glob("*.safetensors")):
+    if (path / GRAPH_FILE).is_file() and not exported:
+        problem = f"{name!r} is an export, which answers but cannot be trained, teach or be exported again"
+        raise ModelError(key, problem, "name the checkpoint that it was made from")
+    if not any(path.glob("*.safetensors")) and not exported:
         has_pickle = any(path.glob("pytorch_model*.bin"))
         problem = "has pickled weights only, which can run code" if has_pickle else "has no weights"
         raise ModelError(
@@ -80,7 +89,7 @@ def refuse_damaged(source: str, name: str, key: str) -> None:
     folder = Path(source)
     why = damage(folder) if (folder / MANIFEST).is_file() else None
     if why is not None:
-        remedy = f"make it again with --fresh, or remove its {MANIFEST} if you changed it yourself"
+        remedy = f"make it again (a run with --fresh), or remove its {MANIFEST} if you changed it yourself"
         raise ModelError(key, f"{name!r} {why}", remedy)
 
 
@@ -107,12 +116,12 @@ def explain(error: Exception, name: str, key: str) -> ModelError:
 
 
 def load_tokenizer(name: str, key: str) -> Tokenizer:
-    """The tokenizer beside a model.
+    """The tokenizer beside a model or an export.
 
     Raises:
         ModelError: if there is none, or it is damaged.
     """
-    source = locate_model(name, key)
+    source = locate_model(name, key, exported=True)
     try:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **_hub(source))
     except Exception as error:  # the tokenizers library raises nothing more special
@@ -153,9 +162,9 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
     return loaded
 
 
-def load_config(name: str, key: str) -> transformers.PretrainedConfig:
+def load_config(name: str, key: str, *, exported: bool = False) -> transformers.PretrainedConfig:
     """The configuration alone: enough to check layers and lengths before any weight is read."""
-    source = locate_model(name, key)
+    source = locate_model(name, key, exported=exported)
     try:
         return AutoConfig.from_pretrained(source, trust_remote_code=False, **_hub(source))
     except (OSError, ValueError) as error:
@@ -165,7 +174,7 @@ def load_config(name: str, key: str) -> transformers.PretrainedConfig:
 def load_classifier(
     name: str, data: TaskData, *, labels: Sequence[str] | None = None, key: str = "model"
 ) -> LoadedModel:
-    """A trained classifier, frozen, in eval mode, with its outputs put in the task's label order.
+    """A trained classifier with its outputs put in the task's label order.
 
     Args:
         name: hub id, folder or `pkg://`.
@@ -176,6 +185,17 @@ def load_classifier(
     Raises:
         ModelError: without a trained head, or with other classes than the task's.
     """
+    loaded = load_trained(name, key)
+    put_in_order(loaded.model, label_order(loaded.model.config, data, labels, name, key))
+    return loaded
+
+
+def load_trained(name: str, key: str = "model") -> LoadedModel:
+    """A trained classifier as it is, frozen and in eval mode.
+
+    Raises:
+        ModelError: without a trained head.
+    """
     model, info = load_pretrained(name, key)
     if info["missing_keys"]:
         raise ModelError(
@@ -184,20 +204,24 @@ def load_classifier(
             "fine-tune it first (`dkd train-teacher`), or name a trained classifier",
         )
     model.requires_grad_(False).eval()
-    order = label_order(model, data, labels, name, key)
-    if order is not None and order != list(range(len(order))):
-        columns = torch.tensor(order)
-
-        def reorder(module: object, args: object, output: Any) -> Any:
-            output.logits = output.logits[:, columns.to(output.logits.device)]
-            return output
-
-        model.register_forward_hook(reorder)
     return LoadedModel(model, load_tokenizer(name, key))
 
 
+def put_in_order(model: Model, order: Sequence[int] | None) -> None:
+    """Let the model give its outputs in another order; None: as they come."""
+    if order is None or list(order) == list(range(len(order))):
+        return
+    columns = torch.tensor(order)
+
+    def reorder(module: object, args: object, output: Any) -> Any:
+        output.logits = output.logits[:, columns.to(output.logits.device)]
+        return output
+
+    model.register_forward_hook(reorder)
+
+
 def label_order(
-    model: Model, data: TaskData, labels: Sequence[str] | None, name: str, key: str
+    config: transformers.PretrainedConfig, data: TaskData, labels: Sequence[str] | None, name: str, key: str
 ) -> list[int] | None:
     """For each of the task's labels, the model's output that stands for it; None for regression.
 
@@ -205,23 +229,19 @@ def label_order(
         ModelError: for another number of outputs, other names, or no names at all.
     """
     if data.label_names is None:
-        if model.config.num_labels != 1:
+        if config.num_labels != 1:
             raise ModelError(
                 key,
-                f"{name!r} has {model.config.num_labels} outputs, the task is one number",
+                f"{name!r} has {config.num_labels} outputs, the task is one number",
                 "choose another",
             )
         return None
-    own = (
-        list(labels)
-        if labels is not None
-        else [model.config.id2label[i] for i in range(model.config.num_labels)]
-    )
+    own = list(labels) if labels is not None else [config.id2label[i] for i in range(config.num_labels)]
     wanted = list(data.label_names)
-    if len(own) != len(wanted) or model.config.num_labels != len(wanted):
+    if len(own) != len(wanted) or config.num_labels != len(wanted):
         raise ModelError(
             key,
-            f"{name!r} has {model.config.num_labels} outputs, the task {len(wanted)} classes",
+            f"{name!r} has {config.num_labels} outputs, the task {len(wanted)} classes",
             "choose a model trained on this task, or set data.labels",
         )
     if labels is None and all(GENERIC_LABEL.fullmatch(label) for label in own):
@@ -245,22 +265,34 @@ def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, ke
     Raises:
         ModelError: names the figures; several problems are raised together.
     """
-    problems = []
+    problems, bound = [], limits(model)
     highest = _highest(encoded, "input_ids")
-    vocabulary = model.get_input_embeddings().weight.size(0)
-    if highest >= vocabulary:
-        problem = f"token id {highest} in a vocabulary of {vocabulary}"
+    if highest >= bound.vocabulary:
+        problem = f"token id {highest} in a vocabulary of {bound.vocabulary}"
         problems.append(ModelError(key, problem, "use the model's own tokenizer"))
-    kind, kinds = _highest(encoded, "token_type_ids"), _table(model, "token_type_embeddings")
-    if kinds is not None and "token_type_ids" in forward_names(model) and kind >= kinds.num_embeddings:
-        problem = f"token type {kind}, but the model tells {kinds.num_embeddings} apart, counted from 0"
+    kind = _highest(encoded, "token_type_ids")
+    if bound.token_types is not None and kind >= bound.token_types:
+        problem = f"token type {kind}, but the model tells {bound.token_types} apart, counted from 0"
         problems.append(ModelError(key, problem, "use the model's own tokenizer"))
-    limit = positions(model)
     longest = max((max(split.lengths, default=0) for split in encoded), default=0)
-    if limit is not None and longest > limit:
-        problem = f"{max_length} tokens, but the model has {limit} positions"
+    if bound.positions is not None and longest > bound.positions:
+        problem = f"{max_length} tokens, but the model has {bound.positions} positions"
         problems.append(ModelError("data.max_length", problem, "lower it"))
     raise_all(problems)
+
+
+def limits(model: Model) -> Limits:
+    """What a model can read, by its tables; an export says it."""
+    said = getattr(model, "graph", None)
+    if isinstance(said, Graph):
+        return said.limits
+    kinds = _table(model, "token_type_embeddings")
+    reads_types = kinds is not None and "token_type_ids" in forward_names(model)
+    return Limits(
+        vocabulary=model.get_input_embeddings().weight.size(0),
+        token_types=kinds.num_embeddings if kinds is not None and reads_types else None,
+        positions=positions(model),
+    )
 
 
 def _highest(encoded: Sequence[EncodedSplit], column: str) -> int:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.checkpoints import Run
-from dkd_cli.engine.inference import predict_logits
-from dkd_cli.engine.models import Model, check_fit, load_classifier
-from dkd_cli.engine.precision import Compute, decide
+from dkd_cli.engine.fingerprint import architecture
+from dkd_cli.engine.inference import compute_for, predict_logits
+from dkd_cli.engine.models import Model, check_fit
+from dkd_cli.engine.onnx_model import OnnxClassifier, load_answering
+from dkd_cli.engine.precision import Compute
 from dkd_cli.evaluation.contests import Contest, Entrant
 from dkd_cli.evaluation.cost import Cost, cost_of
 from dkd_cli.evaluation.details import Details, Said, differences, own_details, student_before_teacher
@@ -40,6 +42,8 @@ class Answers:
     """In the order of the rows and of the task's labels."""
     layers: int
     parameters: int
+    format: str
+    """What runs it and the width of its numbers: `torch bf16`, `onnx int8`."""
     truncated: int
     """Rows that lost tokens to max_length."""
     shape: Shape
@@ -99,10 +103,10 @@ def answer(
         NumericError: for predictions that are not finite.
     """
     folder, recipe = entrant.folder, entrant.recipe
-    loaded = load_classifier(folder.source, data, labels=folder.labels, key=folder.label)
+    loaded = load_answering(folder.source, data, labels=folder.labels, key=folder.label)
     encoded = encode(split, loaded.tokenizer, recipe.data.max_length)
     check_fit(loaded.model, [encoded], recipe.data.max_length, folder.label)
-    collator, compute = PaddingCollator(loaded.tokenizer), decide(recipe.train.precision)
+    collator, compute = PaddingCollator(loaded.tokenizer), compute_for(loaded.model, recipe.train.precision)
     batch_size = recipe.train.eval_batch_size
 
     def predict(rows: EncodedSplit) -> NDArray[np.float32]:
@@ -127,7 +131,8 @@ def answer(
         split=split,
         said=Said(scored, fitting),
         layers=int(loaded.model.config.num_hidden_layers),
-        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        parameters=_parameters(loaded.model),
+        format=_format(loaded.model, compute),
         truncated=encoded.truncated,
         shape=(_shape(loaded.model), compute.name, batch_size, tuple(encoded.lengths)),
         compute=compute,
@@ -183,8 +188,15 @@ def compare(contest: Contest, said: Sequence[Answers], timings: dict[Shape, Timi
 
 
 def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
-    """The student with the best main metric on the rows that choose; the smaller one of equals."""
-    students = [one for one in results if contest.role(one.answers.entrant) == "student"]
+    """The student with the best main metric on the rows that choose; the smaller one of equals.
+
+    Exports are their students over again.
+    """
+    students = [
+        one
+        for one in results
+        if contest.role(one.answers.entrant) == "student" and one.answers.entrant.folder.export is None
+    ]
     scored = [(one.chosen_by, -one.answers.parameters, one) for one in students if one.chosen_by is not None]
     return max(scored, key=lambda entry: entry[:2])[2] if scored else None
 
@@ -204,7 +216,9 @@ def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]
     groups: dict[str, list[Result]] = {}
     for result in results:
         run = result.answers.entrant.folder.run
-        if run is not None and run.role == "student" and result.metrics[metric] is not None:
+        # an export is its student over again
+        own = result.answers.entrant.folder.export is None
+        if run is not None and own and run.role == "student" and result.metrics[metric] is not None:
             # the same settings but for the seed
             unseeded = replace(run.recipe.train, seed=0)
             setting = replace(run.recipe, train=unseeded, output_dir="-", sweep={})
@@ -279,7 +293,11 @@ def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
 
 
 def _largest_teacher(said: Sequence[Answers], contest: Contest) -> Answers | None:
-    teachers = [answers for answers in said if contest.role(answers.entrant) == "teacher"]
+    teachers = [
+        answers
+        for answers in said
+        if contest.role(answers.entrant) == "teacher" and answers.entrant.folder.export is None
+    ]
     return max(teachers, key=lambda answers: answers.parameters, default=None)
 
 
@@ -291,6 +309,19 @@ def _order(result: Result) -> tuple[object, ...]:
     return 1, len(parts), tuple(STRATEGIES.index(part) for part in parts), folder.run.seed, folder.label
 
 
+def _parameters(model: Model) -> int:
+    if isinstance(model, OnnxClassifier):
+        return model.graph.parameters
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _format(model: Model, compute: Compute) -> str:
+    exported = isinstance(model, OnnxClassifier)
+    return f"onnx {model.graph.width}" if exported else f"torch {compute.name}"
+
+
 def _shape(model: Model) -> Shape:
+    if isinstance(model, OnnxClassifier):
+        return "onnx", model.graph.width, architecture(model.config)
     sizes = tuple((name, tuple(parameter.shape)) for name, parameter in model.named_parameters())
     return type(model).__name__, getattr(model.config, "num_attention_heads", None), sizes

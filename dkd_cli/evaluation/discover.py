@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dkd_cli.data.locate import package_path
 from dkd_cli.engine.checkpoints import Run, read_run
+from dkd_cli.engine.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
 from dkd_cli.errors import ModelError
 
 
@@ -25,6 +26,8 @@ class ModelFolder:
     """What dkd wrote beside the weights; None for a model made elsewhere."""
     labels: tuple[str, ...] | None = None
     """The class names in the order of its outputs, where the recipe gives them."""
+    export: Export | None = None
+    """What it is exported to; None for weights."""
 
     @property
     def path(self) -> Path | None:
@@ -41,6 +44,8 @@ class ModelFolder:
         """The weights' size on disk in 10⁶ bytes; None for a hub id."""
         if self.path is None:
             return None
+        if self.export is not None:
+            return (self.path / GRAPH_FILE).stat().st_size / 1e6
         return sum(file.stat().st_size for file in self.path.glob("*.safetensors")) / 1e6
 
 
@@ -79,7 +84,10 @@ def find_models(paths: Sequence[Path]) -> Found:
             "make one with `dkd train-teacher`, then `dkd distill`",
         )
     labels = _shortest_ends(list(folders))
-    models = [ModelFolder(labels[folder], str(folder), read_run(folder)) for folder in folders]
+    models = [
+        ModelFolder(labels[folder], str(folder), read_run(folder), export=read_export(folder))
+        for folder in folders
+    ]
     return Found(tuple(models), tuple(dict.fromkeys(notes)))
 
 
@@ -123,6 +131,8 @@ def _problem(folder: Path) -> str | None:
     architectures = config.get("architectures") if isinstance(config, dict) else None
     if not any(str(name).endswith("ForSequenceClassification") for name in architectures or ()):
         return "config.json names no sequence classifier"
+    if (folder / EXPORT_FILE).is_file():
+        return None if (folder / GRAPH_FILE).is_file() else f"it is an export without its {GRAPH_FILE}"
     if (
         not (folder / "model.safetensors").is_file()
         and not (folder / "model.safetensors.index.json").is_file()

@@ -56,6 +56,7 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
         "model": folder.label,
         "path": folder.source,
         "role": contest.role(entrant),
+        "format": answers.format,
         "recipe": entrant.recipe.name,
         "strategy": run.strategy if run else None,
         "seed": run.seed if run else None,

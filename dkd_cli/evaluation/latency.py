@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.inference import model_inputs
-from dkd_cli.engine.models import Model, positions
+from dkd_cli.engine.models import Model, limits
 from dkd_cli.engine.precision import Compute
 
 SINGLES_PER_BLOCK = 8
@@ -76,7 +76,7 @@ def contestant(
         compute,
         singles=[collate([row]) for row in singles],
         batches=[collate(rows) for rows in whole],
-        max_tokens=min(max_tokens, positions(model) or max_tokens),
+        max_tokens=min(max_tokens, limits(model).positions or max_tokens),
     )
 
 

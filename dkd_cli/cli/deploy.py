@@ -1,0 +1,77 @@
+"""`dkd export` and `dkd predict`: their options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dkd_cli.cli.options import Quiet
+
+
+class Format(StrEnum):
+    """What can be exported to."""
+
+    onnx = "onnx"
+
+
+class Quantize(StrEnum):
+    """The integers that weights can become."""
+
+    int8 = "int8"
+
+
+def export(
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT", help="A trained classifier: a folder, or a hub id.")
+    ],
+    format: Annotated[Format, typer.Option(help="The graph's format.")] = Format.onnx,
+    quantize: Annotated[
+        Quantize | None, typer.Option(help="Make the weights 8-bit integers: smaller, and faster on CPUs.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(metavar="X", min=0, help="The most that a float32 logit may differ from torch's.")
+    ] = 1e-4,
+    max_loss: Annotated[
+        float,
+        typer.Option(
+            metavar="POINTS", min=0, help="The most that validation quality may lose, of 100 points."
+        ),
+    ] = 1.0,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="Which data a model that was made elsewhere is for."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="CHECKPOINT-onnx or CHECKPOINT-onnx-int8 if left out."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Export a trained classifier for onnxruntime.
+
+    Writes a folder with graph, tokenizer and figures beside the checkpoint, which `dkd evaluate` and `dkd
+    predict` take like any model. An export whose logits differ from torch's, or that loses quality on the
+    validation texts, is refused.
+
+    \b
+        dkd export checkpoints/quickstart/student-static-seed1
+        dkd export checkpoints/quickstart/student-static-seed1 --quantize int8
+    """
+    from dkd_cli.recipe.loader import load_recipe
+    from dkd_cli.report.terminal import Terminal
+
+    loaded = None if recipe is None else load_recipe(recipe)
+    from dkd_cli.commands.export import export as run
+    from dkd_cli.evaluation.gates import Gates
+
+    run(
+        checkpoint,
+        quantization=None if quantize is None else "int8",
+        recipe=loaded,
+        output=output,
+        gates=Gates(tolerance, max_loss),
+        terminal=Terminal(quiet),
+    )

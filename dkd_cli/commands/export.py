@@ -1,0 +1,318 @@
+"""`dkd export`: a classifier as an ONNX graph, behind gates.
+
+The graph has to give the logits that torch gives, and what is quantised has to keep its quality on validation
+texts; what does not pass leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dkd_cli import __version__
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.checkpoints import read_run
+from dkd_cli.engine.exports import (
+    GRAPH_FILE,
+    Export,
+    Graph,
+    Padding,
+    Quantization,
+    read_export,
+    write_export,
+)
+from dkd_cli.engine.fingerprint import state_digest
+from dkd_cli.engine.inference import model_inputs, predict_logits
+from dkd_cli.engine.manifests import damage, seal
+from dkd_cli.engine.models import (
+    LoadedModel,
+    Model,
+    check_fit,
+    depth,
+    label_order,
+    limits,
+    load_trained,
+    locate_model,
+)
+from dkd_cli.engine.onnx_model import OnnxClassifier
+from dkd_cli.engine.onnx_writer import OPSET, quantize, write_graph
+from dkd_cli.errors import RecipeError, SystemProblem
+from dkd_cli.evaluation.gates import (
+    Gates,
+    check_parity,
+    check_quality,
+    lost,
+    measure_parity,
+    measure_quality,
+)
+from dkd_cli.files import remove_folder, rename, write_json
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.terminal import Advance, Terminal
+
+MOST_ROWS = 5000
+"""So many validation texts tell a point of accuracy; more would take minutes on a CPU."""
+KEPT_FILES = ("recipe.yaml", "calibration.json")
+"""What is as true of an export as of its source."""
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A classifier, and the texts that its exports are judged by."""
+
+    named: str
+    """As the user did."""
+    folder: Path | None
+    """None for a hub id."""
+    recipe: Recipe
+    data: TaskData
+    rows: EncodedSplit
+    loaded: LoadedModel
+    order: list[int] | None
+    """For each of the task's labels, the output that stands for it."""
+    weights: str
+    """A digest."""
+
+
+def export(
+    checkpoint: str,
+    *,
+    quantization: Quantization | None,
+    recipe: Recipe | None,
+    output: Path | None,
+    gates: Gates,
+    terminal: Terminal,
+) -> Path:
+    """Write a folder that onnxruntime can run, tokenizer and figures included; returns the folder.
+
+    Args:
+        checkpoint: a folder, a hub id or `pkg://`.
+        quantization: what to make of the weights; None: as they are, in float32.
+        recipe: which data a model made elsewhere is for.
+        output: the folder; None: beside the checkpoint, under its name and the format's.
+        gates: what the export has to pass.
+        terminal: for progress and the result.
+
+    Raises:
+        RecipeError: where the data is unknown.
+        ModelError: for a model that cannot be exported, or an export that fails a gate.
+        SystemProblem: where nothing can be written, or the extra `onnx` is missing.
+    """
+    quiet_libraries()
+    source = read_source(checkpoint, recipe)
+    final = output or beside(source, quantization)
+    with claim_export(final) as staged:
+        done = read_export(final)
+        if done is not None and still_holds(done, source, quantization, gates) and damage(final) is None:
+            terminal.say(f"{final} is there already, of the same weights")
+            return final
+        made = write_and_judge(source, quantization, gates, staged, final, terminal)
+        put_in_place(staged, final)
+    terminal.say(summary(final, made))
+    terminal.say(f"next: dkd evaluate {os.path.relpath(final.parent)}")
+    return final
+
+
+def read_source(checkpoint: str, recipe: Recipe | None) -> Source:
+    """Load the classifier and the validation texts that it will be judged by."""
+    located = locate_model(checkpoint, checkpoint)
+    folder = Path(located) if Path(located).is_dir() else None
+    run = read_run(folder) if folder else None
+    settings = run.recipe if run else recipe
+    if settings is None:
+        problem = "does not say which data it is for, and an export is judged on validation texts"
+        raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
+    data = load_task_data(settings.data)
+    loaded = load_trained(checkpoint, checkpoint)
+    order = label_order(loaded.model.config, data, None, checkpoint, checkpoint)
+    rows = encode(some_rows(data.splits["validation"]), loaded.tokenizer, settings.data.max_length)
+    check_fit(loaded.model, [rows], settings.data.max_length, checkpoint)
+    return Source(checkpoint, folder, settings, data, rows, loaded, order, weights=state_digest(loaded.model))
+
+
+def some_rows(split: Split) -> Split:
+    """The split, or `MOST_ROWS` of it, evenly spread."""
+    if len(split) <= MOST_ROWS:
+        return split
+    rows = np.linspace(0, len(split) - 1, MOST_ROWS).round().astype(int).tolist()
+    return Split(
+        split.name,
+        [split.texts[row] for row in rows],
+        None if split.text_pairs is None else [split.text_pairs[row] for row in rows],
+        None if split.labels is None else [split.labels[row] for row in rows],
+        [split.example_ids[row] for row in rows],
+    )
+
+
+def beside(source: Source, quantization: Quantization | None) -> Path:
+    """`CHECKPOINT-onnx` or `CHECKPOINT-onnx-int8`; of the hub's and packages' models, here."""
+    suffix = "-onnx" if quantization is None else f"-onnx-{quantization}"
+    own = source.folder is not None and not source.named.startswith("pkg://")
+    folder = source.folder if own and source.folder is not None else Path(source.named)
+    return folder.with_name(folder.name + suffix) if own else Path(folder.name + suffix)
+
+
+@contextmanager
+def claim_export(final: Path) -> Iterator[Path]:
+    """Yield an empty hidden folder to work in; what is left of it goes.
+
+    Raises:
+        SystemProblem: if the place holds something else, is at work or cannot be written.
+    """
+    if final.exists() and read_export(final) is None:
+        problem = "holds something that is no export"
+        raise SystemProblem(str(final), problem, "choose another folder with --output")
+    working = final.with_name(f".{final.name}")
+    try:
+        working.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(working / "lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise SystemProblem(
+            str(final), "another process is at work on it", "wait for it, or stop it"
+        ) from error
+    except OSError as error:
+        raise SystemProblem(
+            str(final), f"cannot be written ({error.strerror})", "choose another folder with --output"
+        ) from error
+    staged = working / "staged"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        yield staged
+    finally:
+        lock.release()
+        shutil.rmtree(working, ignore_errors=True)
+
+
+def still_holds(done: Export, source: Source, quantization: Quantization | None, gates: Gates) -> bool:
+    """Whether an export has the same weights in the same format, and passes the gates asked for."""
+    return (
+        done.source_weights == source.weights
+        and done.graph.quantization == quantization
+        and done.parity.max_difference <= gates.tolerance
+        and lost(done.quality) <= gates.max_loss
+    )
+
+
+def write_and_judge(
+    source: Source,
+    quantization: Quantization | None,
+    gates: Gates,
+    staged: Path,
+    final: Path,
+    terminal: Terminal,
+) -> Export:
+    """Fill the staged folder; raises at the first gate that is not passed."""
+    model, tokenizer = source.loaded.model, source.loaded.tokenizer
+    graph = Graph(
+        quantization, depth(model), sum(weight.numel() for weight in model.parameters()), limits(model)
+    )
+    passes = 2 if quantization is None else 3
+    with terminal.progress(f"exporting {source.named}", passes * len(source.rows)) as advance:
+        expected = answers(model, source, advance)
+        model.cpu()
+        write_graph(model, example(source), staged / GRAPH_FILE)
+        said = answers(OnnxClassifier(staged, model.config, graph), source, advance)
+        parity = measure_parity(expected, said, gates.tolerance)
+        check_parity(source.named, parity)
+        if quantization is not None:
+            whole = staged / "float32.onnx"
+            (staged / GRAPH_FILE).rename(whole)
+            quantize(whole, staged / GRAPH_FILE)
+            whole.unlink()
+            said = answers(OnnxClassifier(staged, model.config, graph), source, advance)
+    quality = measure_quality(
+        source.named, source.data.task, source.rows.split, expected, said, gates.max_loss
+    )
+    check_quality(source.named, quality)
+    model.config.save_pretrained(staged)
+    tokenizer.save_pretrained(staged)
+    describe_run(source, staged, final)
+    task = source.data.task
+    made = Export(
+        dkd=__version__,
+        format="onnx",
+        opset=OPSET,
+        source=source.named if source.folder is None else os.path.relpath(source.folder, final),
+        source_weights=source.weights,
+        graph=graph,
+        max_length=source.recipe.data.max_length,
+        padding=Padding(tokenizer.padding_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id),
+        text=task.text,
+        text_pair=task.text_pair,
+        parity=parity,
+        quality=quality,
+        source_bytes=sum(w.numel() * w.element_size() for w in model.parameters()),
+        bytes=(staged / GRAPH_FILE).stat().st_size,
+        versions={name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime")},
+    )
+    write_export(staged, made)
+    return made
+
+
+def answers(model: Model, source: Source, advance: Advance) -> Logits:
+    """Logits [N, C] of the validation texts, in the task's order of labels."""
+    logits: Logits = predict_logits(
+        model,
+        source.rows,
+        PaddingCollator(source.loaded.tokenizer),
+        batch_size=source.recipe.train.eval_batch_size,
+        precision="fp32",
+        advance=advance,
+    ).numpy()
+    return logits if source.order is None else logits[:, source.order]
+
+
+def example(source: Source) -> dict[str, Tensor]:
+    """A batch of two texts of different length: what the exporter sees."""
+    model = source.loaded.model
+    by_length = source.rows.by_length()
+    chosen = [source.rows[int(row)] for row in (by_length[0], by_length[-1])]
+    return model_inputs(model, PaddingCollator(source.loaded.tokenizer)(chosen), model.device)
+
+
+def describe_run(source: Source, staged: Path, final: Path) -> None:
+    """Take over what dkd wrote beside the weights: an export is scored like its source."""
+    if source.folder is None or not (source.folder / "dkd.json").is_file():
+        return
+    for name in KEPT_FILES:
+        if (source.folder / name).is_file():
+            shutil.copyfile(source.folder / name, staged / name)
+    facts = json.loads((source.folder / "dkd.json").read_text(encoding="utf-8"))
+    if facts["teacher_is_local"]:
+        facts["teacher"] = os.path.relpath((source.folder / facts["teacher"]).resolve(), final.resolve())
+    write_json(staged / "dkd.json", facts)
+
+
+def put_in_place(staged: Path, final: Path) -> None:
+    """Seal the finished folder and give it its name, in the place of an older export."""
+    seal(staged)
+    if final.exists():
+        remove_folder(final)
+    rename(staged, final)
+
+
+def summary(final: Path, made: Export) -> str:
+    """What was made, in one line."""
+    quality = made.quality
+    return (
+        f"{final}: onnx {made.graph.width}, {made.bytes / 1e6:.1f} MB of {made.source_bytes / 1e6:.1f} MB; "
+        f"float32 logits within {made.parity.max_difference:.1e} of torch's; {quality.metric} "
+        f"{quality.before:.4f} -> {quality.after:.4f} on {quality.rows} texts of {quality.split}"
+    )

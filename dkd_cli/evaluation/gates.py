@@ -1,0 +1,96 @@
+"""What an export has to pass: torch's own logits, and the quality that its source has.
+
+Works on logits alone; knows nothing about formats and sessions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.data.examples import Split
+from dkd_cli.data.tasks import Task
+from dkd_cli.engine.exports import Parity, Quality
+from dkd_cli.errors import ModelError
+from dkd_cli.evaluation.fidelity import agreement
+from dkd_cli.evaluation.metrics import task_metrics
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Gates:
+    """How much an export may differ from its source."""
+
+    tolerance: float = 1e-4
+    """The most that a logit may differ between torch and the float32 graph."""
+    max_loss: float = 1.0
+    """The most points of the task's first metric that the export may lose."""
+
+
+def measure_parity(expected: Logits, said: Logits, bound: float) -> Parity:
+    """Compare the logits [N, C] of a float32 graph with torch's."""
+    return Parity(len(said), _difference(expected, said), bound)
+
+
+def check_parity(name: str, parity: Parity) -> None:
+    """Refuse a graph that is not the model.
+
+    Raises:
+        ModelError: with the figures.
+    """
+    if parity.max_difference > parity.bound:
+        raise ModelError(
+            name,
+            f"the exported graph's logits differ from torch's by up to {parity.max_difference:.2g} on "
+            f"{parity.rows} validation texts, more than {parity.bound:.2g}: nothing was written",
+            "allow more with --tolerance, or deploy the checkpoint itself",
+        )
+
+
+def measure_quality(
+    name: str, task: Task, split: Split, expected: Logits, said: Logits, max_loss: float
+) -> Quality:
+    """Score both logits [N, C] on the labels; where there are none, by how far they agree.
+
+    Raises:
+        ModelError: where the metric is undefined, as a correlation of constants is.
+    """
+    metric = task.metrics[0]
+    before: float | None = 1.0
+    if split.labels is None:
+        metric, after = "agreement", agreement(said, expected, task.kind)
+    else:
+        before, after = (task_metrics(task, logits, split.labels)[metric] for logits in (expected, said))
+    if before is None or after is None:
+        problem = f"its {metric} on {split.name} is undefined, so the export cannot be judged"
+        raise ModelError(name, problem, "train it further")
+    return Quality(split.name, len(split), metric, before, after, max_loss, _difference(expected, said))
+
+
+def check_quality(name: str, quality: Quality) -> None:
+    """Refuse an export that loses more than is allowed.
+
+    Raises:
+        ModelError: with the figures.
+    """
+    if lost(quality) > quality.max_loss:
+        raise ModelError(
+            name,
+            f"the export loses {lost(quality):.2f} points of {quality.metric} on {quality.rows} texts of "
+            f"{quality.split} ({quality.before:.4f} to {quality.after:.4f}), more than {quality.max_loss:g}: "
+            "nothing was written",
+            "allow more with --max-loss, or leave out --quantize",
+        )
+
+
+def lost(quality: Quality) -> float:
+    """Points, that is hundredths of the metric; negative for a gain."""
+    # rounded: two of two hundred texts are one point, not one and a rounding error
+    return round(100 * (quality.before - quality.after), 6)
+
+
+def _difference(expected: Logits, said: Logits) -> float:
+    return float(np.abs(expected - said).max())

@@ -1,0 +1,231 @@
+"""`dkd export`: what is written, what it answers, and what the gates refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from command_line import heard
+from conftest import TinyRecipe
+from small import LABELS, encoded, save_classifier, split, task_data
+
+from dkd_cli.commands import export as module
+from dkd_cli.commands.export import export
+from dkd_cli.engine.exports import read_export
+from dkd_cli.engine.inference import predict_logits
+from dkd_cli.engine.models import load_classifier
+from dkd_cli.engine.onnx_model import OnnxClassifier, load_answering
+from dkd_cli.errors import ModelError, SystemProblem
+from dkd_cli.evaluation import compare
+from dkd_cli.evaluation.gates import Gates
+from dkd_cli.evaluation.latency import measure_speeds
+from dkd_cli.recipe.loader import load_recipe
+from dkd_cli.report.terminal import Terminal
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, build_encoder: Callable[[int], Path]) -> Path:
+    """A classifier whose outputs are not in the order of the task; do not write into it."""
+    folder = tmp_path_factory.mktemp("models") / "student"
+    return save_classifier(folder, build_encoder(1), LABELS[::-1])
+
+
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory, tiny_csv: Path) -> Path:
+    """Its export in int8, after one in float32 beside it."""
+    recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    recipe.write_text(
+        f"name: tiny\nmodel: {trained}\nteachers: {{}}\n"
+        f"data: {{source: {tiny_csv}, validation_share: 0.2, test_share: 0.2, max_length: 16}}\n"
+        "strategy: {name: none}\n"
+    )
+    for quantization in (None, "int8"):
+        made = export(
+            str(trained),
+            quantization=quantization,
+            recipe=load_recipe(str(recipe)),
+            output=None,
+            gates=Gates(max_loss=100),
+            terminal=Terminal(quiet=True),
+        )
+    assert made == trained.with_name("student-onnx-int8")
+    return made
+
+
+def test_float32_answers_like_torch_whatever_the_batch(exported: Path, trained: Path) -> None:
+    data = task_data()
+    whole = trained.with_name("student-onnx")
+    for rows in (split("test", 0, 17), split("test", 3, 4)):
+        tokens, collator = encoded(trained, rows)
+        for batch_size in (1, 5):
+            said = [
+                predict_logits(loaded.model, tokens, collator, batch_size=batch_size, precision="fp32")
+                for loaded in (load_classifier(str(trained), data), load_answering(str(whole), data))
+            ]
+            assert torch.allclose(said[0], said[1], atol=1e-5)
+    found = read_export(whole)
+    assert found is not None
+    assert found.parity.max_difference <= 1e-5
+    assert found.quality.before == found.quality.after
+
+
+def test_int8_is_smaller_and_close(exported: Path, trained: Path) -> None:
+    tokens, collator = encoded(trained, split("test", 0, 24))
+    said = [
+        predict_logits(
+            load_answering(str(folder), task_data()).model, tokens, collator, batch_size=8, precision="bf16"
+        ).softmax(dim=-1)
+        for folder in (trained.with_name("student-onnx"), exported)
+    ]
+    assert not torch.equal(said[0], said[1])
+    assert (said[0] - said[1]).abs().max() < 0.1
+    found = read_export(exported)
+    assert found is not None
+    assert found.graph.width == "int8"
+    assert found.bytes < 0.75 * (exported.with_name("student-onnx") / "model.onnx").stat().st_size
+
+
+def test_threads_are_torchs(exported: Path) -> None:
+    model = load_answering(str(exported), task_data()).model
+    assert isinstance(model, OnnxClassifier)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        model(torch.tensor([[2, 3]]), torch.tensor([[1, 1]]), torch.tensor([[0, 0]]))
+    finally:
+        torch.set_num_threads(before)
+    assert sorted(model._sessions) == [before, before + 1]
+
+
+@pytest.fixture
+def traced(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing the same model again would take seconds and give the same graph."""
+    whole = exported.with_name("student-onnx") / "model.onnx"
+    monkeypatch.setattr(module, "write_graph", lambda model, example, path: shutil.copyfile(whole, path))
+
+
+def refused(trained: Path, recipe: Path, *words: str) -> str:
+    """The line that is printed; nothing may be left."""
+    before = sorted(trained.parent.iterdir())
+    said = heard("export", trained, "--recipe", recipe, "--output", trained.parent / "refused", *words)
+    assert said.code == 4, said.err
+    assert sorted(trained.parent.iterdir()) == before
+    (line,) = said.err.splitlines()
+    return line
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_graph_that_is_not_the_model_leaves_nothing(trained: Path, tiny_recipe: TinyRecipe) -> None:
+    line = refused(trained, tiny_recipe(), "--tolerance", "0")
+    assert "logits differ from torch's by up to" in line
+    assert "--tolerance" in line
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_loss_of_quality_leaves_nothing(
+    trained: Path, tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe()
+    source = module.read_source(str(trained), load_recipe(str(recipe)))
+    logits = module.answers(source.loaded.model, source, lambda count: None)
+    right = np.mean(logits.argmax(-1) == np.asarray(source.rows.split.labels))
+    assert right > 0.5, "then its negative is worse"
+
+    def spoil(source: Path, target: Path) -> None:
+        graph = onnx.load(source)
+        (last,) = [node for node in graph.graph.node if "logits" in node.output]
+        last.output[0] = "good"
+        graph.graph.node.append(onnx.helper.make_node("Neg", ["good"], ["logits"]))
+        onnx.save(graph, target)
+
+    monkeypatch.setattr(module, "quantize", spoil)
+    line = refused(trained, recipe, "--quantize", "int8", "--max-loss", "0")
+    assert "points of accuracy on 22 texts of validation" in line
+    assert "--max-loss" in line
+
+
+def test_what_is_there_is_left_alone_until_the_weights_change(
+    exported: Path,
+    trained: Path,
+    tiny_recipe: TinyRecipe,
+    tmp_path: Path,
+    build_encoder: Callable[[int], Path],
+) -> None:
+    source = Path(shutil.copytree(trained, tmp_path / "own" / "student"))
+    shutil.copytree(exported.with_name("student-onnx"), tmp_path / "own" / "student-onnx")
+    words = ("export", source, "--recipe", tiny_recipe(), "--max-loss", 100)
+    graph = tmp_path / "own" / "student-onnx" / "model.onnx"
+    made = graph.stat().st_mtime_ns
+    again = heard(*map(str, words))
+    assert (again.code, "there already" in again.out) == (0, True)
+    assert graph.stat().st_mtime_ns == made
+    save_classifier(source, build_encoder(1), LABELS, seed=2)
+    assert heard(*map(str, words)).code == 0
+    assert graph.stat().st_mtime_ns != made
+    assert [path.name for path in sorted(source.parent.iterdir())] == ["student", "student-onnx"]
+
+
+def test_what_cannot_be_exported(
+    exported: Path, trained: Path, tiny_recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    (tmp_path / "mine").mkdir()
+    for words, code, told in (
+        ((trained,), 2, "--recipe"),
+        ((exported, "--recipe", recipe), 4, "is an export"),
+        ((tmp_path / "none", "--recipe", recipe), 4, "is not there"),
+        ((trained, "--recipe", recipe, "--output", tmp_path / "mine"), 5, "no export"),
+        ((trained, "--recipe", recipe, "--format", "tflite"), 2, "tflite"),
+    ):
+        said = heard("export", *words)
+        assert (said.code, told in said.err, len(said.err.splitlines())) == (code, True, 1), said.err
+
+
+def test_exports_are_evaluated_like_any_model(
+    exported: Path, trained: Path, tiny_recipe: TinyRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
+    said = heard("evaluate", trained.parent, "--recipe", tiny_recipe(), "--output", tmp_path)
+    assert said.code == 0, said.err
+    assert "format" in said.out
+    (figures,) = json.loads((tmp_path / "evaluation.json").read_text())["evaluations"]
+    torchs, whole, int8 = sorted(figures["models"], key=lambda one: len(one["model"]))
+    assert [one["format"] for one in (torchs, whole, int8)] == ["torch fp32", "onnx fp32", "onnx int8"]
+    assert torchs["metrics"] == whole["metrics"]
+    assert torchs["parameters"] == int8["parameters"]
+    assert int8["weights_mb"] < whole["weights_mb"]
+    assert len({json.dumps(one["speed"]) for one in (torchs, whole, int8)}) == 3
+
+
+def test_an_export_does_not_teach(exported: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be trained, teach"):
+        load_classifier(str(exported), task_data())
+
+
+def test_a_damaged_export_is_refused(exported: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported, tmp_path / "damaged"))
+    (folder / "model.onnx").write_bytes(b"half a fil")
+    with pytest.raises(ModelError, match=r"has a damaged model\.onnx"):
+        load_answering(str(folder), task_data())
+    (folder / "dkd-manifest.json").unlink()
+    with pytest.raises(ModelError, match="export the model again"):
+        load_answering(str(folder), task_data())
+
+
+def test_without_the_extra_one_line_says_so(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(SystemProblem, match=r"pip install 'dkd-cli\[onnx\]'"):
+        load_answering(str(exported), task_data())
+
+
+def test_the_figures_are_all_there(exported: Path) -> None:
+    facts = json.loads((exported / "export.json").read_text())
+    assert facts["source"] == "../student"
+    assert facts["quality"]["split"] == "validation"
+    assert set(facts["versions"]) == {"torch", "transformers", "onnx", "onnxruntime"}
