@@ -53,7 +53,6 @@ def asked() -> int | None:
 @contextmanager
 def listening() -> Iterator[None]:
     """Take SIGINT and SIGTERM, for the time of a command. What the parent has ignored stays so."""
-    _state.number = None
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     for number in taken:
@@ -63,6 +62,7 @@ def listening() -> Iterator[None]:
     finally:
         for number in taken:
             signal.signal(number, before[number])
+        _state.number = None
 
 
 @contextmanager

@@ -33,7 +33,7 @@ PHASES = {
     "evaluation": ("dkd_cli.engine.trainer", "DistillationTrainer.prediction_step"),
     "selection": ("dkd_cli.engine.selection", "informativeness"),
     "caching": ("dkd_cli.engine.kept", "write_shard"),
-    "saving": ("dkd_cli.engine.trainer", "DistillationTrainer._save_checkpoint"),
+    "saving": ("dkd_cli.engine.resumable", "ResumableTrainer._save_checkpoint"),
 }
 CELL = struct.Struct("<q")
 
@@ -210,9 +210,9 @@ def become(order: Order, output: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     random.seed()
     if order.save_always:
-        import dkd_cli.engine.trainer as trainer
+        import dkd_cli.engine.resumable as resumable
 
-        trainer.SECONDS_BETWEEN_SAVES = 0.0
+        resumable.SECONDS_BETWEEN_SAVES = 0.0
     probe = Probe(order)
     hook(probe)
     from dkd_cli.cli import run

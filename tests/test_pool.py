@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dkd_cli.cli import run
 from dkd_cli.engine import fit as fitting
-from dkd_cli.engine import trainer
+from dkd_cli.engine import resumable, trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.inference import model_inputs, predict_logits
@@ -309,7 +309,7 @@ def test_a_killed_run_ends_as_if_it_were_not(
         if passes == kill:
             raise Killed
 
-    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
     cut = job(Recorder(selection), working="cut", log_every=1, **settings)
     with pytest.raises(Killed):
         fit(replace(cut, advance=die))

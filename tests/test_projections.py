@@ -14,7 +14,7 @@ from small import CPU, encoded, random_classifier, schedule, split, task_data, w
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from dkd_cli.engine import trainer
+from dkd_cli.engine import resumable
 from dkd_cli.engine.alignment import PLACE, Projection, make_projections
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.fit import fit
@@ -165,7 +165,7 @@ def test_a_killed_run_continues_its_projection(
         if len(calls) == kill:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
     with pytest.raises(KeyboardInterrupt):
         fit(job("killed", epochs=2.0, advance=dies))
     assert newest(whole.working.parent / "killed", pytest.fail) is not None

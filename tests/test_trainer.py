@@ -5,119 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from small import CPU, encoded, schedule, split, task_data, weights
+from small import weights
 from torch import Tensor
+from training import Jobs, Recorder, Weights, different, losses, on_labels, random_selection
 
 from dkd_cli.data import encoding
 from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.fit import fit
-from dkd_cli.engine.job import Fitted, Job, Metrics, Step
-from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.job import Job
 from dkd_cli.engine.models import Model
-from dkd_cli.engine.selection import EVERYTHING
-from dkd_cli.engine.snapshots import newest
-from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import examples_seen
-from dkd_cli.errors import NumericError
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
-
-Weights = dict[str, Tensor]
-STATIC = TeacherAdoption(mode="static", weights={"large": 1.0})
-
-
-class Random:
-    """A teacher whose answers are noise, the same for the same row."""
-
-    def logits(self, name: str, rows: Tensor) -> Tensor:
-        return torch.randn(200, 2, generator=torch.Generator().manual_seed(5))[rows]
-
-    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        raise AssertionError("not aligned")
-
-
-def on_labels(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-    assert labels is not None
-    loss = supervised(student.logits, labels).mean()
-    return StepLoss(loss, {"ce": loss.detach()})
-
-
-def random_selection(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-    """A strategy that draws random numbers of its own at every step."""
-    plan = Plan(
-        selection=DataSelection(score="random", ratio=0.5),
-        adoption=STATIC,
-        objective=Objective(mode="fixed", hidden_weight=0.0),
-        teachers=("large",),
-    )
-    assert plan.selection != EVERYTHING
-    return distillation_step(plan, student, labels, rows, Random(), {})
-
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    return {"accuracy": float((logits.argmax(-1) == labels).mean())}
 
 
 @pytest.fixture
-def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
-    """A run on 40 texts: `job(step=..., working="a", **settings of the schedule)`."""
-    tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
-    validation, _ = encoded(tiny_encoder, split("validation", 48, 72))
-
-    def make(
-        step: Step = on_labels,
-        working: str = "working",
-        advance: Callable[..., None] = lambda count, **fields: None,
-        metrics: Metrics = accuracy,
-        metric: str = "accuracy",
-        **settings: Any,
-    ) -> Job:
-        model = build_classifier(str(tiny_encoder), task_data(), layers=2, seed=1, key="student").model
-        (tmp_path / working).mkdir(exist_ok=True)
-        return Job(
-            model=model,
-            train=tokens,
-            validation=validation,
-            collator=collator,
-            step=step,
-            needs_hidden_states=False,
-            settings=schedule(**settings),
-            compute=CPU,
-            metrics=metrics,
-            metric=metric,
-            working=tmp_path / working,
-            advance=advance,
-        )
-
-    return make
-
-
-def different(one: Weights, other: Weights) -> list[str]:
-    assert set(one) == set(other)
-    return [name for name in one if not torch.equal(one[name], other[name])]
-
-
-def losses(fitted: Fitted) -> list[float]:
-    return [line["loss"] for line in fitted.history if "loss" in line]
-
-
-class Recorder:
-    """A step that notes the rows of each forward pass, and lets another step do the work."""
-
-    def __init__(self, step: Step = on_labels) -> None:
-        self.batches: list[list[int]] = []
-        self._step = step
-
-    def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-        self.batches.append(rows.tolist())
-        return self._step(student, labels, rows)
+def job(tiny_encoder: Path, tmp_path: Path) -> Jobs:
+    return Jobs(tiny_encoder, tmp_path)
 
 
 # The same examples, the same numbers ---------------------------------------------------------------------
@@ -175,43 +83,6 @@ def test_a_seed_decides_everything(job: Callable[..., Job]) -> None:
 
 
 # What must not be updated --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_loss_that_is_no_number_stops_before_the_update(job: Callable[..., Job], accumulation: int) -> None:
-    found: dict[str, Any] = {"calls": 0}
-
-    def breaks(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-        found["calls"] += 1
-        result = on_labels(student, labels, rows)
-        if found["calls"] < 4:
-            return result
-        found.update({"weights": weights(one.model), "rows": rows.tolist()})
-        return StepLoss(result.total * torch.nan, {"ce": result.terms["ce"], "kd": torch.tensor(torch.nan)})
-
-    one = job(step=breaks, accumulation=accumulation)
-    with pytest.raises(NumericError) as caught:
-        fit(one)
-    assert caught.value.place == f"step {4 if accumulation == 1 else 2}"
-    assert "(kd; examples " in caught.value.problem
-    assert all(f"row-{row}" in caught.value.problem for row in found["rows"][:3])
-    assert different(weights(one.model), found["weights"]) == []
-
-
-@pytest.mark.parametrize("max_grad_norm", [1.0, 0.0])
-def test_a_gradient_that_is_no_number_stops_before_the_update(
-    job: Callable[..., Job], max_grad_norm: float
-) -> None:
-    def breaks(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-        result = on_labels(student, labels, rows)
-        return StepLoss(result.total + (student.logits * 0).sum().sqrt(), result.terms)
-
-    one = job(step=breaks, max_grad_norm=max_grad_norm)
-    before = weights(one.model)
-    with pytest.raises(NumericError, match="the gradient is not finite") as caught:
-        fit(one)
-    assert caught.value.place == "step 1"
-    assert different(weights(one.model), before) == []
 
 
 @pytest.mark.parametrize(("dropout", "varies"), [(0.0, False), (0.5, True), (None, True)])
@@ -303,69 +174,3 @@ def test_evaluation_asks_no_teacher(job: Callable[..., Job]) -> None:
     fitted = fit(job(step=seen))
     assert len(seen.batches) == 5, "five batches of training, none of the evaluation"
     assert {"loss", "accuracy"} <= set(fitted.validation)
-
-
-# A kill and what follows ---------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    """Stands for SIGKILL."""
-
-
-def kill_at(call: int) -> Callable[..., None]:
-    """An `advance` that dies in the given forward pass."""
-    passes = 0
-
-    def advance(count: int, **fields: float) -> None:
-        nonlocal passes
-        passes += count > 0
-        if passes == call:
-            raise Killed
-
-    return advance
-
-
-@pytest.mark.parametrize(
-    ("kill", "settings"),
-    [
-        (3, {"epochs": 2.0}),
-        (6, {"epochs": 2.0}),
-        (8, {"epochs": 2.0}),
-        (7, {"max_steps": 9}),
-        (4, {"epochs": 2.0, "accumulation": 2}),
-        (8, {"epochs": 2.0, "accumulation": 2}),
-    ],
-)
-def test_a_run_that_was_killed_ends_as_if_it_were_not(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, kill: int, settings: dict[str, Any]
-) -> None:
-    whole = job(step=random_selection, working="whole", log_every=1, **settings)
-    expected = fit(whole)
-    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
-    with pytest.raises(Killed):
-        fit(job(step=random_selection, working="killed", log_every=1, advance=kill_at(kill), **settings))
-    checkpoint = newest(whole.working.parent / "killed", pytest.fail)
-    assert checkpoint is not None
-    assert 0 < checkpoint.step < expected.steps
-    torch.manual_seed(99)
-    seen = Recorder(random_selection)
-    again = job(step=seen, working="killed", log_every=1, **settings)
-    found = fit(again)
-    assert seen.batches, "something was left to do"
-    assert len(seen.batches) < 2 * 5
-    assert different(weights(again.model), weights(whole.model)) == []
-    assert losses(found) == losses(expected)
-    assert found.validation == expected.validation
-    assert (found.best_step, found.steps) == (expected.best_step, expected.steps)
-
-
-def test_a_resumed_run_counts_what_was_done_before(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(trainer, "SECONDS_BETWEEN_SAVES", 0.0)
-    with pytest.raises(Killed):
-        fit(job(advance=kill_at(4)))
-    told: list[int] = []
-    fit(job(advance=lambda count, **fields: told.append(count)))
-    assert told[0] == 3 * 8
-    assert sum(told) == 40

@@ -21,6 +21,7 @@ from dkd_cli.engine.vocabulary import training_used_rows
 from dkd_cli.engine.work import work
 from dkd_cli.errors import SystemProblem
 from dkd_cli.recipe.schema import Train
+from dkd_cli.stopping import finishing
 
 
 def prepare_model(model: Model, settings: Train) -> None:
@@ -98,6 +99,7 @@ def fit(job: Job) -> Fitted:
     Raises:
         NumericError: for a loss or gradient that is not finite, before the update it would spoil.
         ModelError: if the best weights are damaged.
+        Stopped: when asked to, after the step at hand, with a checkpoint of it.
         SystemProblem: if the run began with other data, or its checkpoints cannot be written or have no room.
     """
     started = time.monotonic()
@@ -118,6 +120,7 @@ def fit(job: Job) -> Fitted:
         training_used_rows(job.model, ids, job.settings.weight_decay),
         compiling(job.model, job.settings.compile),
         tracking(job.settings.report_to if job.peers.leads else [], job.working, resumed) as callbacks,
+        finishing(),
     ):
         trainer = DistillationTrainer(job, training_arguments(job), callbacks, last)
         trainer.train(resume_from_checkpoint=str(last.folder) if last is not None else None)
