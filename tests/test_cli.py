@@ -219,7 +219,7 @@ SURFACE = {
     "train-teacher": f"{RECIPE_OPTIONS} --sweep --teacher --fresh",
     "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh --no-cache",
     "select-data": f"{RECIPE_OPTIONS} --model --score --ratio --count --balanced --output",
-    "evaluate": "--recipe --split --predictions --output --quiet",
+    "evaluate": "--recipe --split --predictions --output --quiet --no-timing",
 }
 
 

@@ -27,6 +27,7 @@ from dkd_cli.recipe.loader import load_recipe
 COMPOSED = "dynamic-data,dynamic-teacher,dynamic-objective"
 STRATEGIES = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective", COMPOSED)
 FILES = {
+    "calibration.json",  # from dkd evaluate
     "config.json",
     "dkd-manifest.json",
     "dkd.json",
