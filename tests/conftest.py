@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -50,6 +51,8 @@ NUMBERS = itertools.count()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep `load_dataset` and the teachers from reading or filling the user's own caches."""
+    # A shell starts its background jobs deaf to it, and so would be the processes that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="dkd-tests-datasets-")
     os.environ["DKD_CACHE"] = caches = tempfile.mkdtemp(prefix="dkd-tests-cache-")
     config.stash[CACHES_KEY] = caches
