@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
     quiet_libraries()
     terminal = Terminal()
     chosen = [p for p in PROMISES if asked.only is None or any(part in p.name for part in asked.only)]
-    planned = {p.name: math.ceil(p.trials * asked.share) for p in chosen}
+    planned = {p.name: 1 if asked.trial is not None else math.ceil(p.trials * asked.share) for p in chosen}
     progress = Progress(asked.folder / "progress.json", fresh=asked.fresh)
     with tempfile.TemporaryDirectory(prefix="dkd-soak-", ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
@@ -61,7 +61,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 numbers = [n for n in range(planned[promise.name]) if not progress.made(promise.name, n)]
                 begun = time.monotonic()
                 run_trials(
-                    bench,
+                    bench.place,
                     promise,
                     numbers if asked.trial is None else [asked.trial],
                     progress,

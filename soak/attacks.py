@@ -28,7 +28,7 @@ ERROR = "dkd: error: "
 def killed(place: Place, number: int) -> None:
     """SIGKILL, half of the times before some operation on a file, a fifth of the times once more."""
     roll, subject = dice("killed", number), in_turn(number)
-    named = number // 10 % 2 == 0
+    named = (number + number // 10) % 2 == 0
     begun = 0
     for _ in range(2 if roll.random() < 0.2 else 1):
         ended = at_a_point(place, subject, roll) if named else at_a_moment(place, subject, roll)
@@ -95,7 +95,8 @@ def signalled(place: Place, number: int) -> None:
     roll = dice("signalled", number)
     expected = place.bench.reference(subject).ended.counts
     phases = [name for name, count in expected.items() if count]
-    phase = phases[number // 20 % len(phases)]
+    # So that few trials have all phases, and many every phase of every subject.
+    phase = phases[(number // 2 + number // 20) % len(phases)]
     what = (signal.SIGTERM, signal.SIGINT)[number % 2]
     fault = Fault(kind="signal", at=phase, number=roll.randint(1, max(1, expected[phase] // 2)), signal=what)
     ended = place.start(subject, fault=fault, save_always=False).wait()
@@ -123,10 +124,14 @@ def damaged(place: Place, number: int) -> None:
     roll, subject = dice("damaged", number), in_turn(number)
     interrupted(place, subject)
     files = sorted(path for path in place.folder.rglob("*") if path.is_file() and path.stat().st_size)
+    random.Random(subject).shuffle(files)
     path = files[number // 10 % len(files)]
     what = damage(path, roll)
-    ended = place.bench.finish(place, subject)
     told = path.relative_to(place.folder)
+    try:
+        ended = place.bench.finish(place, subject)
+    except Broken as broken:
+        raise Broken(f"{told} {what}: {broken}") from broken
     counts = path.suffix == ".shard" or any(part.startswith("checkpoint-") for part in told.parts)
     if counts and "warning" not in ended.output:
         raise Broken(f"{told} {what}: nothing was said")

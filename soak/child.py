@@ -73,7 +73,7 @@ class Probe:
         self.folder = f"{order.folder}{os.sep}"
         self.cache = f"{self.folder}cache{os.sep}"
         self.trace: list[str] = []
-        self.trained: list[str] = []
+        self.trained: list[dict[str, str]] = []
         self.full = False
 
     def reach(self, what: str) -> None:
@@ -170,25 +170,30 @@ def _report_optimizer(probe: Probe) -> None:
 
     def trained(self: Any, *args: Any, **named: Any) -> Any:
         result = train(self, *args, **named)
-        probe.trained.append(state_digest(self))
+        probe.trained.append(state_digests(self))
         return result
 
     DistillationTrainer.train = trained
 
 
-def state_digest(trainer: Any) -> str:
-    """A digest of all that would decide the next step: weights, optimizer, schedule, random state."""
+def state_digests(trainer: Any) -> dict[str, str]:
+    """Digests of all that would decide the next step."""
     import torch
 
-    digest = hashlib.sha256()
-    for weight in (*trainer.model.state_dict().values(), torch.get_rng_state()):
-        digest.update(weight.detach().contiguous().view(torch.uint8).numpy().tobytes())
-    for state in trainer.optimizer.state.values():
-        for name in sorted(state):
-            value = torch.as_tensor(state[name]).detach().contiguous()
-            digest.update(name.encode() + value.reshape(-1).view(torch.uint8).numpy().tobytes())
-    digest.update(repr(sorted(trainer.lr_scheduler.state_dict().items(), key=str)).encode())
-    return digest.hexdigest()
+    def digest(*tensors: Any) -> str:
+        state = hashlib.sha256()
+        for tensor in tensors:
+            cells = torch.as_tensor(tensor).detach().contiguous().reshape(-1)
+            state.update(cells.view(torch.uint8).numpy().tobytes())
+        return state.hexdigest()
+
+    moments = [state[name] for state in trainer.optimizer.state.values() for name in sorted(state)]
+    return {
+        "weights": digest(*trainer.model.state_dict().values()),
+        "optimizer": digest(*moments),
+        "schedule": repr(sorted(trainer.lr_scheduler.state_dict().items(), key=str)),
+        "random state": digest(torch.get_rng_state()),
+    }
 
 
 def become(order: Order, output: int) -> NoReturn:
@@ -222,10 +227,10 @@ def become(order: Order, output: int) -> NoReturn:
         run(order.words)
     except SystemExit as stop:
         code = stop.code
-    probe.fault = None
     sys.stdout.flush()
     sys.stderr.flush()
-    if not probe.full:
-        told = {"trace": probe.trace, "trained": probe.trained}
-        Path(order.report).write_text(json.dumps(told), encoding="utf-8")
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    told = {"trace": probe.trace, "trained": probe.trained}
+    Path(order.report).write_text(json.dumps(told), encoding="utf-8")
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)

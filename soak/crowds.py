@@ -6,13 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
+
+import psutil
 
 from soak.attacks import same
 from soak.bench import Broken, Place, dice
 from soak.orders import Fault
+from soak.results import difference, result
 from soak.setting import SUBJECTS
 from soak.trials import ALONE, SECONDS, Child
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--max-restarts=1")
+LONG = ("--set", "train.epochs=20")
+"""For two processes: long enough to be killed in, with a checkpoint after every epoch."""
 ASKING = tuple(subject for subject in SUBJECTS if subject not in ("train-teacher", "none"))
 
 
@@ -51,3 +58,47 @@ def repeated(place: Place, number: int) -> None:
     if done.returncode != 0:
         raise Broken(f"{subject}: ended with {done.returncode}: {done.stderr[-300:]}")
     same(place.bench, place.output, subject)
+
+
+def rank_killed(place: Place, number: int) -> None:
+    """One of two processes is killed under torchrun, which starts both again: as if nothing had happened."""
+    roll = dice("rank", number)
+    with place.bench.making("two-processes") as (unharmed, new):
+        if new:
+            _finished(_two_processes(unharmed))
+    launcher = _two_processes(place)
+    wanted = roll.randint(1, 60)
+    deadline = time.monotonic() + SECONDS
+    while _steps_saved(place) < wanted:
+        if launcher.poll() is not None or time.monotonic() > deadline:
+            launcher.kill()
+            raise Broken(f"it could not be killed after step {wanted}: {launcher.communicate()[0][-300:]}")
+        time.sleep(0.005)
+    victim = roll.choice(psutil.Process(launcher.pid).children())
+    victim.send_signal(signal.SIGKILL)
+    _finished(launcher)
+    differs = difference(result(unharmed.output), result(place.output))
+    if differs is not None:
+        raise Broken(f"after step {wanted}: {differs}")
+
+
+def _two_processes(place: Place) -> subprocess.Popen[str]:
+    words = place.bench.setting.words("data-weighted", place.output)
+    return subprocess.Popen(
+        [sys.executable, *TORCHRUN, "-m", "dkd_cli", *words, *LONG],
+        env={**os.environ, **ALONE, "DKD_CACHE": str(place.cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _finished(launcher: subprocess.Popen[str]) -> None:
+    said, _ = launcher.communicate(timeout=SECONDS)
+    if launcher.returncode != 0:
+        raise Broken(f"torchrun ended with {launcher.returncode}: {said[-300:]}")
+
+
+def _steps_saved(place: Place) -> int:
+    names = [path.name for path in place.output.glob("*/.student-*/checkpoint-*")]
+    return max((int(name.split("-")[1]) for name in names), default=0)

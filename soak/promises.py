@@ -66,6 +66,12 @@ PROMISES = (
         crowds.shared_cache,
     ),
     Promise(
+        "rank-killed",
+        "one of two processes killed under torchrun --max-restarts: both go on, the same bits",
+        10,
+        crowds.rank_killed,
+    ),
+    Promise(
         "fuzzed",
         f"{fuzz.IN_A_TRIAL:,} odd recipes, options and data files: no traceback, no hang, no file changed",
         20,

@@ -5,17 +5,21 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from soak.bench import Bench
+from soak.bench import Place
 from soak.progress import Progress
 from soak.promises import Promise
 
 
-def attempt(bench: Bench, promise: Promise, number: int, kept: Path) -> str | None:
-    """Make one trial: what was broken, or None; a place where something was is moved to `kept`."""
-    place = bench.place(f"{promise.name}-{number}")
+def attempt(make: Callable[[str], Place], promise: Promise, number: int, kept: Path) -> str | None:
+    """Make one trial, in the place that `make` gives for its name.
+
+    Returns:
+        What was broken, or None; a place where something was is moved to `kept`.
+    """
+    place = make(f"{promise.name}-{number}")
     try:
         promise.trial(place, number)
     # Whatever comes: one trial that cannot be made must not end the soak, and has not held.
@@ -29,7 +33,7 @@ def attempt(bench: Bench, promise: Promise, number: int, kept: Path) -> str | No
 
 
 def run_trials(
-    bench: Bench,
+    make: Callable[[str], Place],
     promise: Promise,
     numbers: Sequence[int],
     progress: Progress,
@@ -48,7 +52,7 @@ def run_trials(
                 number = next(left, None)
             if number is None:
                 return
-            progress.add(promise.name, number, attempt(bench, promise, number, kept))
+            progress.add(promise.name, number, attempt(make, promise, number, kept))
 
     workers = [threading.Thread(target=work, daemon=True) for _ in range(jobs)]
     for worker in workers:

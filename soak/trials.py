@@ -42,8 +42,8 @@ class Ended:
     counts: Mapping[str, int]
     trace: Sequence[str]
     """The operations on files, in order; empty where it was killed."""
-    trained: Sequence[str]
-    """Digests of the state at the end of each training."""
+    trained: Sequence[Mapping[str, str]]
+    """Digests of the state at the end of each training, by name."""
     seconds: float
 
     @property

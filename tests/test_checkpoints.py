@@ -73,7 +73,7 @@ def save(folder: Path) -> None:
 def make(recipe: Recipe, role: Role = "student", name: str = "static", *, fresh: bool = False) -> Path:
     """Claim and publish at once."""
     final = teacher_folder(recipe, name) if role == "teacher" else student_folder(recipe)
-    with claim(final, recipe, role, name, fresh=fresh) as working:
+    with claim(final, recipe, role, name, fresh=fresh, warn=pytest.fail) as working:
         assert working is not None
         publish(working, final, the_run(recipe, role, final.name), save, {"steps": 3})
     return final
@@ -81,7 +81,9 @@ def make(recipe: Recipe, role: Role = "student", name: str = "static", *, fresh:
 
 def begin(recipe: Recipe, *, fresh: bool = False) -> Path | None:
     """Claim a student's folder and give it back unfinished; what `claim` said."""
-    with claim(student_folder(recipe), recipe, "student", recipe.strategy.name, fresh=fresh) as working:
+    with claim(
+        student_folder(recipe), recipe, "student", recipe.strategy.name, fresh=fresh, warn=pytest.fail
+    ) as working:
         return working
 
 
@@ -104,7 +106,7 @@ def someone_at_work(folder: Path) -> Iterator[None]:
 
 def test_the_folder_is_absent_until_it_is_whole(recipe: Recipe) -> None:
     final = student_folder(recipe)
-    with claim(final, recipe, "student", "static", fresh=False) as working:
+    with claim(final, recipe, "student", "static", fresh=False, warn=pytest.fail) as working:
         assert working is not None
         assert not final.exists()
         (working / "checkpoint-5").mkdir()
@@ -128,7 +130,7 @@ def test_a_failure_while_saving_leaves_no_folder(recipe: Recipe) -> None:
         raise OSError("disk full")
 
     for attempt in (fail, save):
-        with claim(final, recipe, "student", "static", fresh=False) as working:
+        with claim(final, recipe, "student", "static", fresh=False, warn=pytest.fail) as working:
             assert working is not None
             try:
                 publish(working, final, the_run(recipe), attempt, {})
@@ -157,7 +159,7 @@ def test_a_complete_run_is_left_alone(recipe: Recipe) -> None:
 def test_fresh_replaces_a_complete_run_at_its_end(recipe: Recipe) -> None:
     final = make(recipe)
     (final / "old").touch()
-    with claim(final, recipe, "student", "static", fresh=True) as working:
+    with claim(final, recipe, "student", "static", fresh=True, warn=pytest.fail) as working:
         assert working is not None
         assert (final / "old").exists(), "the old one serves until the new one is there"
         publish(working, final, the_run(recipe), save, {})
@@ -206,7 +208,7 @@ def test_a_run_that_stopped_before_its_first_checkpoint_is_in_nobodys_way(recipe
     other = OTHERS["data.max_length"](recipe)
     working = begin(other)
     assert working is not None
-    assert load_recipe(str(working / "recipe.yaml")) == other
+    assert load_recipe(str(working / "begun" / "recipe.yaml")) == other
 
 
 def test_fresh_is_no_leave_to_destroy_another_experiment(recipe: Recipe) -> None:
@@ -260,7 +262,8 @@ def test_a_folder_that_is_not_ours_is_not_touched(recipe: Recipe) -> None:
 
 def test_a_process_at_work_is_not_disturbed(recipe: Recipe) -> None:
     final = student_folder(recipe)
-    working = final.with_name(f".{final.name}")
+    working = begin(recipe)
+    assert working == final.with_name(f".{final.name}")
     with someone_at_work(working):
         (working / "checkpoint-5").mkdir()
         for fresh in (False, True):
@@ -299,7 +302,7 @@ def test_a_run_reads_as_it_was_written(recipe: Recipe) -> None:
 @pytest.mark.parametrize("reference", ["some-hub/teacher", "pkg://package/teacher"])
 def test_a_teacher_that_is_no_folder_keeps_its_name(recipe: Recipe, reference: str) -> None:
     final = student_folder(recipe)
-    with claim(final, recipe, "student", "static", fresh=False) as working:
+    with claim(final, recipe, "student", "static", fresh=False, warn=pytest.fail) as working:
         assert working is not None
         publish(working, final, the_run(recipe, teacher=reference), save, {})
     found = read_run(final)

@@ -293,7 +293,7 @@ def refused(peers: Peers, folder: Path) -> list[Any]:
     recipe = Recipe(name="tiny", model="unused", data=Data(source="x"), teachers={"large": Teacher()})
     with (
         pytest.raises(SystemProblem) as caught,
-        claimed(peers, final, recipe, "teacher", "large", fresh=False),
+        claimed(peers, final, recipe, "teacher", "large", fresh=False, warn=pytest.fail),
     ):
         pass
     return [caught.value.exit_code, caught.value.everywhere]

@@ -50,7 +50,7 @@ def hidden_test(tmp_path: Path) -> dict[str, str]:
 
 def make(recipe: Recipe, data: TaskData, role: Any, layers: int, seed: int, name: str) -> Path:
     final = teacher_folder(recipe, name) if role == "teacher" else student_folder(recipe)
-    with claim(final, recipe, role, name, fresh=False) as working:
+    with claim(final, recipe, role, name, fresh=False, warn=pytest.fail) as working:
         assert working is not None
         built = build_classifier(recipe.model, data, layers=layers, seed=seed, key="model")
         run = Run(

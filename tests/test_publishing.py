@@ -56,7 +56,7 @@ def cut_at(monkeypatch: pytest.MonkeyPatch, number: int) -> Callable[[], int]:
 
 
 def train_again(recipe: Recipe, final: Path, weights: str) -> None:
-    with claim(final, recipe, "student", "static", fresh=True) as working:
+    with claim(final, recipe, "student", "static", fresh=True, warn=pytest.fail) as working:
         assert working is not None
         (working / "checkpoint-5").mkdir()
 
@@ -86,7 +86,7 @@ def test_a_kill_anywhere_leaves_the_old_model_or_the_new_one(
                 break
             except PowerCut:
                 pass
-        with claim(final, recipe, "student", "static", fresh=False) as working:
+        with claim(final, recipe, "student", "static", fresh=False, warn=pytest.fail) as working:
             complete = working is None
         found = (final / "model.safetensors").read_text() if final.exists() else "none"
         seen.add((found, complete))
@@ -101,7 +101,7 @@ def test_a_kill_anywhere_leaves_the_old_model_or_the_new_one(
 
 def test_what_fresh_began_is_gone_on_with(recipe: Recipe) -> None:
     final = make(recipe)
-    with claim(final, recipe, "student", "static", fresh=True) as working:
+    with claim(final, recipe, "student", "static", fresh=True, warn=pytest.fail) as working:
         assert working is not None
         (working / "checkpoint-5").mkdir()
     assert begin(recipe) == working
@@ -113,7 +113,9 @@ def test_a_student_of_other_teachers_is_not_passed_off_as_complete(recipe: Recip
     final = student_folder(recipe)
 
     def taught(digest: str, fresh: bool = False) -> bool:
-        with claim(final, recipe, "student", "static", fresh=fresh, teachers={"large": digest}) as working:
+        with claim(
+            final, recipe, "student", "static", fresh=fresh, warn=pytest.fail, teachers={"large": digest}
+        ) as working:
             if working is not None:
                 (working / "checkpoint-5").mkdir(exist_ok=True)
                 if finished:
@@ -165,3 +167,25 @@ def test_a_teachers_digest_follows_its_weights(tmp_path: Path, tiny_encoder: Pat
     shutil.copy(other / "model.safetensors", one / "model.safetensors")
     seal(one)
     assert weights_digest(str(one), "key") == weights_digest(str(other), "key")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "teachers.json", "dkd-manifest.json"])
+@pytest.mark.parametrize("damaged", [True, False])
+def test_checkpoints_of_nobody_knows_what_are_not_gone_on_with(
+    recipe: Recipe, name: str, damaged: bool
+) -> None:
+    working = begin(recipe)
+    assert working is not None
+    (working / "checkpoint-4").mkdir()
+    path = working / "begun" / name
+    path.write_bytes(path.read_bytes()[:-2]) if damaged else path.unlink()
+    said: list[str] = []
+    final = student_folder(recipe)
+    with claim(final, recipe, "student", "static", fresh=False, warn=said.append) as again:
+        assert again == working
+        assert sorted(entry.name for entry in again.iterdir()) == ["begun", "lock"]
+    [line] = said
+    assert str(working / "begun") in line
+    assert "starting over" in line
+    (working / "checkpoint-4").mkdir()
+    assert begin(recipe) == working, "told once, and whole again"

@@ -259,8 +259,9 @@ def test_links_in_a_working_folder_are_removed_and_not_followed(
     recipe = tiny_recipe({"train": {"max_steps": 1}})
     working = recipe.parent / "checkpoints/tiny/.student-none-seed1"
     working.mkdir(parents=True)
-    for name in ("finished", "checkpoint-7", "recipe.yaml"):
-        (working / name).symlink_to(elsewhere if name != "recipe.yaml" else elsewhere / "thesis.txt")
+    for name in ("finished", "checkpoint-7", "begun"):
+        (working / name).symlink_to(elsewhere)
+    (working / "notes.txt").symlink_to(elsewhere / "thesis.txt")
     assert heard("distill", recipe, *NONE, "--fresh").code == 0
     assert (elsewhere / "thesis.txt").read_text() == "years of work"
     assert (elsewhere / "checkpoint-5").is_dir()

@@ -85,6 +85,7 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
         ),
         (flipped(PREFIX.size), "has an index that does not match its checksum"),
         (flipped(PREFIX.size + 4 * 16 + 9), "has an index that does not match its checksum"),
+        (flipped(-5 - sum(LENGTHS) * WIDTH * 4), "has something where nothing should be"),
         (flipped(-1), "does not match its checksum"),
         (flipped(-5), "does not match its checksum"),
         (flipped(-4 - sum(LENGTHS) * WIDTH * 4), "does not match its checksum"),

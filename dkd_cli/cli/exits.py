@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import traceback
@@ -12,11 +13,12 @@ import typer
 
 from dkd_cli import launch
 from dkd_cli.cli.app import app
-from dkd_cli.errors import DkdError, Problems, RecipeError, one_line
+from dkd_cli.errors import DkdError, Problems, RecipeError, SystemProblem, one_line
 from dkd_cli.stopping import Stopped, listening
 
 # Typer carries its own copy of click in some versions: this is the one name of UsageError that holds in all.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -41,9 +43,13 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        problem = f"unexpected {type(error).__name__}: {error}"
-        _report([DkdError("dkd", problem, "run it again with --debug and report what it prints")], debug)
-        sys.exit(DkdError.exit_code)
+        told = _disk_full(error) or DkdError(
+            "dkd",
+            f"unexpected {type(error).__name__}: {error}",
+            "run it again with --debug and report what it prints",
+        )
+        _report([told], debug)
+        sys.exit(told.exit_code)
     if code == 130:
         print("dkd: interrupted", file=sys.stderr)
     sys.exit(code or 0)
@@ -63,6 +69,14 @@ def _tells(error: DkdError | Problems) -> bool:
         return launch.leads()
     # Found before the processes meet, by all those that read the same recipe.
     return error.exit_code != RecipeError.exit_code or launch.local_rank() == 0
+
+
+def _disk_full(error: Exception) -> DkdError | None:
+    """Any write may find the disk full; no place in the code could say more of it than this."""
+    if not isinstance(error, OSError) or error.errno not in NO_ROOM:
+        return None
+    place = str(error.filename or "the disk")
+    return SystemProblem(place, f"cannot be written ({error.strerror})", "make room, and run the same again")
 
 
 def _usage(error: Exception) -> RecipeError:

@@ -88,8 +88,17 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
     """Distil one student, or find it made."""
     final, peers = student_folder(recipe), workshop.peers
     teachers = peers.decide(lambda: weights_of_teachers(recipe))
-    name = recipe.strategy.name
-    with claimed(peers, final, recipe, "student", name, fresh=fresh, teachers=teachers) as working:
+    place = claimed(
+        peers,
+        final,
+        recipe,
+        "student",
+        recipe.strategy.name,
+        fresh=fresh,
+        warn=workshop.terminal.warn,
+        teachers=teachers,
+    )
+    with place as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)

@@ -146,13 +146,13 @@ def claimed(
     name: str,
     *,
     fresh: bool,
+    warn: Callable[[str], None],
     teachers: Mapping[str, str] = NO_TEACHERS,
 ) -> Iterator[Path | None]:
     """`checkpoints.claim` by the leading process, for all of them."""
+    claiming = claim(final, recipe, role, name, fresh=fresh, warn=warn, teachers=teachers)
     with ExitStack() as held:
-        yield peers.decide(
-            lambda: held.enter_context(claim(final, recipe, role, name, fresh=fresh, teachers=teachers))
-        )
+        yield peers.decide(lambda: held.enter_context(claiming))
 
 
 def judge_by_labels(train: Train, data: TaskData) -> Judge:
@@ -250,6 +250,11 @@ def train_and_publish(
 
     def save_weights(folder: Path) -> None:
         built.model.save_pretrained(folder)
+        # How the last texts were cut stays in it, unless the cache had all tokens: no part of the model.
+        backend = getattr(built.tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            backend.no_truncation()
+            backend.no_padding()
         built.tokenizer.save_pretrained(folder)
 
     done = replace(run, validation=fitted.validation, seconds=fitted.seconds)

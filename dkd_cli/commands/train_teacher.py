@@ -117,7 +117,8 @@ def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
 def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
     final, peers = wanted.folder, workshop.peers
-    with claimed(peers, final, wanted.recipe, "teacher", wanted.name, fresh=fresh) as working:
+    warn = workshop.terminal.warn
+    with claimed(peers, final, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=warn) as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)

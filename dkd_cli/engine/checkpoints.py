@@ -31,8 +31,8 @@ from dkd_cli.recipe.sweeps import variant
 
 Role = Literal["teacher", "student"]
 NO_TEACHERS: Mapping[str, str] = MappingProxyType({})
-FINISHED, REPLACED = "finished", "replaced"
-"""In a working folder: the model as it will be, and the one whose place it takes."""
+BEGUN, FINISHED, REPLACED = "begun", "finished", "replaced"
+"""In a working folder: what the run began with, the model as it will be, and the one whose place it takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +190,7 @@ def claim(
     name: str,
     *,
     fresh: bool,
+    warn: Callable[[str], None],
     teachers: Mapping[str, str] = NO_TEACHERS,
 ) -> Iterator[Path | None]:
     """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
@@ -198,10 +199,11 @@ def claim(
 
     Args:
         final: the run's own folder.
-        recipe: the resolved recipe, saved in the working folder.
+        recipe: the resolved recipe, kept in the working folder.
         role: with `name` (a teacher's), what the recipe is read as.
         name: the teacher's name, or the student's strategy.
         fresh: start over, whatever there is of the same experiment.
+        warn: told where a run that was begun cannot be gone on with.
         teachers: a digest of each teacher that the run learns from, by name.
 
     Raises:
@@ -234,15 +236,20 @@ def claim(
             shutil.rmtree(working)
             yield None
             return
-        saved, taught_by = working / "recipe.yaml", working / "teachers.json"
+        saved = working / BEGUN
+        broken = damage(saved) if begun(working) and not fresh else None
+        if broken is not None:
+            warn(f"{saved} {broken}: what its checkpoints belong to is not known; starting over")
         # A run that was stopped before its first checkpoint has left nothing to protect.
-        if fresh or not begun(working):
+        if fresh or broken is not None or not begun(working):
             _empty(working)
-        elif saved.exists():
-            _refuse_other(working, load_recipe(str(saved)), recipe, role, name)
-            _refuse_other_teachers(working, _read_teachers(taught_by), teachers)
-        write_text(saved, dump_recipe(recipe))
-        write_json(taught_by, dict(teachers))
+            with staged(saved) as folder:
+                write_text(folder / "recipe.yaml", dump_recipe(recipe))
+                write_json(folder / "teachers.json", dict(teachers))
+        else:
+            _refuse_other(working, load_recipe(str(saved / "recipe.yaml")), recipe, role, name)
+            theirs = json.loads((saved / "teachers.json").read_text(encoding="utf-8"))
+            _refuse_other_teachers(working, theirs, teachers)
         yield working
 
 
@@ -300,14 +307,6 @@ def _refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mappin
             f"was taught by another {changed[0]!r} than there is now: its weights have changed",
             "teach it anew with --fresh, or bring the old teacher back",
         )
-
-
-def _read_teachers(path: Path) -> dict[str, str]:
-    try:
-        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SystemProblem(str(path), f"cannot be read ({error})", "start over with --fresh") from error
-    return found
 
 
 def publish(

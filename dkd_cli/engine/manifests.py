@@ -33,20 +33,31 @@ def staged(final: Path) -> Iterator[Path]:
     folder = final.with_name(f"{STAGED}{final.name}")
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        folder.mkdir(parents=True)
-        yield folder
-        seal(folder)
-        rename(folder, final)
+        with writing(final):
+            folder.mkdir(parents=True)
+            yield folder
+            seal(folder)
+            rename(folder, final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system, safetensors and torch each say of a full disk is one error.
+
+    Raises:
+        SystemProblem: names `path`.
+    """
+    try:
+        yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        # Also what safetensors and torch say of a full disk.
         why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise SystemProblem(
-            str(final),
+            str(path),
             f"cannot be written ({why})",
             "make room or choose another --output-dir; what was saved before is whole",
         ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def seal(folder: Path) -> None:

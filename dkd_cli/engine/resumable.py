@@ -22,7 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer import TRAINING_ARGS_NAME
 
 from dkd_cli.engine.job import Job
-from dkd_cli.engine.manifests import staged
+from dkd_cli.engine.manifests import staged, writing
 from dkd_cli.engine.peers import Peers
 from dkd_cli.engine.snapshots import TRAINER_STATE, Snapshot, free_name, keep, save_best, save_progress
 from dkd_cli.stopping import Stopped, asked
@@ -75,7 +75,7 @@ class ResumableTrainer(transformers.Trainer):
 
     def _random_state(self) -> tuple[str, bytes]:
         """This process's, as Trainer will look for it in a checkpoint: the file's name and content."""
-        with tempfile.TemporaryDirectory() as folder:
+        with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             self._save_rng_state(folder)
             (path,) = Path(folder).iterdir()
             return path.name, path.read_bytes()

@@ -150,6 +150,9 @@ def read_index(handle: BinaryIO, owner: bytes) -> Index:
     cells = handle.read(rows * KEY_BYTES + (rows + 1) * 8)
     if handle.read(DIGEST_BYTES) != checksum(prefix, cells):
         raise Damaged("has an index that does not match its checksum")
+    # The zeros after it, too: they decide nothing, but a file that is not as it was written is not believed.
+    if any(handle.read(start - handle.tell())):
+        raise Damaged("has something where nothing should be")
     if theirs != owner:
         raise Damaged("holds the rows of another entry")
     keys = np.frombuffer(cells[: rows * KEY_BYTES], dtype=f"S{KEY_BYTES}")
