@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,10 @@ def test_from_an_empty_folder_to_a_verdict(tiny_recipe: TinyRecipe, tmp_path: Pa
         "dynamic-objective": ["none", "static"],
         "random": ["none", "static"],
     }
-    assert all(line in said.out for line in found["verdict"])
+    page = (top / "comparison.html").read_text(encoding="utf-8")
+    for line in found["verdict"]:
+        assert line in said.out
+        assert escape(line) in page
 
     again = heard("compare", recipe, "--seeds", "2")
     assert "0 teachers and 0 students to make, 2 and 12 are there" in again.out

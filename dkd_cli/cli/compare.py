@@ -46,8 +46,8 @@ def compare(
 
     Trains students by every strategy with the same budget and several seeds, teachers where they are missing,
     and compares them on test examples that chose nothing: means, 95 % intervals, p values, costs and a
-    verdict in words. Writes comparison.json into the recipe's folder. Typed again after an interruption, it
-    does what is missing.
+    verdict in words. Writes comparison.html, a page to send, and comparison.json with every figure into the
+    recipe's folder. Typed again after an interruption, it does what is missing.
 
     \b
         dkd compare quickstart --seeds 3

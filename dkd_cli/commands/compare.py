@@ -14,22 +14,20 @@ import numpy as np
 
 from dkd_cli.commands.answers import Logits, answers
 from dkd_cli.commands.candidates import Candidate, Plan, make_plan
+from dkd_cli.commands.comparison_tables import comparison_page, gain_table, score_table
 from dkd_cli.commands.distill import one_student, reference_teacher
 from dkd_cli.commands.forecast import forecast
 from dkd_cli.commands.running import Workshop, best_metric
 from dkd_cli.commands.shelf import Shelf
-from dkd_cli.commands.standings import Chosen, Result, comparison_figures, settle
+from dkd_cli.commands.standings import Chosen, comparison_figures, settle
 from dkd_cli.commands.sweeping import Outcome, Point, attempt, raise_failures
 from dkd_cli.commands.train_teacher import Wanted, one_teacher
 from dkd_cli.engine.checkpoints import Run, finished, student_folder
 from dkd_cli.engine.trainer import LOWER_IS_BETTER
-from dkd_cli.evaluation.significance import RESAMPLES
-from dkd_cli.evaluation.verdict import p_value
-from dkd_cli.files import write_json
+from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.contenders import Asked
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
-from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal, duration
 
 
@@ -57,10 +55,14 @@ def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = T
         outcomes = run(workshop, plan, done, teachers, students)
     chosen = choose(plan, outcomes, metric)
     result = settle(plan, chosen, *ask(plan, chosen, terminal))
-    show(plan, result, metric, terminal)
-    file = Path(plan.base.output_dir) / plan.base.name / "comparison.json"
-    write_json(file, comparison_figures(plan, result, metric))
-    terminal.say(f"every figure: {file}")
+    terminal.table(*score_table(plan, result, metric))
+    terminal.table(*gain_table(plan, result))
+    for line in result.verdict:
+        terminal.say(line)
+    folder = Path(plan.base.output_dir) / plan.base.name
+    write_json(folder / "comparison.json", comparison_figures(plan, result, metric))
+    write_text(folder / "comparison.html", comparison_page(plan, result, metric))
+    terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
     raise_failures(list(outcomes.values()))
 
 
@@ -184,64 +186,3 @@ def ask(plan: Plan, chosen: Sequence[Chosen], terminal: Terminal) -> tuple[dict[
         labels = plan.base.teachers[name].labels
         kept = top / f"teacher-{name}.safetensors"
         return said, answers(source, plan.base, plan.data, rows, kept, advance, labels)
-
-
-def show(plan: Plan, result: Result, metric: str, terminal: Terminal) -> None:
-    """Print scores and costs, the differences, and the verdict."""
-    main = plan.data.task.metrics[0].replace("_", " ")
-    rows: list[list[object]] = []
-    for one in result.rows:
-        settings = ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in one.settings.items())
-        rows.append(
-            [
-                one.standing.name,
-                settings or None,
-                len(one.standing.scores),
-                one.standing.chosen_by,
-                one.standing.mean,
-                one.standing.sd,
-                one.cost.teacher_rows,
-                one.cost.backward_rows,
-                one.cost.seconds,
-            ]
-        )
-    columns: list[Column | str] = [
-        *("strategy", "settings", "seeds"),
-        Column(f"validation {metric.replace('_', ' ')}", 4),
-        Column(main, 4),
-        Column("± sd", 4),
-        Column("asked of teachers", 0),
-        Column("rows trained on", 0),
-        Column("time", 0, " s"),
-    ]
-    if result.teacher is not None:
-        rows.insert(0, ["teacher", None, None, None, result.teacher, *[None] * 4])
-    drop = {1} if not any(row[1] for row in rows) else set()
-    terminal.table(
-        f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}",
-        [column for i, column in enumerate(columns) if i not in drop],
-        [[value for i, value in enumerate(row) if i not in drop] for row in rows],
-        result.notes,
-    )
-    terminal.table(
-        f"gains in {main}, in points",
-        ["strategy", "over", Column("gain", 2), "95 % interval", "p", "p (Holm)"],
-        [
-            [
-                one.standing.name,
-                other,
-                100 * difference.gain,
-                f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}",
-                p_value(difference.p).removeprefix("p ").removeprefix("= "),
-                p_value(difference.holm).removeprefix("p ").removeprefix("= "),
-            ]
-            for one in result.rows
-            for other, difference in one.standing.against.items()
-        ],
-        [
-            f"paired by seed and example: {RESAMPLES} resamples of the examples, and the variance between "
-            "seeds (Student's t); p (Holm) is corrected for the strategies set against the same one"
-        ],
-    )
-    for line in result.verdict:
-        terminal.say(line)
