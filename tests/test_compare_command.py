@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import heard
 from conftest import TinyRecipe
+from markupsafe import escape
 from small import LABELS, save_classifier
 
 from dkd_cli.engine.checkpoints import read_run
@@ -70,7 +70,7 @@ def test_from_an_empty_folder_to_a_verdict(tiny_recipe: TinyRecipe, tmp_path: Pa
     page = (top / "comparison.html").read_text(encoding="utf-8")
     for line in found["verdict"]:
         assert line in said.out
-        assert escape(line) in page
+        assert str(escape(line)) in page
 
     again = heard("compare", recipe, "--seeds", "2")
     assert "0 teachers and 0 students to make, 2 and 12 are there" in again.out

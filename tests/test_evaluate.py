@@ -203,7 +203,9 @@ def test_a_folder_gains_its_temperature_and_nothing_else(runs: Path) -> None:
     run(runs)
     after = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
     assert {path: after[path] for path in before} == before
-    assert {path.name for path in after.keys() - before.keys()} == {"calibration.json", "evaluation.json"}
+    assert {path.name for path in after.keys() - before.keys()} == {
+        *("calibration.json", "evaluation.json", "report.html")
+    }
 
 
 def test_a_student_brings_its_teacher_also_from_a_moved_tree(runs: Path, tmp_path: Path) -> None:
@@ -323,6 +325,27 @@ def test_what_has_no_labels_at_all_is_predicted(tiny_recipe: TinyRecipe, tmp_pat
     run(folder, predictions=f"{tmp_path}/out/")
     lines = (tmp_path / "out" / "validation_results_imdb.txt").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + 20
+
+
+def test_models_of_several_tasks_are_compared_within_each(
+    tiny_recipe: TinyRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bare.csv").write_text("text\n" + "".join(f"{text}\n" for text, _ in tiny_rows()[:40]))
+    half = tmp_path / "half.csv"
+    with half.open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([("text", "label"), *tiny_rows()[:80]])
+    bare = {"source": str(tmp_path / "bare.csv"), "unlabelled": True, "labels": ["negative", "positive"]}
+    for name, section in (("one", {}), ("two", {"source": str(half)}), ("three", bare)):
+        recipe = load_recipe(str(tiny_recipe({"name": name, "data": section})))
+        make(recipe, load_task_data(recipe.data), "teacher", 2, 1, "small")
+    folder = tmp_path / "checkpoints"
+    run(folder, timing=False)
+    warned = capsys.readouterr().err
+    assert "models of 2 tasks, compared within each: tiny, half" in warned
+    assert "left out: bare: has no labelled test or validation split" in warned
+    said = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))["evaluations"]
+    assert [one["task"] for one in said] == ["tiny", "half"]
+    assert 'class="part"' in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_model_made_elsewhere_needs_a_recipe(runs: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dkd_cli.engine.manifests import damage, staged
+from dkd_cli.engine.manifests import damage, seal, staged
 from dkd_cli.errors import SystemProblem
 
 
@@ -99,3 +99,13 @@ def test_what_somebody_put_beside_it_is_no_damage(tmp_path: Path) -> None:
     made = make(tmp_path / "made")
     (made / "README.md").write_text("notes")
     assert damage(made) is None
+
+
+def test_what_may_change_later_is_left_out(tmp_path: Path) -> None:
+    for name in ("weights", "later"):
+        (tmp_path / name).write_text("as sealed")
+    seal(tmp_path, but=("later",))
+    (tmp_path / "later").write_text("as changed")
+    assert damage(tmp_path) is None
+    (tmp_path / "weights").write_text("as changed")
+    assert damage(tmp_path) == "has a damaged weights"

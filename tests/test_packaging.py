@@ -54,7 +54,7 @@ def test_nothing_else_is_inside(contents: set[str]) -> None:
     information = f"dkd_cli-{dkd_cli.__version__}.dist-info"
     assert {name.split("/")[0] for name in contents} == {"dkd_cli", information}
     suffixes = {Path(name).suffix for name in contents if name.startswith("dkd_cli/")}
-    assert suffixes == {".py", ".typed", ".yaml"}
+    assert suffixes == {".py", ".typed", ".yaml", ".html", ".css"}
 
 
 def test_the_wheel_says_what_it_is(wheel: Path) -> None:

@@ -5,28 +5,29 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-import pytest
-
-from dkd_cli.report.page import LEFT, WIDTH, Bar, html_table, html_text, interval_plot, page
+from dkd_cli.report.page import Code, Example, Folded, Picture, Prose, Section, Table, Tiles, html_page
 from dkd_cli.report.tables import Column
 
-VOID = {"meta", "line", "circle"}
+VOID = {"meta", "br", "path", "use", "image", "rect"}
 UNKIND = '<script>alert("x")</script> & co'
+REQUESTS = re.compile(r"""(?:src|href)\s*=\s*["'](?!#|data:)|@import|url\((?!#)""")
 
 
 class Checked(HTMLParser):
-    """Collects the text, and fails on a tag that is closed in the wrong order."""
+    """Collects the text and the tags, and fails on a tag that is closed in the wrong order."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.tags: set[str] = set()
         self.said: list[str] = []
+        self.ids: list[str] = []
         self.feed(source)
         assert not self.open, self.open
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -39,33 +40,34 @@ class Checked(HTMLParser):
 
 
 def whole() -> str:
-    bars = [Bar("a over b", -1.0, 0.5, 2.0, False), Bar(UNKIND, 1.0, 2.0, 3.0, True)]
-    table = html_table("t " + UNKIND, ["name", Column("score", 2)], [[UNKIND, 0.126], ["b", None]], [UNKIND])
-    return page(UNKIND, ["Worth it.", UNKIND], [table, interval_plot("gains", bars), html_text("r", UNKIND)])
+    table = Table(["name", Column(UNKIND, 2)], [[UNKIND, 0.126], ["b", None]], [UNKIND], marked=[0])
+    blocks = [
+        Prose(UNKIND),
+        Tiles([(UNKIND, UNKIND)]),
+        table,
+        Picture("<svg></svg>", UNKIND),
+        Code(UNKIND),
+        Example(UNKIND, [(UNKIND, UNKIND)]),
+        Folded(UNKIND, [table]),
+    ]
+    return html_page(UNKIND, ["Worth it.", UNKIND], [Section("one", UNKIND, blocks, UNKIND)], UNKIND)
 
 
 def test_it_is_well_formed_and_escaped() -> None:
     checked = Checked(whole())
     assert "script" not in checked.tags
-    text = "".join(checked.said)
-    assert text.count(UNKIND) == 8
-    assert "0.13" in text
-    assert "–" in text
+    assert "svg" in checked.tags, "pictures are not escaped"
+    assert "".join(checked.said).count(UNKIND) == 22
+    assert "0.13" in checked.said
+    assert "–" in checked.said
 
 
 def test_it_needs_no_network() -> None:
-    assert not re.search(r"https?:|src=|href=|@import|url\(", whole())
+    assert not REQUESTS.search(whole())
+    assert "default-src 'none'" in whole()
 
 
-def test_intervals_stand_where_their_values_are() -> None:
-    drawn = interval_plot("gains", [Bar("a", -1.0, 1.0, 3.0, False)])
-    numbers = {name: float(value) for name, value in re.findall(r'\b(x1|x2|cx)="([\d.]+)" ', drawn)}
-    ends = re.search(r'</text><line x1="([\d.]+)" x2="([\d.]+)"', drawn)
-    assert ends is not None
-    assert [float(end) for end in ends.groups()] == [LEFT, LEFT + WIDTH]
-    assert numbers["cx"] == LEFT + WIDTH / 2
-
-
-@pytest.mark.parametrize("bars", [[], [Bar("a", 0.0, 0.0, 0.0, False)]])
-def test_nothing_and_zero_can_be_drawn(bars: list[Bar]) -> None:
-    assert interval_plot("gains", bars).count("<circle") == len(bars)
+def test_columns_of_numbers_are_told_from_words() -> None:
+    table = Table(["word", Column("number", 1, " %")], [["a", 1.25], ["b", None]])
+    assert table.head == [("word", False), ("number", True)]
+    assert table.body == [["a", "1.2 %"], ["b", "–"]]

@@ -27,6 +27,7 @@ from dkd_cli.recipe.loader import load_recipe
 COMPOSED = "dynamic-data,dynamic-teacher,dynamic-objective"
 STRATEGIES = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective", COMPOSED)
 FILES = {
+    "README.md",
     "calibration.json",  # from dkd evaluate
     "config.json",
     "dkd-manifest.json",
@@ -160,7 +161,8 @@ def test_the_folders_hold_what_they_should_and_nothing_else(flow: Flow) -> None:
     summaries = {"students.json", "teachers.json"}
     assert {path.name for path in flow.folder.iterdir()} == runs | selection | summaries
     output = flow.folder.parent
-    assert {path.name for path in output.iterdir()} == {"tiny", "tiny-selected", "evaluation.json"}
+    evaluated = {"evaluation.json", "report.html"}
+    assert {path.name for path in output.iterdir()} == {"tiny", "tiny-selected"} | evaluated
     selected = {path.name for path in (output / "tiny-selected").iterdir()}
     assert selected == {"student-static-seed1", "students.json"}
     for name in runs:

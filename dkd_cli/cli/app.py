@@ -284,7 +284,7 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where evaluation.json goes; the first PATH if left out."),
+        typer.Option(metavar="FOLDER", help="Where both files go; the first PATH if left out."),
     ] = None,
     no_timing: Annotated[
         bool, typer.Option("--no-timing", help="Measure no speed, memory or cost: scores alone, sooner.")
@@ -294,8 +294,10 @@ def evaluate(
     """Compare every model below the given folders in one table.
 
     Quality, how much of the teacher's is kept, size and speed, beside the majority-class baseline; then the
-    classes, calibration and cascade of the best student. Writes evaluation.json with every figure, and into
-    each model folder calibration.json with a temperature, fitted on validation.
+    classes, calibration and cascade of the best student.
+
+    Writes report.html, one file to read and to send; evaluation.json with every figure; and into each model
+    folder calibration.json with a temperature, fitted on validation.
 
     \b
         dkd evaluate checkpoints

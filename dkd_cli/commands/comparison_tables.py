@@ -11,7 +11,9 @@ from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.verdict import clear, p_value
 from dkd_cli.recipe.loader import dump_recipe
-from dkd_cli.report.page import Bar, html_table, html_text, interval_plot, page
+from dkd_cli.report.interval_plot import Interval, interval_plot
+from dkd_cli.report.page import Code, Folded, Picture, Section, html_page
+from dkd_cli.report.page import Table as PageTable
 from dkd_cli.report.tables import Column
 
 
@@ -77,9 +79,9 @@ def gain_table(plan: Plan, result: Result) -> Table:
 
 
 def comparison_page(plan: Plan, result: Result, metric: str) -> str:
-    """The verdict, the intervals, the tables, the recipe and the machine as one HTML document."""
-    bars = [
-        Bar(
+    """The verdict, the intervals, the tables, the recipe and the machine as one page."""
+    intervals = [
+        Interval(
             f"{one.standing.name} over {other}",
             100 * difference.low,
             100 * difference.gain,
@@ -89,12 +91,24 @@ def comparison_page(plan: Plan, result: Result, metric: str) -> str:
         for one in result.rows
         for other, difference in one.standing.against.items()
     ]
-    lines = [[name, str(value)] for name, value in machine().items() if value is not None]
-    parts = [
-        interval_plot("gains and their 95 % intervals; strong where p (Holm) is below 0.05", bars),
-        html_table(*score_table(plan, result, metric)),
-        html_table(*gain_table(plan, result)),
-        html_table("made with", ["what", "which"], lines, plan.notes),
-        html_text("the recipe, resolved", dump_recipe(plan.base)),
+    scores, gains = score_table(plan, result, metric), gain_table(plan, result)
+    drawn = Picture(
+        interval_plot(intervals, gains.title),
+        "Gains and their 95 % intervals; strong where p (Holm) is below 0.05.",
+    )
+    of_it = machine()
+    lines = [[name, str(value)] for name, value in of_it.items() if value is not None]
+    sections = [
+        Section("gains", "Gains", [*([drawn] if intervals else []), PageTable(*gains[1:])]),
+        Section("strategies", scores.title, [PageTable(*scores[1:])]),
+        Section(
+            "made",
+            "How it was made",
+            [
+                PageTable(["what", "which"], lines, plan.notes),
+                Folded("The recipe, resolved", [Code(dump_recipe(plan.base))]),
+            ],
+        ),
     ]
-    return page(f"{plan.base.name}: is distillation worth it?", result.verdict, parts)
+    footer = f"dkd {of_it['dkd']}, {of_it['taken']}. All figures: comparison.json, beside this file."
+    return html_page(f"{plan.base.name}: is distillation worth it?", result.verdict, sections, footer)

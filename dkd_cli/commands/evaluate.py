@@ -28,6 +28,7 @@ from dkd_cli.evaluation.metrics import predicted
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe
+from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
@@ -110,8 +111,11 @@ def score(
         save_temperatures(results, terminal)
         figures.append(contest_figures(contest, results, summaries))
         everything += said
-    write_json(folder / "evaluation.json", {"machine": machine(), "evaluations": figures})
+    evaluation = {"machine": machine(), "evaluations": figures}
+    write_json(folder / "evaluation.json", evaluation)
+    write_text(folder / "report.html", evaluation_report(evaluation))
     terminal.say(f"every figure: {folder / 'evaluation.json'}")
+    terminal.say(f"to read and to send: {folder / 'report.html'}")
     return everything
 
 

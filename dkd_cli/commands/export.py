@@ -58,6 +58,7 @@ from dkd_cli.evaluation.gates import (
     measure_parity,
     measure_quality,
 )
+from dkd_cli.evaluation.temperature_file import NAME
 from dkd_cli.files import remove_folder, rename, write_json
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
@@ -65,7 +66,7 @@ from dkd_cli.report.terminal import Advance, Terminal
 
 MOST_ROWS = 5000
 """So many validation texts tell a point of accuracy; more would take minutes on a CPU."""
-KEPT_FILES = ("recipe.yaml", "calibration.json")
+KEPT_FILES = ("recipe.yaml", NAME)
 """What is as true of an export as of its source."""
 
 Logits = NDArray[np.float32]
@@ -302,7 +303,7 @@ def describe_run(source: Source, staged: Path, final: Path) -> None:
 
 def put_in_place(staged: Path, final: Path) -> None:
     """Seal the finished folder and give it its name, in the place of an older export."""
-    seal(staged)
+    seal(staged, but=(NAME,))
     if final.exists():
         remove_folder(final)
     rename(staged, final)

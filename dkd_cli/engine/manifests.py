@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,13 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def seal(folder: Path) -> None:
-    """Hash and sync every file of a folder, the manifest last."""
+def seal(folder: Path, but: Collection[str] = ()) -> None:
+    """Hash and sync every file of a folder, the manifest last; those named in `but` may change later."""
     files = {}
     for path in _files(folder):
         sync_file(path)
+        if path.name in but:
+            continue
         files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
     for inner in filter(Path.is_dir, folder.rglob("*")):
         sync_folder(inner)

@@ -94,15 +94,27 @@ def plan_contests(
         models: those that were asked for; a student brings its teacher.
         split: its name; None: the labelled test splits, else the labelled validation splits.
         load: gives the data of a recipe's section; asked once for each model.
+
+    Raises:
+        DataError: where no model's data has labels to score on; where only some have none, it is a note.
     """
     teachers, notes = find_teachers(models)
     meetings: dict[tuple[object, ...], tuple[TaskData, Split, list[Entrant]]] = {}
+    unlabelled: dict[str, DataError] = {}
     for entrant in models:
         data = load(entrant.recipe.data)
-        for rows in scored_splits(data, split):
+        try:
+            scored = scored_splits(data, split)
+        except DataError as error:
+            unlabelled.setdefault(str(error), error)
+            continue
+        for rows in scored:
             labels = tuple(rows.labels or ())
             key = (data.task, data.label_names, rows.name, tuple(rows.example_ids), labels)
             meetings.setdefault(key, (data, rows, []))[2].append(entrant)
+    if not meetings:
+        raise_all(list(unlabelled.values()))
+    notes += [f"left out: {message}" for message in unlabelled]
     contests = []
     for data, rows, found in meetings.values():
         present = {entrant.folder.source: entrant for entrant in found}

@@ -6,7 +6,6 @@ Knows nothing about clocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +16,7 @@ from dkd_cli.evaluation import cascade
 from dkd_cli.evaluation.calibration import Reliability, fit_temperature, reliability
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.disagreements import Disagreement, disagreements
-from dkd_cli.evaluation.metrics import Floats, task_metrics
+from dkd_cli.evaluation.metrics import CLASSIFICATION, Floats
 from dkd_cli.evaluation.per_class import ClassScore, class_scores, confusion
 from dkd_cli.evaluation.temperature_file import Fit, Temperature
 
@@ -100,8 +99,8 @@ def student_before_teacher(
     temperature = details.calibration.fitted.temperature
 
     def quality_on(rows: Split) -> cascade.Quality:
-        labels: Sequence[int] | Sequence[float] = rows.labels or ()
-        return lambda logits: task_metrics(data.task, logits, labels)[data.task.metrics[0]]
+        labels = np.asarray(rows.labels, dtype=np.int64)
+        return lambda logits: CLASSIFICATION[data.task.metrics[0]](logits.argmax(axis=1), labels)
 
     doubt = cascade.uncertainty(own.validation, temperature)
     seen = own.validation.astype(np.float64), teacher.validation.astype(np.float64)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -15,7 +17,9 @@ from dkd_cli import __version__
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.compare import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.contests import Contest
-from dkd_cli.evaluation.metrics import Metrics, baseline, constant_prediction
+from dkd_cli.evaluation.metrics import Metrics, baseline, constant_prediction, predicted
+from dkd_cli.evaluation.resampling import resampled_scores
+from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.training_log import training_log
 from dkd_cli.recipe.loader import dump_recipe
 
@@ -39,7 +43,11 @@ def contest_figures(
         "baseline": None if known is None else {"prediction": known[0], "metrics": known[1]},
         "best_student": None
         if best is None
-        else {"model": best.answers.entrant.folder.label, "chosen_on": chosen_on.name},
+        else {
+            "model": best.answers.entrant.folder.label,
+            "chosen_on": chosen_on.name,
+            "difference": _difference(contest, best, by_label.get(best.teacher or "")),
+        },
         "models": [
             result_figures(result, contest, by_label.get(result.teacher or "")) | {"pareto": front}
             for result, front in zip(results, fronts, strict=True)
@@ -83,6 +91,22 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
         "training": None if folder.path is None else training_log(folder.path),
         "settings": dump_recipe(entrant.recipe),
     }
+
+
+def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[str, float] | None:
+    """How far a student is ahead of its teacher in the main metric; the 95 % interval over resampled rows."""
+    if teacher is None:
+        return None
+    task, labels = contest.data.task, np.asarray(contest.split.labels)
+    both = np.stack([predicted(task, one.answers.said.scored) for one in (best, teacher)])
+    own, theirs = resampled_scores(task.metrics[0], both, labels, RESAMPLES).T
+    gaps = own - theirs
+    gaps = gaps[np.isfinite(gaps)]
+    scores = best.metrics[task.metrics[0]], teacher.metrics[task.metrics[0]]
+    if scores[0] is None or scores[1] is None or not len(gaps):
+        return None
+    low, high = np.percentile(gaps, [2.5, 97.5])
+    return {"gain": scores[0] - scores[1], "low": float(low), "high": float(high)}
 
 
 def _timing(timing: Timing | None) -> dict[str, Any]:
@@ -148,6 +172,7 @@ def trivial(contest: Contest) -> tuple[str | float, Metrics] | None:
 def machine() -> dict[str, Any]:
     """What the figures were taken on."""
     return {
+        "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "dkd": __version__,
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),

@@ -1,123 +1,117 @@
-"""A page that stands alone: sentences, tables and intervals as HTML and SVG, with no network and no script.
+"""One HTML file out of sections: no network, no scripts; light and dark; for a screen, a phone or paper.
 
-Knows nothing about what the figures mean.
+Whoever reports builds `Section`s out of the blocks below. Every text is escaped by the template; pictures are
+SVG made by `drawing.svg`. Knows nothing about what the figures mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import TypeAlias
 
-from dkd_cli.report.tables import Column, as_columns, cell
-
-ROW, LEFT, WIDTH = 26, 260, 420
-"""Pixels of an interval plot: the height of a line, the room for labels, the width of the scale."""
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --pale: #6a737d; --line: #d0d7de; --strong: #0b62c4; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --pale: #9aa4ae; --line: #3a424b; --strong: #6cb0ff; }
-  body { background: #0f1318; }
-}
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-.lead p:first-child { font-size: 1.2rem; font-weight: 600; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
-td.number, th.number { text-align: right; }
-summary { cursor: pointer; margin-top: 2rem; font-weight: 600; }
-.note { color: var(--pale); font-size: .87rem; }
-svg text { font: 13px system-ui, sans-serif; fill: var(--ink); } svg .pale { fill: var(--pale); }
-svg line { stroke: var(--pale); stroke-width: 1.5; } svg .zero { stroke: var(--line); }
-svg circle { fill: var(--pale); }
-svg .clear line { stroke: var(--strong); } svg .clear circle { fill: var(--strong); }
-"""
+from dkd_cli.report.tables import Column, as_columns, is_numeric, written
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A value and its interval, as one line of a plot."""
+class Prose:
+    """A paragraph."""
 
-    label: str
-    low: float
-    value: float
-    high: float
-    clear: bool
-    """Drawn strongly."""
+    text: str
 
 
-def page(title: str, lead: Sequence[str], parts: Sequence[str]) -> str:
-    """A whole document: a heading, sentences, and parts that are HTML already."""
-    sentences = "\n".join(f"<p>{escape(line)}</p>" for line in lead)
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n"
-        f'<h1>{escape(title)}</h1>\n<div class="lead">\n{sentences}\n</div>\n{body}\n</html>\n'
+@dataclass(frozen=True)
+class Tiles:
+    """A few large figures, each with what it is."""
+
+    figures: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns; a figure that does not exist is None."""
+
+    columns: Sequence[Column | str]
+    rows: Sequence[Sequence[object]]
+    notes: Sequence[str] = ()
+    marked: Sequence[int] = ()
+    """The rows that stand out."""
+
+    @property
+    def head(self) -> list[tuple[str, bool]]:
+        """Each column's name, and whether it is one of numbers."""
+        columns = as_columns(self.columns)
+        return [(column.name, is_numeric(self.rows, place)) for place, column in enumerate(columns)]
+
+    @property
+    def body(self) -> list[list[str]]:
+        """The cells as text."""
+        return written(as_columns(self.columns), self.rows)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot and what it shows."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and what was said of it."""
+
+    text: str
+    facts: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Blocks behind a line that one can click; open on paper."""
+
+    summary: str
+    blocks: Sequence[Block]
+
+
+Block: TypeAlias = Prose | Tiles | Table | Picture | Code | Example | Folded
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it."""
+
+    anchor: str
+    title: str
+    blocks: Sequence[Block]
+    part: str | None = None
+    """The title of the part that begins here, where a page has several."""
+
+
+def html_page(title: str, headline: Sequence[str], sections: Sequence[Section], footer: str) -> str:
+    """The whole page.
+
+    Args:
+        title: of the window and the page.
+        headline: what a reader who stops here should know, a paragraph each.
+        sections: in order; their anchors are unique.
+        footer: a line below it all.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("dkd_cli.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def html_table(
-    title: str, columns: Sequence[Column | str], rows: Sequence[Sequence[object]], notes: Sequence[str] = ()
-) -> str:
-    """The table that a terminal would show, as HTML."""
-    named = as_columns(columns)
-    kinds = [
-        ' class="number"' if any(isinstance(row[i], int | float) for row in rows) else ""
-        for i in range(len(named))
-    ]
-    head = "".join(f"<th{kind}>{escape(one.name)}</th>" for one, kind in zip(named, kinds, strict=True))
-    lines = [
-        "<tr>"
-        + "".join(
-            f"<td{kind}>{escape(cell(one, value))}</td>"
-            for one, kind, value in zip(named, kinds, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    ]
-    below = "\n".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-    body = "\n".join(lines)
-    table = f'<div class="scroll"><table>\n<tr>{head}</tr>\n{body}\n</table></div>'
-    return f"<h2>{escape(title)}</h2>\n{table}\n{below}"
-
-
-def html_text(title: str, text: str) -> str:
-    """Text as it is written, under a heading that opens it."""
-    return f"<details><summary>{escape(title)}</summary>\n<pre>{escape(text)}</pre></details>"
-
-
-def interval_plot(title: str, bars: Sequence[Bar]) -> str:
-    """Values and intervals on one scale that holds 0, the first on top; nothing for no bars."""
-    if not bars:
-        return ""
-    low, high = min(0.0, *(one.low for one in bars)), max(0.0, *(one.high for one in bars))
-    span = high - low or 1.0
-
-    def across(value: float) -> str:
-        return f"{LEFT + WIDTH * (value - low) / span:.1f}"
-
-    height = ROW * (len(bars) + 1)
-    drawn = [f'<line class="zero" x1="{across(0)}" x2="{across(0)}" y1="0" y2="{height - ROW}"/>']
-    for place, one in enumerate(bars):
-        middle = ROW * place + ROW / 2
-        kind = "clear" if one.clear else "alike"
-        drawn.append(
-            f'<g class="{kind}">'
-            f'<text x="{LEFT - 12}" y="{middle + 4}" text-anchor="end">{escape(one.label)}</text>'
-            f'<line x1="{across(one.low)}" x2="{across(one.high)}" y1="{middle}" y2="{middle}"/>'
-            f'<circle cx="{across(one.value)}" cy="{middle}" r="4.5"/></g>'
-        )
-    drawn += [
-        f'<text class="pale" x="{across(value)}" y="{height - 8}" text-anchor="middle">{tick}</text>'
-        for value, tick in ((low, f"{low:+.1f}"), (0.0, "0"), (high, f"{high:+.1f}"))
-        if tick == "0" or abs(value) > span / 10  # nearer ones would be written over the 0
-    ]
-    return (
-        f'<h2>{escape(title)}</h2>\n<div class="scroll"><svg width="{LEFT + WIDTH + 40}" height="{height}" '
-        f'role="img" aria-label="{escape(title)}">\n' + "\n".join(drawn) + "\n</svg></div>"
-    )
+    environment.filters["kind"] = lambda block: type(block).__name__
+    template = environment.get_template("page.html")
+    return template.render(title=title, headline=headline, sections=sections, footer=footer)

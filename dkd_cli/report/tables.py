@@ -46,8 +46,8 @@ def cell(column: Column, value: object) -> str:
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the heading, a rule and one line a row, with aligned columns, as wide as they come."""
-    cells, widths = _cells(columns, rows), _widths(columns, rows)
-    right = [_is_numeric(rows, i) for i in range(len(columns))]
+    cells, widths = written(columns, rows), _widths(columns, rows)
+    right = [is_numeric(rows, i) for i in range(len(columns))]
 
     def line(values: Sequence[str]) -> str:
         padded = []
@@ -67,8 +67,8 @@ def rich_table(
     table = Table(title=Text(printable(title, encoding)), box=box.SIMPLE_HEAD, title_justify="left")
     for i, column in enumerate(columns):
         heading = Text(printable(column.name, encoding))
-        table.add_column(heading, justify="right" if _is_numeric(rows, i) else "left", no_wrap=True)
-    for row in _cells(columns, rows):
+        table.add_column(heading, justify="right" if is_numeric(rows, i) else "left", no_wrap=True)
+    for row in written(columns, rows):
         table.add_row(*(Text(printable(value, encoding)) for value in row))
     return table
 
@@ -86,15 +86,17 @@ def fitting_groups(
     return groups
 
 
-def _cells(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[list[str]]:
+def written(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[list[str]]:
+    """Return every cell as text."""
     return [[cell(column, value) for column, value in zip(columns, row, strict=True)] for row in rows]
 
 
-def _widths(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[int]:
-    cells = _cells(columns, rows)
-    return [max(cell_len(text) for text in (c.name, *(r[i] for r in cells))) for i, c in enumerate(columns)]
-
-
-def _is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
+def is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
+    """Whether a column holds numbers alone, where it holds anything."""
     values = [row[index] for row in rows if row[index] is not None]
     return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[int]:
+    cells = written(columns, rows)
+    return [max(cell_len(text) for text in (c.name, *(r[i] for r in cells))) for i, c in enumerate(columns)]

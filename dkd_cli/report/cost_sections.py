@@ -1,0 +1,126 @@
+"""The sections of a report on what models cost to run and to train, as blocks of `page`.
+
+Knows the keys of `evaluation.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dkd_cli.report import plots, training_plots
+from dkd_cli.report.page import Block, Folded, Picture, Table
+from dkd_cli.report.plots import Model, name_of
+from dkd_cli.report.tables import Column
+
+MOST_ROWS = 200
+
+
+def speed_blocks(models: Sequence[Model]) -> list[Block]:
+    """What an answer costs; models of one shape share a row."""
+    timed = [model for model in models if model["speed"]]
+    if not timed:
+        return []
+    shapes: dict[str, list[Model]] = {}
+    for model in timed:
+        shapes.setdefault(repr((model["speed"], model["cost"])), []).append(model)
+    groups = list(shapes.values())[:MOST_ROWS]
+    cost_rows = []
+    for group in groups:
+        cost = group[0]["cost"] or dict.fromkeys(("flops", "weights_bytes", "peak_bytes"))
+        cost_rows.append(
+            [
+                _group_name(group),
+                group[0]["parameters"] / 1e6,
+                group[0]["layers"],
+                None if cost["flops"] is None else cost["flops"] / 1e9,
+                None if cost["weights_bytes"] is None else cost["weights_bytes"] / 1e6,
+                None if cost["peak_bytes"] is None else cost["peak_bytes"] / 1e6,
+                group[0]["compute"],
+            ]
+        )
+    notes = ["latency: forward passes alone, without tokenising."]
+    if counted := next((model["cost"] for model in timed if model["cost"]), None):
+        rows, tokens = counted["batch"]
+        notes.append(
+            f"operations: of matrix products, two a multiply-add, for {counted['tokens']} tokens; peak:"
+            f" weights and live intermediate results for a batch of {rows} × {tokens} tokens, in 32 bits."
+        )
+    lengths = [
+        [_group_name(group), cell["tokens"], cell["threads"], cell["median_ms"], cell["p95_ms"], cell["runs"]]
+        for group in groups
+        for cell in group[0]["latency_by_length"]
+    ]
+    batches = [
+        [_group_name(group), cell["batch_size"], cell["tokens"], cell["examples_per_second"], cell["runs"]]
+        for group in groups
+        for cell in group[0]["throughput_by_batch_size"]
+    ]
+    milliseconds = Column("p50", 2, " ms"), Column("p95", 2, " ms")
+    return [
+        Picture(plots.latency_by_length(timed), "Latency of single examples (median); dashed: one thread."),
+        Table(
+            [
+                "model",
+                Column("parameters", 1, " M"),
+                "layers",
+                Column("operations", 2, " G"),
+                Column("weights", 1, " MB"),
+                Column("peak", 1, " MB"),
+                "computed on",
+            ],
+            cost_rows,
+            notes,
+        ),
+        Folded(
+            "Latency by length and threads, throughput by batch size",
+            [
+                Table(["model", "tokens", "threads", *milliseconds, "runs"], lengths),
+                Table(["model", "batch", "tokens", Column("throughput", 0, "/s"), "runs"], batches),
+            ],
+        ),
+    ]
+
+
+def _group_name(group: Sequence[Model]) -> str:
+    more = f" and {len(group) - 1} like it" if len(group) > 1 else ""
+    return f"{name_of(group[0])}{more}"
+
+
+def training_blocks(models: Sequence[Model], metric: str) -> list[Block]:
+    """How the students learnt."""
+    students = training_plots.trained(models)
+    pictures = [
+        (training_plots.loss_curves(students, metric), "Each term of the loss over the steps of training."),
+        (
+            training_plots.uncertainty_curves(students),
+            "The students' uncertainty (0 sure, 1 confused), mean over a batch, and what follows from it.",
+        ),
+        (
+            training_plots.share_curves(students),
+            "Which share of a batch each teacher taught, and which was selected; constant 100 % is left out.",
+        ),
+    ]
+    blocks: list[Block] = [Picture(drawn, caption) for drawn, caption in pictures if drawn]
+    rows = [
+        [
+            model["model"],
+            model["training"].get("steps"),
+            model["training"].get("examples"),
+            sum((model["training"].get("teacher_queries") or {}).values()),
+            model["training_seconds"],
+        ]
+        for model in models[:MOST_ROWS]
+        if model["training"]
+    ]
+    if rows:
+        columns: list[Column | str] = [
+            "model",
+            "steps",
+            "examples",
+            "teacher queries",
+            Column("training", 0, " s"),
+        ]
+        blocks.append(
+            Table(columns, rows, ["teacher queries: rows that a teacher had to compute in this run."])
+        )
+    return blocks

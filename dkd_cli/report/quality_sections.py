@@ -1,0 +1,255 @@
+"""The sections of a report on how well models answer, as blocks of `page`.
+
+Knows the keys of `evaluation.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dkd_cli.report import plots
+from dkd_cli.report.headline import tiles
+from dkd_cli.report.page import Block, Example, Folded, Picture, Prose, Table, Tiles
+from dkd_cli.report.plots import Model, spoken
+from dkd_cli.report.tables import Column
+
+MOST_ROWS = 200
+MOST_EXAMPLES = 12
+SCORES = ("ece", "nll", "brier")
+
+Contest = Mapping[str, Any]
+
+
+def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
+    """The comparison itself."""
+    models, metric = contest["models"][:MOST_ROWS], contest["main_metric"]
+    names = list(models[0]["metrics"])
+    percent = Column("agreement", 1, " %") if contest["kind"] == "classification" else Column("agreement", 4)
+    formats = len({model["format"] for model in models}) > 1
+    columns: list[Column | str] = [
+        *("model", *(["format"] if formats else []), "strategy", "seed"),
+        *(Column(spoken(name), 4) for name in names),
+        Column("retention", 1, " %"),
+        Column("latency", 2, " ms"),
+        Column("speed-up", 2, "×"),
+        Column("throughput", 0, "/s"),
+        Column("parameters", 1, " M"),
+        Column("size", 1, " MB"),
+        percent,
+        Column("KL", 3),
+        "Pareto",
+    ]
+    rows = [_model_row(model, contest["kind"], formats) for model in models]
+    if contest["baseline"]:
+        constant = contest["baseline"]["metrics"].values()
+        rows.append(
+            [
+                f"always {contest['baseline']['prediction']}",
+                *[None] * (3 if formats else 2),
+                *constant,
+                *[None] * 9,
+            ]
+        )
+    notes = [
+        "retention, agreement, KL (nats) and speed-up: against the model's own teacher; retention of "
+        f"{spoken(metric)}; Pareto: no other model is at least as good, as small and as fast.",
+    ]
+    if len(contest["models"]) > MOST_ROWS:
+        notes.append(f"The first {MOST_ROWS} of {len(contest['models'])} models.")
+    marked = [place for place, model in enumerate(models) if model is best]
+    blocks: list[Block] = [Tiles(tiles(contest))] if tiles(contest) else []
+    blocks.append(Table(columns, rows, notes, marked))
+    if any(model["metrics"][metric] is not None for model in models):
+        caption = (
+            "Up is better, left is cheaper; the area is the number of parameters; filled points are on the "
+            "Pareto front of quality, size and speed."
+        )
+        blocks.append(Picture(plots.trade_off(models, metric), caption))
+    if contest["seeds"]:
+        seeds = [
+            [one["strategy"], one["recipe"], len(one["seeds"]), one["mean"], one["sd"]]
+            for one in contest["seeds"]
+        ]
+        over_seeds: list[Column | str] = [
+            "strategy",
+            "recipe",
+            "seeds",
+            Column(f"mean {spoken(metric)}", 4),
+            Column("± sd", 4),
+        ]
+        blocks.append(Table(over_seeds, seeds))
+    return blocks
+
+
+def _model_row(model: Model, kind: str, formats: bool) -> list[object]:
+    speed, agreement = model["speed"], model["agreement"]
+    if agreement is not None and kind == "classification":
+        agreement *= 100
+    return [
+        model["model"],
+        *([model["format"]] if formats else []),
+        model["strategy"] or model["role"],
+        model["seed"],
+        *model["metrics"].values(),
+        None if model["retention"] is None else 100 * model["retention"],
+        speed["median_ms"] if speed else None,
+        model["latency_speedup"],
+        speed["examples_per_second"] if speed else None,
+        model["parameters"] / 1e6,
+        model["weights_mb"],
+        agreement,
+        model["kl_nats"],
+        "yes" if model["pareto"] else "no",
+    ]
+
+
+def class_blocks(model: Model, teacher: Model | None, labels: Sequence[str] | None) -> list[Block]:
+    """The classes of the best student beside its teacher's."""
+    if not model["per_class"] or labels is None:
+        return []
+    rows = [
+        [
+            row["label"],
+            row["support"],
+            row["precision"],
+            row["recall"],
+            row["f1"],
+            *(row["change"][name] if row["change"] else None for name in ("precision", "recall", "f1")),
+        ]
+        for row in model["per_class"]
+    ]
+    columns: list[Column | str] = ["class", "rows"]
+    columns += [
+        Column(f"{change}{name}", 3) for change in ("", "Δ ") for name in ("precision", "recall", "F1")
+    ]
+    table = Table(columns, rows, ["Δ: less the teacher's, in the same units."])
+    beside = f" beside {teacher['model']}" if teacher else ""
+    return [
+        Picture(plots.class_bars(model, teacher), f"F1 of each class of {model['model']}{beside}."),
+        table if len(rows) <= plots.MOST_CLASSES else Folded(f"All {len(rows)} classes", [table]),
+        Picture(
+            plots.confusion(model, labels),
+            f"Confusion of {model['model']}: rows are true classes, columns predicted ones; the shade is the"
+            " share of the row.",
+        ),
+    ]
+
+
+def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> list[Block]:
+    """Whether probabilities can be believed."""
+    known = [one for one in models if one["calibration"]]
+    if not known or not model["calibration"]:
+        return []
+    fitted = model["calibration"]["fitted"]
+    rows = [
+        [
+            one["model"],
+            one["calibration"]["fitted"]["temperature"],
+            *(one["calibration"][when][name] for name in SCORES for when in ("before", "after")),
+        ]
+        for one in known[:MOST_ROWS]
+    ]
+    names = [f"{name}{when}" for name in ("ECE", "NLL", "Brier") for when in ("", ", calibrated")]
+    bins = len(model["calibration"]["after"]["bins"])
+    same = " The same rows are shown here, which flatters it." if fitted["fitted_on"] == split else ""
+    return [
+        Prose(
+            f"Dividing the logits of {model['model']} by {fitted['temperature']:.3f} fits its probabilities"
+            f" best to {fitted['rows']} rows of {fitted['fitted_on']}.{same} No prediction changes; the"
+            " temperature is kept as calibration.json beside each model."
+        ),
+        Picture(
+            plots.reliability(model),
+            "On the line, of 100 answers given with probability 0.8, 80 are right. Below: how many rows there"
+            " are, calibrated.",
+        ),
+        Table(
+            ["model", Column("temperature", 3), *(Column(name, 4) for name in names)],
+            rows,
+            [f"ECE: expected calibration error, {bins} equal bins; NLL in nats; lower is better."],
+        ),
+    ]
+
+
+def cascade_blocks(
+    models: Sequence[Model], model: Model, teacher: Model | None, metric: str, split: str
+) -> list[Block]:
+    """The student where it is sure, else the teacher."""
+    if not model["cascade"] or teacher is None:
+        return []
+    rows = []
+    for one in models[:MOST_ROWS]:
+        if found := one["cascade"]:
+            chosen, slow = found["chosen"], found["teacher"]["latency_ms"]
+            faster = slow / chosen["latency_ms"] if slow and chosen["latency_ms"] else None
+            rows.append(
+                [
+                    one["model"],
+                    chosen["threshold"],
+                    100 * chosen["deferred"],
+                    chosen["quality"],
+                    found["student"]["quality"],
+                    found["teacher"]["quality"],
+                    chosen["latency_ms"],
+                    faster,
+                ]
+            )
+    columns: list[Column | str] = [
+        "student",
+        Column("threshold", 4),
+        Column("deferred", 1, " %"),
+        Column(spoken(metric), 4),
+        Column("student alone", 4),
+        Column("teacher alone", 4),
+        Column("expected latency", 2, " ms"),
+        Column("speed-up", 2, "×"),
+    ]
+    where = model["cascade"]["chosen_on"]
+    note = (
+        f"threshold: of the calibrated uncertainty, chosen on {where}: there it defers the fewest rows"
+        f" and keeps the teacher's {spoken(metric)};"
+        + (" reported on the same rows." if where == split else f" all figures are of {split}.")
+    )
+    return [
+        Prose(
+            f"{model['model']} answers where its uncertainty is at most a threshold; the rest goes to "
+            f"{teacher['model']}, which costs the latency of both."
+        ),
+        Picture(
+            plots.cascade(model, teacher, metric),
+            "From the student alone (left) to the teacher alone (right). Dotted: about what the same share,"
+            " deferred at random, would give.",
+        ),
+        Table(columns, rows, [note]),
+    ]
+
+
+def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]:
+    """The surest disagreements, in full."""
+
+    def said(value: int | float | None) -> str:
+        if value is None:
+            return "unknown"
+        return labels[int(value)] if labels else f"{value:.3f}"
+
+    def sure(value: int | float, probability: float | None) -> str:
+        return said(value) + (f" ({100 * probability:.0f} %)" if probability is not None else "")
+
+    examples: list[Block] = [
+        Example(
+            one["text"],
+            [
+                ("label", said(one["label"])),
+                ("student", sure(one["student"], one["student_probability"])),
+                ("teacher", sure(one["teacher"], one["teacher_probability"])),
+            ],
+        )
+        for one in model["disagreements"][:MOST_EXAMPLES]
+    ]
+    if not examples:
+        return []
+    how = "the texts on which both are surest" if labels else "the texts on which they are furthest apart"
+    lead = Prose(f"{model['model']} and {model['teacher']} disagree; these are {how}.")
+    head, rest = examples[:4], examples[4:]
+    return [lead, *head, *([Folded(f"{len(rest)} more", rest)] if rest else [])]
