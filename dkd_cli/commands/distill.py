@@ -172,6 +172,7 @@ def prepared(
         lambda output, labels, rows: distillation_step(
             in_batch, output, labels, rows, bank, layers, projections
         ),
+        base=student_source(recipe),
         judge=judge,
         settings=recipe.train,
         compute=compute,

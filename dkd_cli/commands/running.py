@@ -17,7 +17,7 @@ from dkd_cli.engine.alignment import Projection
 from dkd_cli.engine.checkpoints import NO_TEACHERS, Role, Run, claim, publish
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job, Metrics, Step
-from dkd_cli.engine.models import LoadedModel, Tokenizer, locate_model
+from dkd_cli.engine.models import LoadedModel, Tokenizer, depth, locate_model
 from dkd_cli.engine.peers import ALONE, Peers
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.precision import Compute, decide
@@ -28,7 +28,9 @@ from dkd_cli.engine.trackers import check_trackers
 from dkd_cli.engine.work import examples_seen
 from dkd_cli.errors import RecipeError, collect, raise_all
 from dkd_cli.evaluation.metrics import task_metrics
+from dkd_cli.files import write_text
 from dkd_cli.recipe.schema import Data, Recipe, Train
+from dkd_cli.report.model_card import model_card
 from dkd_cli.report.terminal import Terminal
 
 TRUNCATED_SHARE_WORTH_A_WARNING = 0.05
@@ -195,6 +197,7 @@ def train_and_publish(
     splits: Splits,
     step: Step,
     *,
+    base: str,
     judge: Judge,
     settings: Train,
     compute: Compute,
@@ -213,6 +216,7 @@ def train_and_publish(
         built: the untrained model.
         splits: in the model's own tokens.
         step: the loss of a batch.
+        base: what the model was cut from, for its card.
         judge: scores the validation split.
         settings: the schedule.
         compute: device and precision.
@@ -256,6 +260,14 @@ def train_and_publish(
             backend.no_truncation()
             backend.no_padding()
         built.tokenizer.save_pretrained(folder)
+        card = model_card(
+            done,
+            workshop.data(run.recipe),
+            base=base,
+            layers=depth(built.model),
+            parameters=sum(weight.numel() for weight in built.model.parameters()),
+        )
+        write_text(folder / "README.md", card)
 
     done = replace(run, validation=fitted.validation, seconds=fitted.seconds)
     queries, hits = teachers.tally(peers)

@@ -165,6 +165,7 @@ def prepared(workshop: Workshop, wanted: Wanted) -> Callable[..., Run]:
         built,
         splits,
         lambda student, labels, rows: distillation_step(FINE_TUNING, student, labels, rows, NO_TEACHERS, {}),
+        base=source,
         judge=judge,
         settings=settings,
         compute=compute,

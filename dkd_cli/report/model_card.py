@@ -1,0 +1,170 @@
+"""README.md of a model folder: a card that the Hugging Face hub reads, with the metrics in its metadata.
+
+Written once, when the model is finished, with what is known then: the validation split. The licence is left
+to whoever shares the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dkd_cli import __version__
+from dkd_cli.data.examples import TaskData
+from dkd_cli.engine.checkpoints import Run
+from dkd_cli.report.printable import printable
+
+HUB_METRICS = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+    "f1": ("f1", "F1"),
+    "matthews": ("matthews_correlation", "Matthews correlation"),
+    "pearson": ("pearsonr", "Pearson correlation"),
+    "spearman": ("spearmanr", "Spearman correlation"),
+    "mse": ("mse", "Mean squared error"),
+}
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+FILES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+MOST_CLASSES = 30
+
+STRATEGIES = {
+    "none": "fine-tuned on the labels alone",
+    "static": "distilled from one teacher, all examples, fixed weights",
+}
+
+
+def model_card(run: Run, data: TaskData, *, base: str, layers: int, parameters: int) -> str:
+    """The whole file.
+
+    Args:
+        run: with its validation metrics.
+        data: the task, its classes and splits.
+        base: the encoder that it was cut from.
+        layers: of the model.
+        parameters: how many it has.
+    """
+    scores = {name: value for name, value in run.validation.items() if name in HUB_METRICS}
+    head = _metadata(run, data, scores, base)
+    size = f"{layers} layers and {parameters / 1e6:.1f} M parameters"
+    return f"---\n{head}\n---\n\n{_body(run, data, scores, base, size)}"
+
+
+def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    source = run.recipe.data.source or ""
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=source if _on_the_hub(source) else "local",
+            dataset_name=data.task.name,
+            dataset_split="validation",
+            metric_type=HUB_METRICS[name][0],
+            metric_name=HUB_METRICS[name][1],
+            metric_value=round(value, 6),
+        )
+        for name, value in scores.items()
+    ]
+    tags = ["dkd", "text-classification"]
+    tags += ["knowledge-distillation", "dynamic-knowledge-distillation"] if run.role == "student" else []
+    card = ModelCardData(
+        base_model=base if _on_the_hub(base) else None,
+        datasets=[source] if _on_the_hub(source) else None,
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=tags,
+        model_name=run.name if results else None,
+        eval_results=results or None,
+    )
+    text: str = card.to_yaml()
+    return text
+
+
+def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: str) -> str:
+    recipe = run.recipe
+    what = "predicts a number" if data.label_names is None else f"tells {len(data.label_names)} classes apart"
+    lines = [
+        f"# {run.name}",
+        "",
+        f"A text classifier of {size} that {what}, {_how(run)}. Made with dkd {__version__}.",
+        "",
+    ]
+    if data.label_names is not None:
+        named = ", ".join(map(code, data.label_names[:MOST_CLASSES]))
+        more = len(data.label_names) - MOST_CLASSES
+        lines += [f"Classes: {named}{f' and {more} more' if more > 0 else ''}.", ""]
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    made = [
+        ("task", code(data.task.name)),
+        ("data", f"{_named(recipe.data.source or recipe.data.train or '')}: {sizes} examples"),
+        ("base encoder", _named(base)),
+        ("teacher", _named(run.teacher or "")),
+        ("strategy", code(run.strategy or "")),
+        ("seed", str(run.seed)),
+        ("longest text", f"{recipe.data.max_length} tokens"),
+        ("training", f"{run.seconds:.0f} s"),
+    ]
+    lines += ["## How it was made", "", *_table(("what", "which"), made), ""]
+    lines += ["`recipe.yaml` holds every setting, `training.json` the log of the run.", ""]
+    if scores:
+        rows = [(HUB_METRICS[name][1], f"{value:.4f}") for name, value in scores.items()]
+        lines += ["## Validation", "", *_table(("metric", "value"), rows), ""]
+        lines += [
+            "These rows chose the best checkpoint, which flatters them. `dkd evaluate` measures the test"
+            " split, calibration, speed and what changed from the teacher.",
+            "",
+        ]
+    lines += [
+        "## Use",
+        "",
+        "```python",
+        "from transformers import pipeline",
+        "",
+        'classify = pipeline("text-classification", model="path/to/this/folder")',
+        'classify("some text")',
+        "```",
+        "",
+        "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
+        " give probabilities that can be believed more.",
+        "",
+        "## Limits",
+        "",
+        f"- It has seen texts like those of its training data only, up to {recipe.data.max_length} tokens;"
+        " what is longer is cut.",
+        "- It repeats the errors and the slant of its labels and, where it has one, of its teacher.",
+        "- Its metrics are of one seed.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Any text as inline code in a line or a table cell of Markdown."""
+    plain = printable(" ".join(text.split()), "utf-8").replace("`", "'").replace("|", "¦")
+    return f"`{plain}`" if plain else "–"
+
+
+def _how(run: Run) -> str:
+    if run.role == "teacher":
+        return "fine-tuned to be a teacher"
+    strategy = run.strategy or "none"
+    dynamic = f"distilled by {code(strategy)}, after Li et al. (EMNLP 2021, arXiv 2109.11295)"
+    return STRATEGIES.get(strategy, dynamic)
+
+
+def _on_the_hub(name: str) -> bool:
+    looks_so = HUB_ID.fullmatch(name) is not None and not name.endswith(FILES)
+    return looks_so and not Path(name).exists()
+
+
+def _named(source: str) -> str:
+    """A model or data set by its name; of a local path only the last part: the rest is private."""
+    return code(source if source.startswith("pkg://") or _on_the_hub(source) else Path(source).name)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
+    return [line(head), line(["---"] * len(head)), *map(line, rows)]
