@@ -61,17 +61,17 @@ clean:  ## remove .venv and every cache; keeps checkpoints/
 $(INSTALLED): pyproject.toml constraints.txt
 	@'$(PYTHON)' $(USABLE) || { echo "make: needs Python 3.11 or newer with venv, and '$(PYTHON)' is not;" \
 		"install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo '[setup] .venv with $(PYTHON): torch, transformers and a small pretrained encoder (1.4 GB, a minute or two)'
+	@echo '[setup] .venv with $(PYTHON): torch, transformers and a small pretrained encoder (1.5 GB, a minute or two)'
 	@test -e $@ || '$(PYTHON)' -m venv --clear .venv
 	@rm -f $(INSTALLED) $(INSTALLED_DEV)
 # On its own and first: pip then takes the build it was told to prefer (find-links, an extra index for CPUs), and
 # nothing that comes later replaces it.
 	@$(PIP_INSTALL) torch
-	@$(PIP_INSTALL) -e '.[quickstart]'
+	@$(PIP_INSTALL) -e '.[quickstart,onnx]'
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED)
 	@echo '[setup] development tools'
 	@rm -f $(INSTALLED)
-	@$(PIP_INSTALL) -e '.[quickstart,dev]'
+	@$(PIP_INSTALL) -e '.[quickstart,onnx,dev]'
 	@touch $(INSTALLED) $@

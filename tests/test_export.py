@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,49 +13,34 @@ import pytest
 import torch
 from command_line import heard
 from conftest import TinyRecipe
+from exported import export_both
 from small import LABELS, encoded, save_classifier, split, task_data
+from tokenizers import Encoding, Tokenizer
 
 from dkd_cli.commands import export as module
-from dkd_cli.commands.export import export
+from dkd_cli.data.locate import package_path
 from dkd_cli.engine.exports import read_export
 from dkd_cli.engine.inference import predict_logits
 from dkd_cli.engine.models import load_classifier
 from dkd_cli.engine.onnx_model import OnnxClassifier, load_answering
 from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation import compare
-from dkd_cli.evaluation.gates import Gates
 from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.report.terminal import Terminal
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, build_encoder: Callable[[int], Path]) -> Path:
-    """A classifier whose outputs are not in the order of the task; do not write into it."""
-    folder = tmp_path_factory.mktemp("models") / "student"
-    return save_classifier(folder, build_encoder(1), LABELS[::-1])
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, build_encoder: Callable[[int], Path], tiny_csv: Path
+) -> Path:
+    """A classifier with both exports beside it; do not write into the folder above it."""
+    return export_both(tmp_path_factory.mktemp("models"), build_encoder(1), tiny_csv)
 
 
 @pytest.fixture(scope="module")
-def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory, tiny_csv: Path) -> Path:
-    """Its export in int8, after one in float32 beside it."""
-    recipe = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    recipe.write_text(
-        f"name: tiny\nmodel: {trained}\nteachers: {{}}\n"
-        f"data: {{source: {tiny_csv}, validation_share: 0.2, test_share: 0.2, max_length: 16}}\n"
-        "strategy: {name: none}\n"
-    )
-    for quantization in (None, "int8"):
-        made = export(
-            str(trained),
-            quantization=quantization,
-            recipe=load_recipe(str(recipe)),
-            output=None,
-            gates=Gates(max_loss=100),
-            terminal=Terminal(quiet=True),
-        )
-    assert made == trained.with_name("student-onnx-int8")
-    return made
+def exported(trained: Path) -> Path:
+    """The export in int8."""
+    return trained.with_name("student-onnx-int8")
 
 
 def test_float32_answers_like_torch_whatever_the_batch(exported: Path, trained: Path) -> None:
@@ -229,3 +214,37 @@ def test_the_figures_are_all_there(exported: Path) -> None:
     assert facts["source"] == "../student"
     assert facts["quality"]["split"] == "validation"
     assert set(facts["versions"]) == {"torch", "transformers", "onnx", "onnxruntime"}
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_tokenizer_that_reads_otherwise_leaves_nothing(
+    trained: Path, tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(texts: Sequence[str], pairs: object) -> list[Encoding]:
+        return Tokenizer.from_file(str(trained / "tokenizer.json")).encode_batch([f"x {t}" for t in texts])
+
+    monkeypatch.setattr(module, "ExportedTokens", lambda folder, export: other)
+    assert "its tokenizer reads 22 of 22 texts otherwise" in refused(trained, tiny_recipe())
+
+
+def test_a_teacher_is_found_from_wherever_the_export_is(tmp_path: Path) -> None:
+    folder, staged = tmp_path / "runs" / "student", tmp_path / "staged"
+    folder.mkdir(parents=True)
+    staged.mkdir()
+    (folder / "dkd.json").write_text('{"teacher": "../teacher", "teacher_is_local": true}')
+    (folder / "recipe.yaml").write_text("name: x\n")
+    module.describe_run(folder, staged, tmp_path / "elsewhere" / "deep" / "export")
+    assert json.loads((staged / "dkd.json").read_text())["teacher"] == "../../../runs/teacher"
+    assert (staged / "recipe.yaml").read_text() == "name: x\n"
+
+
+@pytest.mark.slow
+def test_a_real_encoder(pretrained: str, tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
+    source = save_classifier(tmp_path / "real", package_path(pretrained), LABELS, num_hidden_layers=3)
+    said = heard("export", source, "--quantize", "int8", "--recipe", tiny_recipe(), "--max-loss", "100")
+    assert said.code == 0, said.err
+    made = read_export(tmp_path / "real-onnx-int8")
+    assert made is not None
+    assert made.parity.max_difference < 1e-4
+    assert made.bytes < 0.3 * made.source_bytes
+    assert made.quality.max_difference > made.parity.max_difference

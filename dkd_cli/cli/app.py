@@ -13,7 +13,7 @@ import typer
 from dkd_cli import __version__, launch
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
-from dkd_cli.cli.deploy import export
+from dkd_cli.cli.deploy import export, predict
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -36,6 +36,7 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(cache_app, name="cache")
 app.command()(compare)
 app.command()(export)
+app.command()(predict)
 
 
 def _version(wanted: bool) -> None:

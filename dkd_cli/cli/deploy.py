@@ -17,6 +17,15 @@ class Format(StrEnum):
     onnx = "onnx"
 
 
+class TextFormat(StrEnum):
+    """How texts are written."""
+
+    lines = "lines"
+    csv = "csv"
+    tsv = "tsv"
+    jsonl = "jsonl"
+
+
 class Quantize(StrEnum):
     """The integers that weights can become."""
 
@@ -73,5 +82,63 @@ def export(
         recipe=loaded,
         output=output,
         gates=Gates(tolerance, max_loss),
+        terminal=Terminal(quiet),
+    )
+
+
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A checkpoint, an export, or another classifier's folder or hub id."
+        ),
+    ],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="csv, tsv, jsonl or txt; - is stdin, a text on each line.")
+    ] = "-",
+    format: Annotated[
+        TextFormat | None, typer.Option(help="How the texts are written; by the file's suffix if left out.")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="The text's column; the one of the model's recipe if left out."),
+    ] = None,
+    text_pair: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Likewise the second text's, for models of pairs.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the answers go; stdout if left out.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write JSON lines instead of csv; implied by --output NAME.jsonl.")
+    ] = False,
+    all_probabilities: Annotated[
+        bool, typer.Option("--all-probabilities", help="Give the probability of every class.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Texts in each forward pass.")] = 32,
+    quiet: Quiet = False,
+) -> None:
+    """Classify texts.
+
+    Gives a label, its probability (with the temperature that `dkd evaluate` found) and the uncertainty from 0
+    to 1, in the order of the texts and as they come; a number where the model gives one.
+
+    \b
+        echo "my flight was cancelled again" | dkd predict checkpoints/quickstart/student-static-seed1
+        dkd predict checkpoints/quickstart/student-static-seed1-onnx-int8 tickets.csv --output answers.csv
+    """
+    from dkd_cli.commands.predict import Source
+    from dkd_cli.commands.predict import predict as run
+    from dkd_cli.report.terminal import Terminal
+
+    run(
+        model,
+        Source(
+            None if file == "-" else Path(file), None if format is None else format.value, text, text_pair
+        ),
+        output=output,
+        as_json=as_json,
+        all_probabilities=all_probabilities,
+        batch_size=batch_size,
         terminal=Terminal(quiet),
     )

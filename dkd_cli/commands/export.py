@@ -49,7 +49,8 @@ from dkd_cli.engine.models import (
 )
 from dkd_cli.engine.onnx_model import OnnxClassifier
 from dkd_cli.engine.onnx_writer import OPSET, quantize, write_graph
-from dkd_cli.errors import RecipeError, SystemProblem
+from dkd_cli.engine.predictors import ExportedTokens
+from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.gates import (
     Gates,
     check_parity,
@@ -66,6 +67,7 @@ from dkd_cli.report.terminal import Advance, Terminal
 
 MOST_ROWS = 5000
 """So many validation texts tell a point of accuracy; more would take minutes on a CPU."""
+TEXTS_AT_ONCE = 500
 KEPT_FILES = ("recipe.yaml", NAME)
 """What is as true of an export as of its source."""
 
@@ -244,7 +246,8 @@ def write_and_judge(
     check_quality(source.named, quality)
     model.config.save_pretrained(staged)
     tokenizer.save_pretrained(staged)
-    describe_run(source, staged, final)
+    if source.folder is not None and (source.folder / "dkd.json").is_file():
+        describe_run(source.folder, staged, final)
     task = source.data.task
     made = Export(
         dkd=__version__,
@@ -263,8 +266,28 @@ def write_and_judge(
         bytes=(staged / GRAPH_FILE).stat().st_size,
         versions={name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime")},
     )
+    check_tokens(source, staged, made)
     write_export(staged, made)
     return made
+
+
+def check_tokens(source: Source, staged: Path, made: Export) -> None:
+    """Refuse a tokenizer that reads texts otherwise where there is no transformers.
+
+    Raises:
+        ModelError: with the number of texts; or for a tokenizer that has no file of its own.
+    """
+    split, reader = source.rows.split, ExportedTokens(staged, made)
+    other = 0
+    for start in range(0, len(split), TEXTS_AT_ONCE):
+        part = slice(start, start + TEXTS_AT_ONCE)
+        read = reader(split.texts[part], None if split.text_pairs is None else split.text_pairs[part])
+        for row, encoded in enumerate(read, start):
+            real = np.array(encoded.attention_mask, dtype=bool)
+            other += np.array(encoded.ids)[real].tolist() != source.rows[row]["input_ids"].tolist()
+    if other:
+        problem = f"its tokenizer reads {other} of {len(split)} texts otherwise outside transformers"
+        raise ModelError(source.named, problem, "deploy the checkpoint itself")
 
 
 def answers(model: Model, source: Source, advance: Advance) -> Logits:
@@ -288,16 +311,14 @@ def example(source: Source) -> dict[str, Tensor]:
     return model_inputs(model, PaddingCollator(source.loaded.tokenizer)(chosen), model.device)
 
 
-def describe_run(source: Source, staged: Path, final: Path) -> None:
+def describe_run(folder: Path, staged: Path, final: Path) -> None:
     """Take over what dkd wrote beside the weights: an export is scored like its source."""
-    if source.folder is None or not (source.folder / "dkd.json").is_file():
-        return
     for name in KEPT_FILES:
-        if (source.folder / name).is_file():
-            shutil.copyfile(source.folder / name, staged / name)
-    facts = json.loads((source.folder / "dkd.json").read_text(encoding="utf-8"))
+        if (folder / name).is_file():
+            shutil.copyfile(folder / name, staged / name)
+    facts = json.loads((folder / "dkd.json").read_text(encoding="utf-8"))
     if facts["teacher_is_local"]:
-        facts["teacher"] = os.path.relpath((source.folder / facts["teacher"]).resolve(), final.resolve())
+        facts["teacher"] = os.path.relpath((folder / facts["teacher"]).resolve(), final.resolve())
     write_json(staged / "dkd.json", facts)
 
 

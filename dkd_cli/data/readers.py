@@ -120,7 +120,7 @@ def _separated(text: str, place: str, label: str, delimiter: str) -> Table:
                 rows.append(row)
                 lines.append(line)
             else:
-                problems.append(_ragged(f"{place}:{line}", len(row), len(header), delimiter))
+                problems.append(ragged(f"{place}:{line}", len(row), len(header), delimiter))
                 if len(problems) == MOST_PROBLEMS:
                     break
     except DataError as error:
@@ -160,7 +160,8 @@ def _records(text: str, place: str, delimiter: str) -> Iterator[tuple[int, list[
             yield line, record
 
 
-def _ragged(place: str, found: int, expected: int, delimiter: str) -> DataError:
+def ragged(place: str, found: int, expected: int, delimiter: str) -> DataError:
+    """The error for a row with another number of columns than the header."""
     remedy = (
         "put texts that contain commas or line breaks in quotes"
         if delimiter == ","
