@@ -14,6 +14,7 @@ from torch import Tensor
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.job import Fitted, Job, Metrics, Step
 from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.selection import EVERYTHING
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
@@ -70,6 +71,8 @@ class Jobs:
         advance: Callable[..., None] = lambda count, **fields: None,
         metrics: Metrics = accuracy,
         metric: str = "accuracy",
+        needs_hidden_states: bool = False,
+        pool: Pool | None = None,
         **settings: Any,
     ) -> Job:
         model = build_classifier(str(self._encoder), task_data(), layers=2, seed=1, key="student").model
@@ -80,7 +83,8 @@ class Jobs:
             validation=self._validation,
             collator=self._collator,
             step=step,
-            needs_hidden_states=False,
+            needs_hidden_states=needs_hidden_states,
+            pool=pool,
             settings=schedule(**settings),
             compute=CPU,
             metrics=metrics,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
+from dkd_cli.engine.memory import in_halves
 from dkd_cli.engine.models import Model, forward_names
 from dkd_cli.engine.onnx_model import OnnxClassifier
 from dkd_cli.engine.peers import ALONE, Peers
@@ -52,6 +53,7 @@ def predict_logits(
 
     Raises:
         NumericError: for a prediction that is not a number, naming the first example.
+        SystemProblem: where memory does not suffice for one row.
     """
     assert not model.training, "predictions want eval mode"
     compute = compute_for(model, precision)
@@ -59,12 +61,16 @@ def predict_logits(
     by_length = encoded.by_length()
     # On the device: fetching each batch's answers would make it wait for the host.
     logits = torch.zeros(len(encoded), model.config.num_labels, device=compute.device)
-    for start in range(peers.rank * batch_size, len(by_length), peers.count * batch_size):
-        rows = by_length[start : start + batch_size].tolist()
+
+    def read(rows: list[int]) -> None:
         batch = collator([encoded[row] for row in rows])
         with compute.autocast():
             output = model(**model_inputs(model, batch, compute.device)).logits
         logits[rows] = output.float()
+
+    for start in range(peers.rank * batch_size, len(by_length), peers.count * batch_size):
+        rows = by_length[start : start + batch_size].tolist()
+        in_halves(read, rows, encoded.split.name)
         if advance is not None:
             advance(len(rows))
     logits = peers.sum(logits).cpu()

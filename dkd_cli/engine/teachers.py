@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.fingerprint import inputs_read
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.kept import Kept, Slots
+from dkd_cli.engine.memory import in_halves
 from dkd_cli.engine.models import Model, positions
 from dkd_cli.engine.passes import passes
 from dkd_cli.engine.peers import ALONE, Peers
@@ -198,7 +200,7 @@ class TeacherBank:
         # Once all is answered nothing is looked at any more, and the device is not waited for.
         if known.unanswered and bool(known.logits[slots, 0].isnan().any()):
             known.refresh()
-            self._compute_rows(name, known.unanswered_rows(rows.tolist()))
+            self._answer(name, known.unanswered_rows(rows.tolist()))
         return known.logits[slots]
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
@@ -215,10 +217,13 @@ class TeacherBank:
         lacking = known.hidden.lacking(slots)
         if lacking:
             first = dict(zip(slots[::-1].tolist(), places[::-1].tolist(), strict=True))
-            self._compute_rows(name, [first[slot] for slot in lacking])
+            self._answer(name, [first[slot] for slot in lacking])
         gathered = torch.from_numpy(known.hidden.gather(slots)).to(self._compute.device)
         states = gathered.view(torch.bfloat16).reshape(*gathered.shape[:2], len(teacher.layers), -1)
         return list(states.unbind(dim=2))
+
+    def _answer(self, name: str, rows: list[int]) -> None:
+        in_halves(partial(self._compute_rows, name), rows, f"teachers.{name}")
 
     @torch.no_grad()
     def _compute_rows(self, name: str, rows: list[int]) -> None:

@@ -7,14 +7,17 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
 from accelerate.data_loader import prepare_data_loader
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -27,14 +30,36 @@ from dkd_cli.engine.finite import Watch
 from dkd_cli.engine.inference import model_inputs, predict_logits
 from dkd_cli.engine.job import Job
 from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.memory import (
+    RandomState,
+    backward_in_parts,
+    out_of_memory,
+    random_state,
+    set_random_state,
+    too_little,
+)
 from dkd_cli.engine.peers import Share
 from dkd_cli.engine.pool import pick
 from dkd_cli.engine.resumable import ResumableTrainer
 from dkd_cli.engine.snapshots import Snapshot
 from dkd_cli.engine.trackers import by_trainer
 from dkd_cli.engine.work import loaded_at_once
+from dkd_cli.errors import SystemProblem
 
 LOWER_IS_BETTER = frozenset({"mse"})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step learns from."""
+
+    inputs: dict[str, Tensor]
+    share: Share
+    seen: int
+    """Rows loaded, by all processes."""
+    progress: float
+    weights: Tensor | None = None
+    """[b], of rows chosen from a pool."""
 
 
 class DistillationTrainer(ResumableTrainer):
@@ -59,6 +84,11 @@ class DistillationTrainer(ResumableTrainer):
             callbacks=[EpochLines(), *callbacks],
         )
         self._watch = Watch(job.compute, job.train.split.example_ids)
+        self._learnt: tuple[Mapping[str, Tensor], int] = {}, 0
+        self._begun: list[tuple[RandomState, dict[str, Tensor]]] = []
+        """The batches of the update at hand, and the random state before each."""
+        self._rows_at_once: int | None = None
+        """How many of a batch go through the model together; None: all."""
         self.remove_callback(transformers.PrinterCallback)
         # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
         # a mean over the batch at hand, so it must divide.
@@ -104,6 +134,82 @@ class DistillationTrainer(ResumableTrainer):
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         return EvalLoopOutput(logits.numpy(), labels.numpy(), metrics, len(labels))
 
+    def training_step(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """One batch forward and back: at once or, once memory did not suffice, in parts."""
+        self._begun.append((random_state(self.args.device), inputs))
+        if self._rows_at_once is None:
+            whole = super().training_step
+            loss = self._attempt(lambda: whole(model, inputs, num_items_in_batch))
+        else:
+            loss = self._attempt(lambda: self._step_in_parts(model, inputs))
+        while loss is None:
+            loss = self._attempt(lambda: self._begin_anew(model))
+        terms, seen = self._learnt
+        for name, value in terms.items():
+            self._terms[name].append(value)
+        self.job.advance(seen)
+        return loss
+
+    def _attempt(self, work: Callable[[], Tensor]) -> Tensor | None:
+        """What it gives; None where memory did not suffice: half the rows are computed at once from then on.
+
+        Raises:
+            SystemProblem: where one row is too much; or in a run of several processes, which keep in step.
+        """
+        place, rows = f"step {self.state.global_step + 1}", self._rows_at_once or self.job.settings.batch_size
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            if self.job.peers.count > 1:
+                remedy = "lower train.batch_size and raise train.accumulation, or start more processes"
+                raise SystemProblem(place, "its part of a batch does not fit into memory", remedy) from error
+            if rows == 1:
+                raise too_little(place) from error
+        self._rows_at_once = (rows + 1) // 2
+        self.job.warn(
+            f"{place} does not fit into memory: from here on {self._rows_at_once} rows of a batch are "
+            "computed at once; batches, and what is selected of them, stay the same"
+        )
+        clear_device_cache()
+        return None
+
+    def _begin_anew(self, model: torch.nn.Module) -> Tensor:
+        """All batches of the update: what a failed attempt gave to the gradient cannot be taken out again."""
+        model.zero_grad()
+        losses = []
+        for state, inputs in self._begun:
+            set_random_state(state, self.args.device)
+            losses.append(self._step_in_parts(model, inputs))
+        return losses[-1]
+
+    def _step_in_parts(self, model: torch.nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+        model.train()
+        batch = self._choose(self._prepare_inputs(inputs))
+        assert self._rows_at_once is not None
+        size = len(batch.inputs["row"])
+        parts = [
+            {name: values[start : start + self._rows_at_once] for name, values in batch.inputs.items()}
+            for start in range(0, size, self._rows_at_once)
+        ]
+        scale = self.current_gradient_accumulation_steps
+        with self.compute_loss_context_manager():
+            total = backward_in_parts(
+                lambda part: self._forward(model, part),
+                parts,
+                lambda outputs: self._learn(batch, outputs),
+                lambda loss: self.accelerator.backward(loss / scale),
+                self.args.device,
+            )
+        scaled: Tensor = total / scale
+        return scaled
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -112,37 +218,51 @@ class DistillationTrainer(ResumableTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The strategy's loss on this process's rows; its mean over processes is that of the batch."""
+        job, batch = self.job, self._choose(inputs)
+        total = self._learn(batch, self._forward(model, batch.inputs))
+        if job.projections and model is not job.model:
+            # DDP waits for the gradient of every weight; a projection has none where no row here needs it.
+            return total + 0.0 * sum(w.sum() for w in job.model.parameters() if w.requires_grad)
+        return total
+
+    def _choose(self, inputs: dict[str, Tensor]) -> Batch:
+        """What is trained on of what was loaded."""
         job, peers = self.job, self.job.peers
         share = Share.of(peers, len(inputs["row"]) if peers.count == 1 else int((inputs["row"] >= 0).sum()))
         # Of updates done: a continued run knows it, and the passes of one update have the same.
         progress = self.state.global_step / max(1, self.state.max_steps)
-        seen, pool, weights = share.size, None, None
-        if job.pool is not None:
-            chosen = pick(
-                job.pool, job.model, inputs, job.settings.eval_batch_size, job.collator.side, share, progress
-            )
-            picked = share.gather(inputs["row"])[chosen.positions]
-            pool, share = seen, Share.dealt(peers, len(picked))
-            mine = peers.part(len(picked))
-            weights = chosen.weights[mine]
-            inputs = self._prepare_inputs(
-                job.collator([job.train[row] for row in picked[mine].tolist() or [-1]])
-            )
+        if job.pool is None:
+            return Batch(inputs, share, share.size, progress)
+        seen, at_once = share.size, min(job.settings.eval_batch_size, self._rows_at_once or math.inf)
+        chosen = pick(job.pool, job.model, inputs, int(at_once), job.collator.side, share, progress)
+        picked = share.gather(inputs["row"])[chosen.positions]
+        mine = peers.part(len(picked))
+        inputs = self._prepare_inputs(job.collator([job.train[row] for row in picked[mine].tolist() or [-1]]))
+        return Batch(inputs, Share.dealt(peers, len(picked)), seen, progress, chosen.weights[mine])
+
+    def _forward(self, model: torch.nn.Module, inputs: dict[str, Tensor]) -> list[Tensor]:
+        """Logits [b, C] and, where they are aligned, all hidden states, each [b, L, H]."""
+        job = self.job
         # A compiled model draws its random numbers within its own kernels.
         with contextlib.nullcontext() if job.settings.compile else cheap_dropout(self.args.device):
             output = model(
                 **model_inputs(job.model, inputs, self.args.device),
                 output_hidden_states=job.needs_hidden_states,
             )
-        labels, rows = inputs.get("labels"), share.own(inputs["row"])
+        return [output.logits, *(output.hidden_states or ())]
+
+    def _learn(self, batch: Batch, outputs: Sequence[Tensor]) -> Tensor:
+        """The loss of the outputs."""
+        job, peers, share = self.job, self.job.peers, batch.share
+        labels, rows = batch.inputs.get("labels"), share.own(batch.inputs["row"])
         student = StudentOutput(
-            share.own(output.logits),
-            share.own(inputs["attention_mask"]),
-            [share.own(states) for states in output.hidden_states or ()],
-            weights,
-            pool,
+            share.own(outputs[0]),
+            share.own(batch.inputs["attention_mask"]),
+            [share.own(states) for states in outputs[1:]],
+            batch.weights,
+            None if job.pool is None else batch.seen,
             share,
-            progress,
+            batch.progress,
         )
         result = peers.together(
             lambda: job.step(student, labels if labels is None else share.own(labels), rows)
@@ -150,17 +270,22 @@ class DistillationTrainer(ResumableTrainer):
         self._watch.loss(self.state.global_step + 1, result, student.logits, rows)
         if self._watch.at_once:
             peers.together(self._watch.check)
-        for name, value in result.terms.items():
-            self._terms[name].append(value)
-        job.advance(seen)
-        if job.projections and model is not job.model:
-            # DDP waits for the gradient of every weight; a projection has none where no row here needs it.
-            return result.total + 0.0 * sum(w.sum() for w in job.model.parameters() if w.requires_grad)
-        return result.total
+        self._learnt = result.terms, batch.seen
+        total: Tensor = result.total
+        return total
+
+    def _progress(self) -> dict[str, Any]:
+        return super()._progress() | {"rows_at_once": self._rows_at_once}
+
+    def _take_up(self) -> None:
+        if self._last is not None:
+            self._rows_at_once = self._last.progress["rows_at_once"]
+        super()._take_up()
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         """Trainer asks for it just before the update, whether it clips or not."""
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self._begun.clear()
         self._watch.gradient(torch.as_tensor(norm))
         if self._watch.at_once:
             self.job.peers.together(self._watch.check)
