@@ -220,6 +220,8 @@ SURFACE = {
     "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh --no-cache",
     "select-data": f"{RECIPE_OPTIONS} --model --score --ratio --count --balanced --output",
     "evaluate": "--recipe --split --predictions --output --quiet --no-timing",
+    "export": "--format --quantize --tolerance --max-loss --recipe --output --quiet",
+    "predict": "--format --text --text-pair --output --json --all-probabilities --batch-size --quiet",
 }
 
 
