@@ -64,7 +64,9 @@ def check_recipe(content: bytes, words: list[str], folder: Path, seen: Seen) -> 
             parse_recipe(shown, "shown")
     else:
         assert code == 2, (code, lines)
-        check_lines(lines)
+        # Who asks for tracebacks gets them, before the lines.
+        told = [line for line in lines if line.startswith("dkd: error: ")] if "--debug" in words else lines
+        check_lines(told)
 
 
 def exit_code(words: list[str]) -> Any:
