@@ -29,10 +29,10 @@ def killed(place: Place, number: int) -> None:
     """SIGKILL, half of the times before some operation on a file, a fifth of the times once more."""
     roll, subject = dice("killed", number), in_turn(number)
     named = (number + number // 10) % 2 == 0
-    begun = 0
+    begun = []
     for _ in range(2 if roll.random() < 0.2 else 1):
         ended = at_a_point(place, subject, roll) if named else at_a_moment(place, subject, roll)
-        begun += ended.counts["training"]
+        begun.append(ended.counts["training"])
         if ended.status == 0:
             return  # a resumed run is shorter: the second kill may come too late
     place.bench.finish(place, subject, begun=begun)
@@ -86,7 +86,7 @@ def disk_full(place: Place, number: int) -> None:
         # Only what is kept for later could not be written: the run itself is whole.
         same(place.bench, place.output, subject)
         return
-    place.bench.finish(place, subject, begun=ended.counts["training"])
+    place.bench.finish(place, subject, begun=[ended.counts["training"]])
 
 
 def signalled(place: Place, number: int) -> None:
@@ -105,7 +105,7 @@ def signalled(place: Place, number: int) -> None:
         return
     if ended.status != CODES[what] or "Traceback" in ended.output:
         raise Broken(f"{fault}: ended with {ended.status}, not {CODES[what]}: {ended.last_lines}")
-    place.bench.finish(place, subject, begun=ended.counts["training"])
+    place.bench.finish(place, subject, begun=[ended.counts["training"]])
 
 
 def same(bench: Bench, output: Path, subject: str) -> None:

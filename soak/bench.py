@@ -93,13 +93,13 @@ class Bench:
                 self._references[subject] = Reference(ended, result(place.output))
             return self._references[subject]
 
-    def finish(self, place: Place, subject: str, *, begun: int | None = None) -> Ended:
+    def finish(self, place: Place, subject: str, *, begun: Sequence[int] = ()) -> Ended:
         """Give the same command again: it must end as if nothing had happened.
 
         Args:
             place: where it was interrupted.
             subject: what was trained.
-            begun: the updates that were begun there before, all told; None: not to be counted.
+            begun: the updates that each run begun there before had begun; none: not to be counted.
 
         Raises:
             Broken: where it does not.
@@ -116,9 +116,9 @@ class Bench:
             parted = [name for name in before.keys() - loose if before[name] != after[name]]
             if parted:
                 raise Broken(f"{' and '.join(parted)} differ at the end of the training")
-        if begun is not None:
-            lost = begun + ended.counts["training"] - expected.steps
-            if lost > 1:
+        if begun:
+            lost = sum(begun) + ended.counts["training"] - expected.steps
+            if lost > len(begun):
                 raise Broken(f"{lost} updates were made twice, with a checkpoint after each")
         return ended
 

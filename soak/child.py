@@ -232,5 +232,9 @@ def become(order: Order, output: int) -> NoReturn:
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     told = {"trace": probe.trace, "trained": probe.trained}
-    Path(order.report).write_text(json.dumps(told), encoding="utf-8")
+    report = Path(order.report)
+    # A kill at any moment may come now.
+    whole = report.with_suffix(".part")
+    whole.write_text(json.dumps(told), encoding="utf-8")
+    whole.replace(report)
     os._exit(code if isinstance(code, int) else 0 if code is None else 1)

@@ -31,7 +31,7 @@ PROMISES = (
     Promise(
         "killed",
         "SIGKILL at any moment, write, sync, rename or removal; the same command again: the same bits, "
-        "one update made twice at most",
+        "one update made twice at most for each",
         200,
         attacks.killed,
     ),
