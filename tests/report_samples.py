@@ -6,6 +6,7 @@ All of it goes through the same functions as real figures do, so that its keys a
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def _entrants(folder: Path, students: int) -> tuple[list[Entrant], list[float]]:
         label = f"{role}-{name}" + (f"-seed{seed}" if strategy else "")
         path = folder / label
         path.mkdir(parents=True)
+        (path / "model.safetensors").touch()
+        os.truncate(path / "model.safetensors", 4 * _parameters(label))
         (path / "training.json").write_text(json.dumps(_log(strategy)), encoding="utf-8")
         run = Run(
             role=role,
@@ -110,6 +113,14 @@ def _log(strategy: str | None) -> dict[str, Any]:
     return {"steps": 120, "examples": 1920, "teacher_queries": {"large": 1000}, "history": history}
 
 
+def _layers(label: str) -> int:
+    return {"teacher-large": 6, "teacher-small": 4}.get(label, 3)
+
+
+def _parameters(label: str) -> int:
+    return 12_000_000 + 1_800_000 * _layers(label)
+
+
 def _answers(entrant: Entrant, contest: Contest, classes: int, noise: float, random: Any) -> Answers:
     def logits(split: Split) -> Any:
         labels = np.asarray(split.labels)
@@ -117,13 +128,13 @@ def _answers(entrant: Entrant, contest: Contest, classes: int, noise: float, ran
         return (truth + noise * random.normal(size=truth.shape)).astype(np.float32)
 
     assert contest.validation is not None
-    layers = {"teacher-large": 6, "teacher-small": 4}.get(entrant.folder.label, 3)
+    layers = _layers(entrant.folder.label)
     return Answers(
         entrant=entrant,
         split=contest.split,
         said=Said(logits(contest.split), logits(contest.validation)),
         layers=layers,
-        parameters=12_000_000 + 1_800_000 * layers,
+        parameters=_parameters(entrant.folder.label),
         format="torch fp32",
         truncated=0,
         shape=(layers,),

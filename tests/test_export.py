@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from command_line import heard
+from command_line import dkd, heard
 from conftest import TinyRecipe
 from exported import export_both
 from small import LABELS, encoded, save_classifier, split, task_data
@@ -186,6 +186,19 @@ def test_exports_are_evaluated_like_any_model(
     assert torchs["parameters"] == int8["parameters"]
     assert int8["weights_mb"] < whole["weights_mb"]
     assert len({json.dumps(one["speed"]) for one in (torchs, whole, int8)}) == 3
+
+
+def test_the_front_knows_exports_by_their_size_on_disk(
+    exported: Path, trained: Path, tiny_recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe()
+    assert dkd("evaluate", trained.parent, "--recipe", recipe, "--output", tmp_path, "--no-timing") == 0
+    (figures,) = json.loads((tmp_path / "evaluation.json").read_text())["evaluations"]
+    same = [one for one in figures["models"] if one["format"] != "onnx int8"]
+    larger, smaller = sorted(same, key=lambda one: -one["weights_mb"])
+    assert larger["parameters"] == smaller["parameters"]
+    assert larger["metrics"] == smaller["metrics"]
+    assert not larger["pareto"]
 
 
 def test_an_export_does_not_teach(exported: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -202,12 +203,19 @@ def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
 
 
 def on_the_front(results: Sequence[Result], metric: str) -> list[bool]:
-    """Whether no other model is at least as good, as small and as fast at once (speed where it was timed)."""
+    """Whether no other model is at least as good, as small and as fast at once.
+
+    Size is that of the weights on disk, speed counts where it was timed. A model without a score, or whose
+    size is not known, beats nobody by it.
+    """
     costs = []
     for one in results:
+        size = one.answers.entrant.folder.weights_mb
         latency = one.timing.speed.median_ms if one.timing else 0.0
         score = one.metrics[metric]
-        costs.append((float("inf") if score is None else -score, float(one.answers.parameters), latency))
+        costs.append(
+            (math.inf if score is None else -score, math.inf if size is None else size, latency),
+        )
     return pareto_front(costs)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dkd_cli.data.locate import package_path
 from dkd_cli.engine.checkpoints import Run, read_run
 from dkd_cli.engine.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
+from dkd_cli.engine.fingerprint import weight_files
 from dkd_cli.errors import ModelError
 
 
@@ -41,12 +42,12 @@ class ModelFolder:
 
     @property
     def weights_mb(self) -> float | None:
-        """The weights' size on disk in 10⁶ bytes; None for a hub id."""
-        if self.path is None:
-            return None
-        if self.export is not None:
-            return (self.path / GRAPH_FILE).stat().st_size / 1e6
-        return sum(file.stat().st_size for file in self.path.glob("*.safetensors")) / 1e6
+        """The weights' size on disk in 10⁶ bytes; None where a hub id's files are not known."""
+        if self.path is not None and self.export is not None:
+            files = [self.path / GRAPH_FILE]
+        else:
+            files = weight_files(self.source)
+        return sum(file.stat().st_size for file in files) / 1e6 if files else None
 
 
 @dataclass(frozen=True)

@@ -40,34 +40,36 @@ def model_colour(model: Model) -> str:
 
 
 def trade_off(models: Sequence[Model], metric: str) -> str:
-    """Quality against latency (or size, where nothing was timed); filled points are on the Pareto front."""
+    """Quality against latency (or size, where nothing was timed); filled points are on the Pareto front.
+
+    Every model has a score and a size.
+    """
     timed = all(model["speed"] for model in models)
-    shown = [model for model in models if model["metrics"][metric] is not None]
 
     def place(model: Model) -> float:
-        return float(model["speed"]["median_ms"] if timed else model["parameters"] / 1e6)
+        return float(model["speed"]["median_ms"] if timed else model["weights_mb"])
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        largest = max(model["parameters"] for model in shown)
-        for model in shown:
+        largest = max(model["weights_mb"] for model in models)
+        for model in models:
             colour = model_colour(model)
             axes.scatter(
                 place(model),
                 model["metrics"][metric],
-                s=30 + 190 * model["parameters"] / largest,
+                s=30 + 190 * model["weights_mb"] / largest,
                 color=colour if model["pareto"] else "none",
                 edgecolor=colour,
                 linewidth=1.8,
                 alpha=0.9,
                 zorder=3,
             )
-        axes.set_xlabel("latency of one example, ms (median)" if timed else "parameters, millions")
+        axes.set_xlabel("latency of one example, ms (median)" if timed else "weights on disk, MB")
         axes.set_ylabel(spoken(metric))
         axes.margins(0.12, 0.15)
         left, right = axes.get_xlim()
         axes.set_xlim(min(left, 0.0), right + 0.35 * (right - min(left, 0.0)))
-        labelled = sorted(shown, key=lambda model: not model["pareto"])[:MOST_LABELS]
+        labelled = sorted(models, key=lambda model: not model["pareto"])[:MOST_LABELS]
         label_points(
             axes,
             [

@@ -53,19 +53,20 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
         )
     notes = [
         "retention, agreement, KL (nats) and speed-up: against the model's own teacher; retention of "
-        f"{spoken(metric)}; Pareto: no other model is at least as good, as small and as fast.",
+        f"{spoken(metric)}; Pareto: no other model is at least as good, as small on disk and as fast.",
     ]
     if len(contest["models"]) > MOST_ROWS:
         notes.append(f"The first {MOST_ROWS} of {len(contest['models'])} models.")
     marked = [place for place, model in enumerate(models) if model is best]
     blocks: list[Block] = [Tiles(tiles(contest))] if tiles(contest) else []
     blocks.append(Table(columns, rows, notes, marked))
-    if any(model["metrics"][metric] is not None for model in models):
+    placed = [model for model in models if None not in (model["metrics"][metric], model["weights_mb"])]
+    if placed:
         caption = (
-            "Up is better, left is cheaper; the area is the number of parameters; filled points are on the "
+            "Up is better, left is cheaper; the area is the size on disk; filled points are on the "
             "Pareto front of quality, size and speed."
         )
-        blocks.append(Picture(plots.trade_off(models, metric), caption))
+        blocks.append(Picture(plots.trade_off(placed, metric), caption))
     if contest["seeds"]:
         seeds = [
             [one["strategy"], one["recipe"], len(one["seeds"]), one["mean"], one["sd"]]
