@@ -12,9 +12,8 @@ import signal
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from soak.bench import Bench, Broken, Place, dice, in_turn
+from soak.bench import Broken, Place, dice, in_turn
 from soak.orders import Fault
-from soak.results import difference, result
 from soak.trials import Ended
 
 REACHES = (0, 0, 1, 700, 5_000, 20_000)
@@ -84,7 +83,7 @@ def disk_full(place: Place, number: int) -> None:
     refused_in_a_line(ended, str(fault), also_fine=True)
     if ended.status == 0:
         # Only what is kept for later could not be written: the run itself is whole.
-        same(place.bench, place.output, subject)
+        place.bench.same(place.output, subject)
         return
     place.bench.finish(place, subject, begun=[ended.counts["training"]])
 
@@ -100,23 +99,12 @@ def signalled(place: Place, number: int) -> None:
     what = (signal.SIGTERM, signal.SIGINT)[number % 2]
     fault = Fault(kind="signal", at=phase, number=roll.randint(1, max(1, expected[phase] // 2)), signal=what)
     ended = place.start(subject, fault=fault, save_always=False).wait()
-    if ended.status == 0 and phase not in ("training", "selection"):
-        same(place.bench, place.output, subject)  # nothing was left to stop
+    if ended.status == 0 and phase not in ("training", "evaluation", "selection"):
+        place.bench.same(place.output, subject)  # nothing was left to stop
         return
     if ended.status != CODES[what] or "Traceback" in ended.output:
         raise Broken(f"{fault}: ended with {ended.status}, not {CODES[what]}: {ended.last_lines}")
     place.bench.finish(place, subject, begun=[ended.counts["training"]])
-
-
-def same(bench: Bench, output: Path, subject: str) -> None:
-    """What was made is what the undisturbed run makes.
-
-    Raises:
-        Broken: where it is not.
-    """
-    differs = difference(bench.reference(subject).result, result(output))
-    if differs is not None:
-        raise Broken(differs)
 
 
 def damaged(place: Place, number: int) -> None:

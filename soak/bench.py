@@ -93,6 +93,16 @@ class Bench:
                 self._references[subject] = Reference(ended, result(place.output))
             return self._references[subject]
 
+    def same(self, output: Path, subject: str) -> None:
+        """What was made in `output` is what the undisturbed run makes.
+
+        Raises:
+            Broken: where it is not.
+        """
+        differs = difference(self.reference(subject).result, result(output))
+        if differs is not None:
+            raise Broken(differs)
+
     def finish(self, place: Place, subject: str, *, begun: Sequence[int] = ()) -> Ended:
         """Give the same command again: it must end as if nothing had happened.
 
@@ -106,10 +116,8 @@ class Bench:
         """
         ended = place.start(subject).wait()
         _require(ended, 0, "the same command again")
+        self.same(place.output, subject)
         expected = self.reference(subject)
-        differs = difference(expected.result, result(place.output))
-        if differs is not None:
-            raise Broken(differs)
         for before, after in zip(expected.ended.trained, ended.trained, strict=False):
             # Dice that are not thrown any more may lie anywhere.
             loose = {"random state"} if ended.counts["training"] == 0 else set()

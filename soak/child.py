@@ -30,11 +30,12 @@ CREATING = frozenset({"open", "mkdir", "link"})
 """What a full disk refuses besides writing."""
 PHASES = {
     "training": ("dkd_cli.engine.trainer", "DistillationTrainer.training_step"),
-    "evaluation": ("dkd_cli.engine.trainer", "DistillationTrainer.prediction_step"),
+    "evaluation": ("dkd_cli.engine.resumable", "ResumableTrainer.look"),
     "selection": ("dkd_cli.engine.selection", "informativeness"),
     "caching": ("dkd_cli.engine.kept", "write_shard"),
     "saving": ("dkd_cli.engine.resumable", "ResumableTrainer._save_checkpoint"),
 }
+"""What is called as each phase begins; `look`, after each batch of an evaluation."""
 CELL = struct.Struct("<q")
 
 

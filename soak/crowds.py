@@ -10,7 +10,6 @@ import time
 
 import psutil
 
-from soak.attacks import same
 from soak.bench import Broken, Place, dice
 from soak.orders import Fault
 from soak.results import difference, result
@@ -41,7 +40,7 @@ def shared_cache(place: Place, number: int) -> None:
             ended = place.run(words, save_always=True).wait()
         if ended.status != 0 or "Traceback" in ended.output:
             raise Broken(f"{fault}: {rank} of {subjects} ended with {ended.status}: {ended.last_lines}")
-        same(place.bench, place.folder / f"out-{rank}", subject)
+        place.bench.same(place.folder / f"out-{rank}", subject)
 
 
 def repeated(place: Place, number: int) -> None:
@@ -57,7 +56,7 @@ def repeated(place: Place, number: int) -> None:
     )
     if done.returncode != 0:
         raise Broken(f"{subject}: ended with {done.returncode}: {done.stderr[-300:]}")
-    same(place.bench, place.output, subject)
+    place.bench.same(place.output, subject)
 
 
 def rank_killed(place: Place, number: int) -> None:

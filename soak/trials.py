@@ -69,10 +69,6 @@ class Child:
         """Send it a signal. It is not reaped before `wait`, so that the number is its own."""
         os.kill(self.number, what)
 
-    def count(self, name: str) -> int:
-        """How often it has done something so far."""
-        return read_counters(Path(self._order.counters))[name]
-
     def works(self, seconds: float) -> bool:
         """Whether it is still at work after so many seconds; takes what it prints meanwhile."""
         until = time.monotonic() + seconds
@@ -101,13 +97,15 @@ class Child:
         if hangs:
             raise Hangs(f"still at work after {seconds:.0f} s: {output[-300:]}")
         report = Path(self._order.report)
-        told: dict[str, Any] = json.loads(report.read_text(encoding="utf-8")) if report.exists() else {}
+        told: dict[str, Any] = {"trace": (), "trained": ()}
+        if report.exists():  # not where it was killed
+            told = json.loads(report.read_text(encoding="utf-8"))
         return Ended(
             status,
             output,
             read_counters(Path(self._order.counters)),
-            told.get("trace", ()),
-            told.get("trained", ()),
+            told["trace"],
+            told["trained"],
             time.monotonic() - self._started,
         )
 

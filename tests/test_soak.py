@@ -10,7 +10,6 @@ import pytest
 
 from dkd_cli.report.terminal import Terminal
 from soak.__main__ import main
-from soak.attacks import same
 from soak.bench import Bench, Broken, Place
 from soak.progress import Progress
 from soak.promises import PROMISES, Promise
@@ -38,6 +37,13 @@ def test_what_is_promised_holds(bench: Bench, name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_run_reaches_all_that_a_fault_can_strike_at(bench: Bench) -> None:
+    """A phase that is never counted would be left out of the trials without a word."""
+    counts = bench.reference("data-random").ended.counts
+    assert [name for name, count in counts.items() if count == 0] == []
+
+
+@pytest.mark.slow
 def test_a_run_that_is_not_what_it_should_be_is_noticed(bench: Bench) -> None:
     """The judge is judged: one bit of the weights, and one figure of the log."""
     place = bench.place("judge")
@@ -47,7 +53,7 @@ def test_a_run_that_is_not_what_it_should_be_is_noticed(bench: Bench) -> None:
     content[-1] ^= 1
     weights.write_bytes(content)
     with pytest.raises(Broken, match="weights differ"):
-        same(bench, place.output, "none")
+        bench.same(place.output, "none")
     one = {"student": {"history": [{"loss": 0.5}, {"loss": 0.25}]}}
     other = {"student": {"history": [{"loss": 0.5}, {"loss": 0.26}]}}
     assert difference(one, one) is None
