@@ -92,7 +92,7 @@ def test_dropout_is_the_recipes_or_the_models_own(
     one = job(dropout=dropout)
     fitting.prepare_model(one.model, one.settings)
     one.model.train()
-    words = torch.tensor([one.train[0]["input_ids"]])
+    words = torch.from_numpy(one.train[0]["input_ids"])[None]
     first, second = (one.model(input_ids=words).logits for _ in range(2))
     assert torch.equal(first, second) != varies
 

@@ -152,7 +152,7 @@ def read_run(folder: Path) -> Run | None:
             recipe=load_recipe(str(folder / "recipe.yaml")),
             validation=facts["validation"],
             seconds=facts["seconds"],
-            teachers=facts.get("teachers", {}),
+            teachers=facts["teachers"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -300,7 +300,7 @@ def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: 
 
 
 def _refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    changed = [name for name in ours if theirs.get(name, ours[name]) != ours[name]]
+    changed = [name for name in ours if theirs.get(name) != ours[name]]
     if changed:
         raise SystemProblem(
             str(folder),

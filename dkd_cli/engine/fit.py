@@ -6,10 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 
-from dkd_cli.data.encoding import TokenRows
 from dkd_cli.engine.alignment import attached
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.models import Model, head_parameters
@@ -17,7 +15,7 @@ from dkd_cli.engine.snapshots import Snapshot, newest
 from dkd_cli.engine.space import check_room
 from dkd_cli.engine.trackers import tracking
 from dkd_cli.engine.trainer import DistillationTrainer, training_arguments
-from dkd_cli.engine.vocabulary import training_used_rows
+from dkd_cli.engine.vocabulary import ids_read, training_used_rows
 from dkd_cli.engine.work import work
 from dkd_cli.errors import SystemProblem
 from dkd_cli.recipe.schema import Train
@@ -111,13 +109,10 @@ def fit(job: Job) -> Fitted:
         done = work(job.settings, len(job.train), job.pool, last.step, job.peers.count)
         job.advance(done.examples)
     resumed = last is not None
-    tokens = job.train.columns["input_ids"]
-    assert isinstance(tokens, TokenRows)
-    ids = [*np.unique(tokens.flat).tolist(), job.collator.padding["input_ids"]]
     with (
         attached(job.model, job.projections),
         training_attention(job.model, job.compute.device),
-        training_used_rows(job.model, ids, job.settings.weight_decay),
+        training_used_rows(job.model, ids_read(job.train, job.collator), job.settings.weight_decay),
         compiling(job.model, job.settings.compile),
         tracking(job.settings.report_to if job.peers.leads else [], job.working, resumed) as callbacks,
         finishing(),
@@ -126,6 +121,7 @@ def fit(job: Job) -> Fitted:
         trainer.train(resume_from_checkpoint=str(last.folder) if last is not None else None)
         job.peers.together(trainer.load_best)
     state = trainer.state
+    assert state.best_global_step is not None, "the best weights were there"
     best = next(
         line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
     )
@@ -136,7 +132,7 @@ def fit(job: Job) -> Fitted:
     job.model.eval()
     return Fitted(
         validation=validation,
-        best_step=int(state.best_global_step or 0),
+        best_step=state.best_global_step,
         steps=state.global_step,
         work=work(job.settings, len(job.train), job.pool, state.global_step, job.peers.count),
         history=[dict(line) for line in state.log_history],

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.fit import prepare_model, training_attention
 from dkd_cli.engine.inference import model_inputs
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.vocabulary import training_used_rows
+from dkd_cli.engine.vocabulary import ids_read, training_used_rows
 from dkd_cli.recipe.schema import Train
 
 STEPS = 4
@@ -49,14 +49,11 @@ def measure_pace(
     spread = train.by_length()[np.linspace(0, len(train) - 1, (STEPS + 1) * size).astype(int)]
     # Batches hold texts of like length, and those of middling length stand for all.
     batches = [spread[step * size : (step + 1) * size].tolist() for step in range(STEPS + 1)]
-    tokens = train.columns["input_ids"]
-    assert isinstance(tokens, TokenRows)
-    ids = [*np.unique(tokens.flat).tolist(), collator.padding["input_ids"]]
     model.to(compute.device)
     prepare_model(model, settings)
     with (
         training_attention(model, compute.device),
-        training_used_rows(model, ids, settings.weight_decay),
+        training_used_rows(model, ids_read(train, collator), settings.weight_decay),
     ):
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
         model.train()

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows
 from dkd_cli.engine.models import Model
 
 WORTH_IT = 0.8
@@ -58,9 +60,16 @@ class UsedRows(torch.nn.Module):
         return table
 
 
+def ids_read(train: EncodedSplit, collator: PaddingCollator) -> set[int]:
+    """The token ids that training on a split reads: those of its texts, and the padding's."""
+    tokens = train.columns["input_ids"]
+    assert isinstance(tokens, TokenRows)
+    return {*np.unique(tokens.flat).tolist(), collator.padding["input_ids"]}
+
+
 @contextmanager
 def training_used_rows(model: Model, ids: Collection[int], weight_decay: float) -> Iterator[None]:
-    """Let the model train the token rows `ids` alone; afterwards it has its whole table again.
+    """Let the model train the token rows `ids` alone, each given once; later it has its whole table again.
 
     Does nothing where the table is frozen, where most of it is in use, or where weight decay moves all of it.
     """
@@ -69,7 +78,7 @@ def training_used_rows(model: Model, ids: Collection[int], weight_decay: float) 
     if not plain or weight_decay > 0 or len(ids) > WORTH_IT * table.num_embeddings:
         yield
         return
-    used = torch.tensor(sorted(set(ids)), device=table.weight.device)
+    used = torch.tensor(sorted(ids), device=table.weight.device)
     rows = UsedRows(table, used).train(model.training)
     model.set_input_embeddings(rows)
     try:
