@@ -17,6 +17,16 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def reason(error: Exception) -> str:
+    """What the system or a library says of its error, in a line; the error's type where it says nothing.
+
+    >>> reason(OSError(28, "No space left on device")), reason(ValueError("one\\ntwo")), reason(KeyError())
+    ('No space left on device', 'one', 'KeyError')
+    """
+    said = str(getattr(error, "strerror", None) or error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
+
+
 def _short(text: str) -> str:
     shown = one_line(text)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST // 2]} ... {shown[-LONGEST // 2 :]}"

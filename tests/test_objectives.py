@@ -8,17 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dkd_cli.engine.losses import (
-    attention_relations,
-    hidden_alignment,
-    kd_correlation,
-    kd_decoupled,
-    kd_interpolated,
-    kd_jensen_shannon,
-    kd_kl,
-    kd_mse,
-    standardised,
-)
+from dkd_cli.engine import losses
 from dkd_cli.engine.objectives import KD_LOSSES, kd, pt
 from dkd_cli.recipe.schema import Objective
 
@@ -34,27 +24,27 @@ def test_every_word_of_the_recipe_has_its_loss() -> None:
 @pytest.mark.parametrize(
     ("objective", "expected"),
     [
-        (Objective(), kd_mse(STUDENT, TEACHER)),
-        (Objective(kd_loss="kl", temperature=3.0), kd_kl(STUDENT, TEACHER, 3.0)),
+        (Objective(), losses.kd_mse(STUDENT, TEACHER)),
+        (Objective(kd_loss="kl", temperature=3.0), losses.kd_kl(STUDENT, TEACHER, 3.0)),
         (
             Objective(kd_loss="jsd", temperature=3.0, jsd_beta=0.2),
-            kd_jensen_shannon(STUDENT, TEACHER, 3.0, 0.2),
+            losses.kd_jensen_shannon(STUDENT, TEACHER, 3.0, 0.2),
         ),
         (
             Objective(kd_loss="taid", temperature=3.0, teacher_share=0.6),
-            kd_interpolated(STUDENT, TEACHER, 3.0, 0.6),
+            losses.kd_interpolated(STUDENT, TEACHER, 3.0, 0.6),
         ),
         (
             Objective(kd_loss="dkd", temperature=3.0, target_weight=0.5, others_weight=2.0),
-            kd_decoupled(STUDENT, TEACHER, LABELS, 3.0, 0.5, 2.0),
+            losses.kd_decoupled(STUDENT, TEACHER, LABELS, 3.0, 0.5, 2.0),
         ),
         (
             Objective(kd_loss="dist", temperature=3.0, inter_weight=0.5, intra_weight=2.0),
-            kd_correlation(STUDENT, TEACHER, 3.0, 0.5, 2.0),
+            losses.kd_correlation(STUDENT, TEACHER, 3.0, 0.5, 2.0),
         ),
         (
             Objective(kd_loss="kl", temperature=3.0, standardise=True),
-            kd_kl(standardised(STUDENT), standardised(TEACHER), 3.0),
+            losses.kd_kl(losses.standardised(STUDENT), losses.standardised(TEACHER), 3.0),
         ),
     ],
     ids=lambda value: value.kd_loss if isinstance(value, Objective) else "",
@@ -79,6 +69,6 @@ def test_only_the_decoupled_loss_reads_labels(name: Any) -> None:
 
 def test_states_or_relations_are_compared() -> None:
     own, other, mask = [torch.randn(2, 3, 8)], [torch.randn(2, 3, 8)], torch.ones(2, 3)
-    assert torch.equal(pt(Objective(), own, other, mask), hidden_alignment(own, other, mask))
+    assert torch.equal(pt(Objective(), own, other, mask), losses.hidden_alignment(own, other, mask))
     relations = Objective(hidden_loss="relations", relation_heads=4)
-    assert torch.equal(pt(relations, own, other, mask), attention_relations(own, other, mask, 4))
+    assert torch.equal(pt(relations, own, other, mask), losses.attention_relations(own, other, mask, 4))

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.errors import DataError, DkdError, ModelError, SystemProblem
+from dkd_cli.errors import DataError, DkdError, ModelError, SystemProblem, reason
 from dkd_cli.files import write_json
 
 GRAPH_FILE = "model.onnx"
@@ -164,9 +164,8 @@ class Session:
                 str(folder / GRAPH_FILE), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's own exceptions have no common ancestor
-            reason = str(error).splitlines()[0]
             raise ModelError(
-                str(folder / GRAPH_FILE), f"cannot be loaded ({reason})", "export the model again"
+                str(folder / GRAPH_FILE), f"cannot be loaded ({reason(error)})", "export the model again"
             ) from error
         self.inputs = frozenset(one.name for one in self._session.get_inputs())
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from dkd_cli.errors import SystemProblem
+from dkd_cli.errors import SystemProblem, reason
 from dkd_cli.files import rename, sync_file, sync_folder, write_json
 
 MANIFEST = "dkd-manifest.json"
@@ -52,10 +52,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        why = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise SystemProblem(
             str(path),
-            f"cannot be written ({why})",
+            f"cannot be written ({reason(error)})",
             "make room or choose another --output-dir; what was saved before is whole",
         ) from error
 

@@ -25,7 +25,7 @@ from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
 from dkd_cli.engine.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.manifests import MANIFEST, damage
-from dkd_cli.errors import ModelError, raise_all
+from dkd_cli.errors import ModelError, raise_all, reason
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
@@ -101,18 +101,14 @@ def explain(error: Exception, name: str, key: str) -> ModelError:
             key, f"{name!r} needs code of its own to be run", "choose an architecture transformers has"
         )
     if isinstance(error, SafetensorError):
-        return ModelError(
-            key, f"the weights of {name!r} are damaged ({text.splitlines()[0]})", "fetch them again"
-        )
+        return ModelError(key, f"the weights of {name!r} are damaged ({reason(error)})", "fetch them again")
     if "connect" in text or "offline" in text or "Repo id" in text or "not a local folder" in text:
         return ModelError(
             key,
             f"{name!r} is no folder here and cannot be had from the model hub",
             "check the spelling and the connection, or name a local folder or pkg://package/path",
         )
-    return ModelError(
-        key, f"{name!r} cannot be loaded ({text.splitlines()[0]})", "see --debug for the whole story"
-    )
+    return ModelError(key, f"{name!r} cannot be loaded ({reason(error)})", "see --debug for the whole story")
 
 
 def load_tokenizer(name: str, key: str) -> Tokenizer:

@@ -9,17 +9,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from dkd_cli.engine.losses import (
-    attention_relations,
-    hidden_alignment,
-    kd_correlation,
-    kd_decoupled,
-    kd_interpolated,
-    kd_jensen_shannon,
-    kd_kl,
-    kd_mse,
-    standardised,
-)
+from dkd_cli.engine import losses
 from dkd_cli.recipe.schema import Objective
 
 KdLoss = Callable[[Objective, Tensor, Tensor, Tensor | None], Tensor]
@@ -28,20 +18,20 @@ KdLoss = Callable[[Objective, Tensor, Tensor, Tensor | None], Tensor]
 def _decoupled(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
     assert labels is not None, "the rules refuse it without labels"
     weights = objective.target_weight, objective.others_weight
-    return kd_decoupled(student, teacher, labels, objective.temperature, *weights)
+    return losses.kd_decoupled(student, teacher, labels, objective.temperature, *weights)
 
 
 KD_LOSSES: dict[str, KdLoss] = {
-    "mse": lambda objective, student, teacher, labels: kd_mse(student, teacher),
-    "kl": lambda objective, student, teacher, labels: kd_kl(student, teacher, objective.temperature),
-    "jsd": lambda objective, student, teacher, labels: kd_jensen_shannon(
+    "mse": lambda objective, student, teacher, labels: losses.kd_mse(student, teacher),
+    "kl": lambda objective, student, teacher, labels: losses.kd_kl(student, teacher, objective.temperature),
+    "jsd": lambda objective, student, teacher, labels: losses.kd_jensen_shannon(
         student, teacher, objective.temperature, objective.jsd_beta
     ),
-    "taid": lambda objective, student, teacher, labels: kd_interpolated(
+    "taid": lambda objective, student, teacher, labels: losses.kd_interpolated(
         student, teacher, objective.temperature, objective.teacher_share
     ),
     "dkd": _decoupled,
-    "dist": lambda objective, student, teacher, labels: kd_correlation(
+    "dist": lambda objective, student, teacher, labels: losses.kd_correlation(
         student, teacher, objective.temperature, objective.inter_weight, objective.intra_weight
     ),
 }
@@ -58,7 +48,8 @@ def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, lab
         labels: [B], or None where there are none.
     """
     if objective.standardise:
-        student_logits, teacher_logits = standardised(student_logits), standardised(teacher_logits)
+        student_logits = losses.standardised(student_logits)
+        teacher_logits = losses.standardised(teacher_logits)
     return KD_LOSSES[objective.kd_loss](objective, student_logits, teacher_logits, labels)
 
 
@@ -67,5 +58,5 @@ def pt(
 ) -> Tensor:
     """The PT term of each example: what `hidden_loss` compares of aligned layers, each [B, L, H] -> [B]."""
     if objective.hidden_loss == "relations":
-        return attention_relations(student_states, teacher_states, mask, objective.relation_heads)
-    return hidden_alignment(student_states, teacher_states, mask)
+        return losses.attention_relations(student_states, teacher_states, mask, objective.relation_heads)
+    return losses.hidden_alignment(student_states, teacher_states, mask)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dkd_cli.engine.exports import OUTPUT, no_extra
 from dkd_cli.engine.models import Model
-from dkd_cli.errors import ModelError
+from dkd_cli.errors import ModelError, reason
 
 OPSET = 18
 """What torch's exporter writes without converting."""
@@ -70,10 +70,9 @@ def write_graph(model: Model, example: dict[str, Tensor], path: Path) -> None:
             assert program is not None
             program.save(str(path))
     except Exception as error:  # each stage of torch's exporter has exceptions of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
             model.config.model_type,
-            f"torch cannot export this architecture ({reason})",
+            f"torch cannot export this architecture ({reason(error)})",
             "see --debug for the whole story",
         ) from error
     finally:

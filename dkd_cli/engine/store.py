@@ -28,7 +28,7 @@ import numpy as np
 from filelock import BaseFileLock, FileLock, Timeout
 
 from dkd_cli.engine.shards import SCHEMA, Damaged, checksum, read_index
-from dkd_cli.errors import RecipeError
+from dkd_cli.errors import RecipeError, reason
 from dkd_cli.files import write_json
 
 OFF = "off"
@@ -152,9 +152,8 @@ class Cache:
         """Say once that the cache cannot be used; from now on nothing more is kept."""
         if not self.off:
             self.off = True
-            why = getattr(error, "strerror", None) or error
             self.warn(
-                f"the cache {self.root} cannot be written ({why}); answers are not kept; "
+                f"the cache {self.root} cannot be written ({reason(error)}); answers are not kept; "
                 "set DKD_CACHE to another folder, or to off"
             )
 
