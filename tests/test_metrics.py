@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import TASKS, Task
 from dkd_cli.errors import DataError, NumericError
 from dkd_cli.evaluation.metrics import baseline, pearson, predicted, spearman, task_metrics
@@ -88,8 +90,28 @@ def test_predictions_that_are_no_numbers_are_refused(bad: float) -> None:
 
 
 def test_the_baseline_knows_the_training_labels_alone() -> None:
-    assert baseline(PLAIN, [2, 2, 1], [1, 1, 2, 0]) == {"accuracy": 0.25, "macro_f1": pytest.approx(0.4 / 3)}
-    assert baseline(TASKS["stsb"], [1.0, 3.0], [2.0, 4.0]) == {"pearson": None, "spearman": None, "mse": 2.0}
+    names = ("low", "middle", "high")
+    frequent = constant(PLAIN, names, [2, 2, 1], [1, 1, 2, 0])
+    assert frequent.name == "always high"
+    assert frequent.metrics == {"accuracy": 0.25, "macro_f1": pytest.approx(0.4 / 3)}
+    mean = constant(TASKS["stsb"], None, [1.0, 3.0], [2.0, 4.0])
+    assert mean.name == "always 2"
+    assert mean.metrics == {"pearson": None, "spearman": None, "mse": 2.0}
+
+
+@pytest.mark.parametrize("hidden", ["train", "validation"])
+def test_without_labels_there_is_no_baseline(hidden: str) -> None:
+    labels = {"train": [0, 1], "validation": [0, 1]} | {hidden: None}
+    assert constant(PLAIN, ("no", "yes"), labels["train"], labels["validation"]) is None
+
+
+def constant(task: Task, names: tuple[str, ...] | None, learnt: Any, labels: Any) -> Any:
+    """The baseline on a validation split with these labels."""
+    splits = {
+        name: Split(name, ["a"] * len(ids or "ab"), None, ids, ["a"] * len(ids or "ab"))
+        for name, ids in (("train", learnt), ("validation", labels))
+    }
+    return baseline(TaskData(task, names, splits, ()), splits["validation"])
 
 
 def test_predicted_ids_and_numbers() -> None:

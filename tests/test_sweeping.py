@@ -20,9 +20,12 @@ from conftest import TinyRecipe
 from rich.console import Console
 
 from dkd_cli.commands.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.tasks import Task
 from dkd_cli.engine.checkpoints import Run, read_run, teacher_source
 from dkd_cli.errors import DkdError, NumericError, Problems
 from dkd_cli.recipe.loader import load_points, load_recipe
+from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.terminal import Terminal
 
 SECONDS_TO_FIRST_STUDENT = 120
@@ -50,6 +53,16 @@ def outcome(name: str, seed: int, value: float | None) -> Outcome:
 
     point = Point(folder=Path("x") / f"{name}-seed{seed}", recipe=recipe, seed=seed, make=make)
     return Outcome(point, made if error is None else None, error)
+
+
+def texts(_: Recipe) -> TaskData:
+    """Two classes; the one that is frequent in training is rare in validation."""
+    labels = {"train": [0, 0, 1], "validation": [1, 0, 1, 1]}
+    splits = {
+        name: Split(name, list("abcd"[: len(ids)]), None, ids, list("abcd"[: len(ids)]))
+        for name, ids in labels.items()
+    }
+    return TaskData(Task("t", "classification", ("accuracy",)), ("no", "yes"), splits, ())
 
 
 def terminal() -> tuple[Terminal, io.StringIO]:
@@ -83,13 +96,18 @@ def test_the_others_go_on_and_the_failure_is_shown(
     outcomes = run_points([one.point for one in planned], screen)
     assert [one.run is None for one in outcomes] == [False, True, False]
     assert "a-seed2 failed: step 3: the loss is not finite" in capsys.readouterr().err
-    report("students", outcomes, tmp_path / "students.json", screen)
+    report("students", outcomes, tmp_path / "students.json", texts, screen)
     shown = stream.getvalue()
     assert "2 of 3: a-seed2" in shown
     assert "not averaged where a seed failed" in shown
     assert any(line.split()[0] == "a-seed2" and "failed" in line for line in shown.splitlines() if line)
     written = json.loads((tmp_path / "students.json").read_text(encoding="utf-8"))
     assert [point["failed"] is None for point in written["points"]] == [True, False, True]
+    assert [line.split() for line in shown.splitlines() if "always" in line] == [
+        ["always", "no", "0.2500", "–"]
+    ]
+    constant = {"prediction": "no", "metrics": {"accuracy": 0.25, "macro_f1": 0.2}}
+    assert [point["baseline"] for point in written["points"]] == [constant] * 3
     assert written["means"][0]["mean"] is None
     with pytest.raises(NumericError):
         raise_failures(outcomes)
@@ -104,7 +122,7 @@ def test_a_single_run_fails_by_itself() -> None:
 def test_where_nothing_succeeded_there_is_no_table(tmp_path: Path) -> None:
     screen, stream = terminal()
     with pytest.raises((DkdError, Problems)):
-        report("students", [outcome("a", 1, None), outcome("a", 2, None)], tmp_path / "x.json", screen)
+        report("students", [outcome("a", 1, None), outcome("a", 2, None)], tmp_path / "x.json", texts, screen)
     assert not (tmp_path / "x.json").exists()
     assert stream.getvalue() == ""
 

@@ -59,7 +59,7 @@ def distill(
             terminal,
         )
     folder = student_folder(points[0]).parent
-    report(f"students in {folder}", outcomes, folder / "students.json", terminal)
+    report(f"students in {folder}", outcomes, folder / "students.json", workshop.data, terminal)
     terminal.say(f"next: dkd evaluate {folder}")
     raise_failures(outcomes)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dkd_cli.evaluation.compare import Result, SeedSummary, best_student
 from dkd_cli.evaluation.contests import Contest
-from dkd_cli.evaluation.figures import trivial
+from dkd_cli.evaluation.metrics import baseline
 from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal
 
@@ -52,12 +52,10 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
         Column("speed-up", 2, "×"),
     ]
     rows = [row(contest, result, formats) for result in results]
-    baseline = trivial(contest)
-    if baseline is not None:
-        constant, trivial_metrics = baseline
-        named = f"always {constant}" if percent else f"always {constant:.3g}"
+    constant = baseline(contest.data, contest.split)
+    if constant is not None:
         before, after = [None] * (6 if formats else 5), [None] * 5
-        rows.append([named, "baseline", *before, *trivial_metrics.values(), *after])
+        rows.append([constant.name, "baseline", *before, *constant.metrics.values(), *after])
     why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
     title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
     terminal.table(title, columns, rows, notes(contest, results))

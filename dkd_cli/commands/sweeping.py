@@ -6,16 +6,18 @@ Knows neither teachers nor students: a point is a name and something that makes 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from dkd_cli import launch
+from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.checkpoints import Run
 from dkd_cli.errors import DkdError, Problems, raise_all
+from dkd_cli.evaluation.metrics import Baseline, baseline
 from dkd_cli.files import write_json
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Data, Recipe
 from dkd_cli.recipe.sweeps import swept_value
 from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal, duration
@@ -79,18 +81,33 @@ def attempt(point: Point, terminal: Terminal) -> Outcome:
         return Outcome(point, None, error)
 
 
-def report(title: str, outcomes: Sequence[Outcome], file: Path, terminal: Terminal) -> None:
-    """Print a line for each run and the means over seeds, and write both to `file`; one run must be there."""
+def report(
+    title: str,
+    outcomes: Sequence[Outcome],
+    file: Path,
+    data: Callable[[Recipe], TaskData],
+    terminal: Terminal,
+) -> None:
+    """Print a line for each run, the constant answer and the means over seeds; write all of it to `file`.
+
+    Args:
+        title: of the table.
+        outcomes: one of them at least made a run.
+        file: for the JSON.
+        data: reads a recipe's texts and labels, or has read them.
+        terminal: for the tables.
+    """
     raise_failures(outcomes, all_of_them=True)
     if not launch.leads():
         return
+    constants = baselines(outcomes, data, terminal)
     metrics = metric_names(outcomes)
     columns: list[Column | str] = [
         "model",
         *(Column(f"validation {name.replace('_', ' ')}", 4) for name in metrics),
         "time",
     ]
-    rows = [
+    rows: list[list[object]] = [
         [
             outcome.point.folder.name,
             *(outcome.run.validation.get(name) if outcome.run else None for name in metrics),
@@ -98,6 +115,11 @@ def report(title: str, outcomes: Sequence[Outcome], file: Path, terminal: Termin
         ]
         for outcome in outcomes
     ]
+    different: list[Baseline] = []
+    for constant in constants.values():
+        if constant is not None and constant not in different:
+            different.append(constant)
+    rows += [[one.name, *(one.metrics.get(name) for name in metrics), None] for one in different]
     terminal.table(title, columns, rows)
     means = {name: over_seeds(outcomes, name) for name in metrics}
     first = means[metrics[0]]
@@ -113,7 +135,7 @@ def report(title: str, outcomes: Sequence[Outcome], file: Path, terminal: Termin
                 line += [mean.mean, mean.sd]
         notes = ["not averaged where a seed failed"] if any(mean.failed for mean in first) else []
         terminal.table("mean ± standard deviation on validation", headings, lines, notes)
-    write_json(file, {"points": [as_json(outcome) for outcome in outcomes], "means": figures(means)})
+    write_json(file, {"points": [as_json(one, constants) for one in outcomes], "means": figures(means)})
 
 
 def raise_failures(outcomes: Sequence[Outcome], all_of_them: bool = False) -> None:
@@ -122,6 +144,23 @@ def raise_failures(outcomes: Sequence[Outcome], all_of_them: bool = False) -> No
         return
     errors = {str(outcome.error): outcome.error for outcome in outcomes if outcome.error is not None}
     raise_all(list(errors.values()))
+
+
+def baselines(
+    outcomes: Sequence[Outcome], data: Callable[[Recipe], TaskData], terminal: Terminal
+) -> dict[Data, Baseline | None]:
+    """The constant answer on the validation split of everything that a run was made on."""
+    found: dict[Data, Baseline | None] = {}
+    for recipe in (outcome.point.recipe for outcome in outcomes if outcome.run is not None):
+        if recipe.data not in found:
+            try:
+                loaded = data(recipe)
+                found[recipe.data] = baseline(loaded, loaded.splits["validation"])
+            except (DkdError, Problems) as problem:
+                # Of runs that were complete before: their texts may be gone since.
+                terminal.warn(f"without the baseline: {problem}")
+                found[recipe.data] = None
+    return found
 
 
 def metric_names(outcomes: Sequence[Outcome]) -> list[str]:
@@ -157,9 +196,10 @@ def but_for_seed(point: Point) -> str:
     return point.folder.name.removesuffix(f"-seed{point.seed}")
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
-    """One point as plain values."""
+def as_json(outcome: Outcome, constants: Mapping[Data, Baseline | None]) -> dict[str, Any]:
+    """One point as plain values, with the constant answer to its data."""
     point, run = outcome.point, outcome.run
+    constant = constants.get(point.recipe.data)
     return {
         "folder": str(point.folder),
         "seed": point.seed,
@@ -167,6 +207,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
         "failed": None if outcome.error is None else str(outcome.error),
         "validation": None if run is None else dict(run.validation),
         "seconds": None if run is None else run.seconds,
+        "baseline": None if constant is None else asdict(constant),
     }
 
 

@@ -63,7 +63,7 @@ def train_teacher(
             terminal,
         )
     folder = teachers[0].folder.parent
-    report(f"teachers in {folder}", outcomes, folder / "teachers.json", terminal)
+    report(f"teachers in {folder}", outcomes, folder / "teachers.json", workshop.data, terminal)
     terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")
     raise_failures(outcomes)
 

@@ -17,7 +17,7 @@ from dkd_cli import __version__
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.compare import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.contests import Contest
-from dkd_cli.evaluation.metrics import Metrics, baseline, constant_prediction, predicted
+from dkd_cli.evaluation.metrics import baseline, predicted
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.training_log import training_log
@@ -29,7 +29,7 @@ def contest_figures(
 ) -> dict[str, Any]:
     """All figures of one contest."""
     task, names = contest.data.task, contest.data.label_names
-    known, best = trivial(contest), best_student(results, contest)
+    constant, best = baseline(contest.data, contest.split), best_student(results, contest)
     chosen_on = contest.validation or contest.split
     by_label = {one.answers.entrant.folder.label: one for one in results}
     fronts = on_the_front(results, task.metrics[0])
@@ -40,7 +40,7 @@ def contest_figures(
         "split": contest.split.name,
         "rows": len(contest.split),
         "main_metric": task.metrics[0],
-        "baseline": None if known is None else {"prediction": known[0], "metrics": known[1]},
+        "baseline": None if constant is None else asdict(constant),
         "best_student": None
         if best is None
         else {
@@ -156,17 +156,6 @@ def _cascade(result: Result, teacher: Result | None) -> dict[str, Any] | None:
         "student": {"quality": result.metrics[main], "latency_ms": own},
         "teacher": {"quality": teacher.metrics[main], "latency_ms": theirs},
     }
-
-
-def trivial(contest: Contest) -> tuple[str | float, Metrics] | None:
-    """What knows the training labels alone says of every row, and its score; None where there are none."""
-    task, names = contest.data.task, contest.data.label_names
-    learnt, labels = contest.data.splits["train"].labels, contest.split.labels
-    assert labels is not None, "a contest is about labelled rows"
-    if learnt is None:
-        return None
-    constant = constant_prediction(task, learnt)
-    return (names[int(constant)] if names else float(constant)), baseline(task, learnt, labels)
 
 
 def machine() -> dict[str, Any]:

@@ -7,11 +7,13 @@ never NaN. Matthews of a constant prediction is 0, the convention of GLUE.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
 
@@ -117,17 +119,31 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
     return np.asarray(array.argmax(axis=-1), dtype=np.int64)
 
 
-def baseline(task: Task, train_labels: Labels, labels: Labels) -> Metrics:
-    """Score what knows the training labels alone: their most frequent class (or mean) for every row."""
-    constant = constant_prediction(task, train_labels)
-    return _scores(task, np.full(len(labels), constant), labels)
+@dataclass(frozen=True)
+class Baseline:
+    """What knows the training labels alone."""
+
+    prediction: str | float
+    """For every row: the most frequent class (the first of equals), or for numbers their mean."""
+    metrics: Metrics
+
+    @property
+    def name(self) -> str:
+        """`always negative`, or `always 2.71`."""
+        return f"always {self.prediction if isinstance(self.prediction, str) else f'{self.prediction:.3g}'}"
 
 
-def constant_prediction(task: Task, train_labels: Labels) -> int | float:
-    """Return the most frequent training label (the smallest id of equals), or for numbers their mean."""
-    if task.kind == "regression":
-        return float(np.mean(train_labels))
-    return int(np.bincount(np.asarray(train_labels, dtype=np.int64)).argmax())
+def baseline(data: TaskData, split: Split) -> Baseline | None:
+    """Score the constant answer on a split; None where training or this split has no labels."""
+    learnt, labels = data.splits["train"].labels, split.labels
+    if learnt is None or labels is None:
+        return None
+    if data.label_names is None:
+        mean = float(np.mean(learnt))
+        return Baseline(mean, _scores(data.task, np.full(len(labels), mean), labels))
+    frequent = int(np.bincount(np.asarray(learnt, dtype=np.int64)).argmax())
+    metrics = _scores(data.task, np.full(len(labels), frequent), labels)
+    return Baseline(data.label_names[frequent], metrics)
 
 
 def _scores(task: Task, guesses: NDArray[np.generic], labels: Labels) -> Metrics:
