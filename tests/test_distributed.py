@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from small import LABELS, save_classifier
 from steps import ALL_PLANS, CLASSES, LAYERS, Oracle, student_of
 
-from dkd_cli.commands.running import claimed
+from dkd_cli.engine.checkpoints import claim
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.fit import refuse_another_run
 from dkd_cli.engine.job import Job
@@ -293,7 +293,7 @@ def refused(peers: Peers, folder: Path) -> list[Any]:
     recipe = Recipe(name="tiny", model="unused", data=Data(source="x"), teachers={"large": Teacher()})
     with (
         pytest.raises(SystemProblem) as caught,
-        claimed(peers, final, recipe, "teacher", "large", fresh=False, warn=pytest.fail),
+        peers.led(claim(final, recipe, "teacher", "large", fresh=False, warn=pytest.fail)),
     ):
         pass
     return [caught.value.exit_code, caught.value.everywhere]

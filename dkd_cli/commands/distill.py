@@ -7,12 +7,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, claimed, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.attention import show_attention
-from dkd_cli.engine.checkpoints import Run, read_run, student_folder, teacher_source
+from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.fingerprint import weights_digest
 from dkd_cli.engine.models import check_fit
@@ -88,8 +88,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
     """Distil one student, or find it made."""
     final, peers = student_folder(recipe), workshop.peers
     teachers = peers.decide(lambda: weights_of_teachers(recipe))
-    place = claimed(
-        peers,
+    place = claim(
         final,
         recipe,
         "student",
@@ -98,7 +97,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         warn=workshop.terminal.warn,
         teachers=teachers,
     )
-    with place as working:
+    with peers.led(place) as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)

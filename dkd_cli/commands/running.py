@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
-from dkd_cli.engine.checkpoints import NO_TEACHERS, Role, Run, claim, publish
+from dkd_cli.engine.checkpoints import Run, publish
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job, Metrics, Step
 from dkd_cli.engine.models import LoadedModel, Tokenizer, depth, locate_model
@@ -137,24 +136,6 @@ class Workshop:
         if (about or message) not in self._said:
             self._said.add(about or message)
             tell(message)
-
-
-@contextmanager
-def claimed(
-    peers: Peers,
-    final: Path,
-    recipe: Recipe,
-    role: Role,
-    name: str,
-    *,
-    fresh: bool,
-    warn: Callable[[str], None],
-    teachers: Mapping[str, str] = NO_TEACHERS,
-) -> Iterator[Path | None]:
-    """`checkpoints.claim` by the leading process, for all of them."""
-    claiming = claim(final, recipe, role, name, fresh=fresh, warn=warn, teachers=teachers)
-    with ExitStack() as held:
-        yield peers.decide(lambda: held.enter_context(claiming))
 
 
 def judge_by_labels(train: Train, data: TaskData) -> Judge:

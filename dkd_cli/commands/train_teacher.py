@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, claimed, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
-from dkd_cli.engine.checkpoints import Run, read_run, teacher_folder, teacher_train
+from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.models import check_fit
 from dkd_cli.engine.peers import meeting
@@ -117,8 +117,8 @@ def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
 def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
     final, peers = wanted.folder, workshop.peers
-    warn = workshop.terminal.warn
-    with claimed(peers, final, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=warn) as working:
+    place = claim(final, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=workshop.terminal.warn)
+    with peers.led(place) as working:
         if working is None:
             workshop.terminal.say(f"{final} is complete; --fresh starts over")
             run = read_run(final)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -97,6 +97,16 @@ class Peers:
         result, error = said[0]
         self._raise_first([error])
         return result  # type: ignore[return-value]
+
+    @contextmanager
+    def led(self, context: AbstractContextManager[T]) -> Iterator[T]:
+        """Enter a context in the leading process alone; all get what it gives.
+
+        Raises:
+            DkdError, Problems: alike in all processes, where it cannot be entered.
+        """
+        with ExitStack() as held:
+            yield self.decide(lambda: held.enter_context(context))
 
     def _raise_first(self, errors: list[DkdError | Problems | None]) -> None:
         for error in errors:
