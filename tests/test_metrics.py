@@ -95,7 +95,7 @@ def test_the_baseline_knows_the_training_labels_alone() -> None:
     assert frequent.name == "always high"
     assert frequent.metrics == {"accuracy": 0.25, "macro_f1": pytest.approx(0.4 / 3)}
     mean = constant(TASKS["stsb"], None, [1.0, 3.0], [2.0, 4.0])
-    assert mean.name == "always 2"
+    assert (mean.name, mean.prediction) == ("always 2", 2.0)
     assert mean.metrics == {"pearson": None, "spearman": None, "mse": 2.0}
 
 

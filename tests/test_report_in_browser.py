@@ -12,6 +12,8 @@ from report_samples import evaluation
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.palette import STRATEGY_COLOURS
 
+PAPER = 718
+"""Pixels that a printer has for a line of A4."""
 WHOLE = 9000
 """Pixels; more than the report is high in a wide window."""
 
@@ -52,6 +54,23 @@ def test_nothing_is_wider_than_a_phone(report: Path) -> None:
     margin = shot.pixels[:, -12:].astype(int)
     assert np.abs(margin - shot.pixels[2, 2]).max() < 40, "wide tables and pictures scroll inside the page"
     assert shot.console == []
+
+
+def test_on_paper_it_is_light_and_nothing_is_cut_off(tmp_path: Path) -> None:
+    figures = evaluation(tmp_path / "models", 1)
+    for model in figures["evaluations"][0]["models"]:
+        model["format"] = f"onnx {model['seed']}"
+        if model["role"] == "teacher":
+            model["model"] += "_with_a_name_that_can_be_broken_nowhere" * 2
+    page = evaluation_report(figures)
+    assert page.count("@media print") == 1
+    path = tmp_path / "printed.html"
+    printed = page.replace("@media print", "@media all").replace("<main", f'<main style="width: {PAPER}px"')
+    path.write_text(printed, encoding="utf-8")
+    shot = shown(path, width=PAPER + 40, height=2000, dark=True)
+    assert shot.pixels[2, 2].min() == 255
+    assert shot.pixels[:, PAPER + 1 :].min() == 255
+    assert shot.near("#000000") > 2000
 
 
 def test_the_browser_tells_of_requests_and_errors(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_others_go_on_and_the_failure_is_shown(
     assert [line.split() for line in shown.splitlines() if "always" in line] == [
         ["always", "no", "0.2500", "–"]
     ]
-    constant = {"prediction": "no", "metrics": {"accuracy": 0.25, "macro_f1": 0.2}}
+    constant = {"name": "always no", "prediction": "no", "metrics": {"accuracy": 0.25, "macro_f1": 0.2}}
     assert [point["baseline"] for point in written["points"]] == [constant] * 3
     assert written["means"][0]["mean"] is None
     with pytest.raises(NumericError):

@@ -123,14 +123,11 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
 class Baseline:
     """What knows the training labels alone."""
 
+    name: str
+    """`always negative`, or `always 2.71`."""
     prediction: str | float
     """For every row: the most frequent class (the first of equals), or for numbers their mean."""
     metrics: Metrics
-
-    @property
-    def name(self) -> str:
-        """`always negative`, or `always 2.71`."""
-        return f"always {self.prediction if isinstance(self.prediction, str) else f'{self.prediction:.3g}'}"
 
 
 def baseline(data: TaskData, split: Split) -> Baseline | None:
@@ -140,10 +137,11 @@ def baseline(data: TaskData, split: Split) -> Baseline | None:
         return None
     if data.label_names is None:
         mean = float(np.mean(learnt))
-        return Baseline(mean, _scores(data.task, np.full(len(labels), mean), labels))
+        return Baseline(f"always {mean:.3g}", mean, _scores(data.task, np.full(len(labels), mean), labels))
     frequent = int(np.bincount(np.asarray(learnt, dtype=np.int64)).argmax())
     metrics = _scores(data.task, np.full(len(labels), frequent), labels)
-    return Baseline(data.label_names[frequent], metrics)
+    label = data.label_names[frequent]
+    return Baseline(f"always {label}", label, metrics)
 
 
 def _scores(task: Task, guesses: NDArray[np.generic], labels: Labels) -> Metrics:

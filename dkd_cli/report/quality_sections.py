@@ -42,12 +42,11 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
     ]
     rows = [_model_row(model, contest["kind"], formats) for model in models]
     if contest["baseline"]:
-        constant = contest["baseline"]["metrics"].values()
         rows.append(
             [
-                f"always {contest['baseline']['prediction']}",
+                contest["baseline"]["name"],
                 *[None] * (3 if formats else 2),
-                *constant,
+                *contest["baseline"]["metrics"].values(),
                 *[None] * 9,
             ]
         )
