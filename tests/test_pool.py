@@ -14,8 +14,9 @@ import torch
 from conftest import TinyRecipe
 from hypothesis import given
 from hypothesis import strategies as st
-from small import CPU, LABELS, encoded, save_classifier, schedule, split, task_data, weights
+from small import CPU, LABELS, encoded, save_classifier, split, task_data, weights
 from torch import Tensor
+from training import STATIC, Jobs, Killed, Random, different, kill_at, losses
 
 from dkd_cli.cli import run
 from dkd_cli.engine import fit as fitting
@@ -23,7 +24,7 @@ from dkd_cli.engine import resumable, trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.job import Fitted, Job
+from dkd_cli.engine.job import Job
 from dkd_cli.engine.models import Model
 from dkd_cli.engine.peers import WHOLE
 from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
@@ -33,30 +34,27 @@ from dkd_cli.engine.snapshots import newest
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.work import Work, examples_seen
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
+from dkd_cli.recipe.schema import DataSelection, Objective
 
 HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
 DRAWN = replace(HALF, keep="weighted")
 
 
-class Noise:
-    """A teacher whose answers are noise, the same for the same row; notes who was asked for."""
+class Noise(Random):
+    """Notes who was asked for."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
         self.asked += rows.tolist()
-        return torch.randn(200, 2, generator=torch.Generator().manual_seed(5))[rows]
-
-    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        raise AssertionError("not aligned")
+        return super().logits(name, rows)
 
 
 def plan_of(selection: DataSelection) -> Plan:
     return Plan(
         selection=selection,
-        adoption=TeacherAdoption(mode="static", weights={"large": 1.0}),
+        adoption=STATIC,
         objective=Objective(mode="fixed", hidden_weight=0.0),
         teachers=("large",),
     )
@@ -84,37 +82,15 @@ def student(tiny_encoder: Path) -> Callable[[], Model]:
 
 
 @pytest.fixture
-def job(tiny_encoder: Path, student: Callable[[], Model], tmp_path: Path) -> Callable[..., Job]:
+def job(tiny_encoder: Path, tmp_path: Path) -> Callable[..., Job]:
     """`job(recorder, working="a", size=40, **settings)`: a run on the first `size` texts."""
-    validation, collator = encoded(tiny_encoder, split("validation", 48, 72))
+    jobs = Jobs(tiny_encoder, tmp_path)
 
-    def make(recorder: Recorder, working: str = "working", size: int = 40, **settings: Any) -> Job:
-        (tmp_path / working).mkdir(exist_ok=True)
-        return Job(
-            model=student(),
-            train=encoded(tiny_encoder, split("train", 0, size))[0],
-            validation=validation,
-            collator=collator,
-            step=recorder,
-            needs_hidden_states=False,
-            settings=schedule(**settings),
-            compute=CPU,
-            metrics=lambda logits, labels: {"accuracy": float((logits.argmax(-1) == labels).mean())},
-            metric="accuracy",
-            working=tmp_path / working,
-            advance=lambda count, **fields: None,
-            pool=recorder.pool,
-        )
+    def make(recorder: Recorder, size: int = 40, **settings: Any) -> Job:
+        train, _ = encoded(tiny_encoder, split("train", 0, size))
+        return replace(jobs(step=recorder, pool=recorder.pool, **settings), train=train)
 
     return make
-
-
-def different(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> list[str]:
-    return [name for name in one if not torch.equal(one[name], other[name])]
-
-
-def lines(fitted: Fitted) -> list[dict[str, float]]:
-    return [line for line in fitted.history if "loss" in line]
 
 
 # How large a pool is -------------------------------------------------------------------------------------
@@ -225,8 +201,11 @@ def test_an_update_is_an_ordinary_one_on_the_chosen_rows(
 def test_updates_are_fewer_and_not_emptier(job: Callable[..., Job]) -> None:
     """40 rows are pools of 16, 16 and 8: three updates an epoch, of 8, 8 and 4 rows."""
     recorder, advanced = Recorder(HALF), list[int]()
-    one = replace(
-        job(recorder, epochs=2.0, log_every=1, warmup=0.5),
+    one = job(
+        recorder,
+        epochs=2.0,
+        log_every=1,
+        warmup=0.5,
         advance=lambda count, **fields: advanced.append(count),
     )
     fitted = fit(one)
@@ -238,10 +217,9 @@ def test_updates_are_fewer_and_not_emptier(job: Callable[..., Job]) -> None:
     assert len(recorder.teacher.asked) == 40
     assert all(len(set(batch)) == len(batch) for batch in recorder.batches)
     assert [len(student.logits) for student in recorder.given] == [8, 8, 4] * 2, "CE is on these alone"
-    found = lines(fitted)
-    assert [line["share-selected"] for line in found] == [line["share-large"] for line in found] == [0.5] * 6
+    assert losses(fitted, "share-selected") == losses(fitted, "share-large") == [0.5] * 6
     assert [student.progress for student in recorder.given] == [update / 6 for update in range(6)]
-    rates = [line["learning_rate"] / 1e-3 for line in found]
+    rates = [rate / 1e-3 for rate in losses(fitted, "learning_rate")]
     assert rates == pytest.approx([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]), "warm-up and decay follow the updates"
 
 
@@ -275,10 +253,6 @@ def test_every_weight_learns_under_autocast(job: Callable[..., Job]) -> None:
 # What it cost, and what a kill costs ---------------------------------------------------------------------
 
 
-class Killed(Exception):
-    """Stands for SIGKILL."""
-
-
 @pytest.mark.parametrize(
     ("selection", "kill", "settings", "before"),
     [
@@ -301,30 +275,25 @@ def test_a_killed_run_ends_as_if_it_were_not(
     """Dropout and draws included: random numbers go on where they stopped."""
     whole = job(Recorder(selection), working="whole", log_every=1, **settings)
     expected = fit(whole)
-    passes = 0
-
-    def die(count: int, **fields: float) -> None:
-        nonlocal passes
-        passes += count > 0
-        if passes == kill:
-            raise Killed
-
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
-    cut = job(Recorder(selection), working="cut", log_every=1, **settings)
+    cut = job(Recorder(selection), working="cut", log_every=1, advance=kill_at(kill), **settings)
     with pytest.raises(Killed):
-        fit(replace(cut, advance=die))
+        fit(cut)
     assert newest(cut.working, pytest.fail) is not None
     torch.manual_seed(99)
     told: list[int] = []
-    again = replace(
-        job(Recorder(selection), working="cut", log_every=1, **settings),
+    again = job(
+        Recorder(selection),
+        working="cut",
+        log_every=1,
         advance=lambda count, **fields: told.append(count),
+        **settings,
     )
     found = fit(again)
     assert told[0] == before
     assert sum(told) == examples_seen(again.settings, 40, again.pool) == found.work.examples
     assert different(weights(again.model), weights(whole.model)) == []
-    assert [line["loss"] for line in lines(found)] == [line["loss"] for line in lines(expected)]
+    assert losses(found) == losses(expected)
     assert (found.work, found.validation) == (expected.work, expected.validation)
 
 

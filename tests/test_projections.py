@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from small import CPU, encoded, random_classifier, schedule, split, task_data, weights
+from small import CPU, encoded, random_classifier, split, task_data, weights
 from torch import Tensor
+from training import Jobs, Killed, Recorder, different, kill_at, losses
 from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.engine import resumable
 from dkd_cli.engine.alignment import PLACE, Projection, make_projections
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.fit import fit
-from dkd_cli.engine.job import Fitted, Job
-from dkd_cli.engine.losses import supervised
+from dkd_cli.engine.job import Job
 from dkd_cli.engine.models import Model, load_classifier
 from dkd_cli.engine.snapshots import newest
 from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import Teacher, TeacherBank
 from dkd_cli.recipe.schema import Objective, TeacherAdoption
 
@@ -34,12 +34,6 @@ PLAN = Plan(
 )
 LAYERS = {"wide": [0, 1, 2]}
 PROJECTED = f"{PLACE}.0.weight"
-
-
-def on_labels(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-    assert labels is not None
-    loss = supervised(student.logits, labels).mean()
-    return StepLoss(loss, {"ce": loss.detach()})
 
 
 @pytest.fixture(scope="module")
@@ -55,47 +49,19 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Tea
 @pytest.fixture
 def job(tiny_encoder: Path, tmp_path: Path, teacher: Teacher) -> Callable[..., Job]:
     """A run on 40 texts: `job("working", projected=True, step=None, **fields of Job and of its schedule)`."""
-    tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
-    validation, _ = encoded(tiny_encoder, split("validation", 48, 72))
+    jobs = Jobs(tiny_encoder, tmp_path)
 
     def make(working: str = "working", *, projected: bool = True, step: Any = None, **changes: Any) -> Job:
-        model = build_classifier(str(tiny_encoder), task_data(), layers=2, seed=1, key="student").model
+        one = jobs(working=working, needs_hidden_states=True, log_every=1, **changes)
         bank = TeacherBank({"wide": teacher}, CPU)
-        projections = make_projections(model, {"wide": teacher}, 1, CPU) if projected else {}
+        projections = make_projections(one.model, {"wide": teacher}, 1, CPU) if projected else {}
 
         def distil(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
             return distillation_step(PLAN, student, labels, rows, bank, LAYERS, projections)
 
-        (tmp_path / working).mkdir(exist_ok=True)
-        fields: dict[str, Any] = {
-            "metrics": lambda logits, labels: {"accuracy": 0.5},
-            "advance": lambda count, **said: None,
-        }
-        fields |= {name: changes.pop(name) for name in tuple(fields) if name in changes}
-        return Job(
-            model=model,
-            train=tokens,
-            validation=validation,
-            collator=collator,
-            step=step or distil,
-            needs_hidden_states=True,
-            projections=projections,
-            settings=schedule(log_every=1, **changes),
-            compute=CPU,
-            metric="accuracy",
-            working=tmp_path / working,
-            **fields,
-        )
+        return replace(one, step=step or distil, projections=projections)
 
     return make
-
-
-def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def losses(fitted: Fitted, term: str = "loss") -> list[float]:
-    return [line[term] for line in fitted.history if term in line]
 
 
 def drawn(model: Model, teacher: Teacher) -> Projection:
@@ -127,29 +93,21 @@ def test_it_is_in_the_checkpoints_and_in_no_saved_student(job: Callable[..., Job
         tmp_path / "student", output_loading_info=True
     )
     assert not any(info.values())
-    assert same(weights(again), weights(one.model))
+    assert different(weights(again), weights(one.model)) == []
 
 
 def test_the_head_dropout_and_order_are_those_of_a_run_without(job: Callable[..., Job]) -> None:
-    seen: dict[bool, list[list[int]]] = {True: [], False: []}
-
-    def noting(projected: bool) -> Callable[..., StepLoss]:
-        def step(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-            seen[projected].append(rows.tolist())
-            return on_labels(student, labels, rows)
-
-        return step
-
+    seen = {True: Recorder(), False: Recorder()}
     jobs = {
-        projected: job(str(projected), projected=projected, step=noting(projected), dropout=0.3, epochs=2.0)
-        for projected in (True, False)
+        projected: job(str(projected), projected=projected, step=step, dropout=0.3, epochs=2.0)
+        for projected, step in seen.items()
     }
     with_one, without = fit(jobs[True]), fit(jobs[False])
     assert jobs[True].projections
     assert not jobs[False].projections
-    assert seen[True] == seen[False]
+    assert seen[True].batches == seen[False].batches
     assert losses(with_one) == losses(without)
-    assert same(weights(jobs[True].model), weights(jobs[False].model))
+    assert different(weights(jobs[True].model), weights(jobs[False].model)) == []
 
 
 @pytest.mark.parametrize("kill", [3, 6, 8])
@@ -158,22 +116,15 @@ def test_a_killed_run_continues_its_projection(
 ) -> None:
     whole = job("whole", epochs=2.0)
     expected = fit(whole)
-    calls: list[int] = []
-
-    def dies(count: int, **said: float) -> None:
-        calls.extend([count] * (count > 0))
-        if len(calls) == kill:
-            raise KeyboardInterrupt
-
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_SAVES", 0.0)
-    with pytest.raises(KeyboardInterrupt):
-        fit(job("killed", epochs=2.0, advance=dies))
+    with pytest.raises(Killed):
+        fit(job("killed", epochs=2.0, advance=kill_at(kill)))
     assert newest(whole.working.parent / "killed", pytest.fail) is not None
     again = job("killed", epochs=2.0)
     found = fit(again)
     assert losses(found) == losses(expected)
     assert losses(found, "pt") == losses(expected, "pt")
-    assert same(weights(again.model), weights(whole.model))
+    assert different(weights(again.model), weights(whole.model)) == []
     assert torch.equal(again.projections["wide"].weight, whole.projections["wide"].weight)
 
 
@@ -188,7 +139,7 @@ def test_the_best_checkpoint_brings_its_own_projection_back(job: Callable[..., J
     assert fit(one).best_step == 10
     assert not torch.equal(kept[1][PROJECTED], kept[2][PROJECTED])
     assert torch.equal(one.projections["wide"].weight, kept[1].pop(PROJECTED))
-    assert same(weights(one.model), kept[1])
+    assert different(weights(one.model), kept[1]) == []
 
 
 def test_frozen_embeddings_do_not_freeze_it(job: Callable[..., Job], teacher: Teacher) -> None:

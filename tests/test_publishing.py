@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damage import flip
 from small import LABELS, save_classifier, task_data
 from test_checkpoints import begin, make, save, the_run
 
@@ -131,12 +132,6 @@ def test_a_student_of_other_teachers_is_not_passed_off_as_complete(recipe: Recip
 
 
 # A flipped bit in a finished model -----------------------------------------------------------------------
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])

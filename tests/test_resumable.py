@@ -12,7 +12,7 @@ import pytest
 import torch
 from small import weights
 from torch import Tensor
-from training import Jobs, Recorder, different, losses, random_selection
+from training import Jobs, Killed, Recorder, different, kill_at, losses, random_selection
 
 from dkd_cli.engine import resumable, trainer
 from dkd_cli.engine.fit import fit
@@ -28,23 +28,6 @@ def job(tiny_encoder: Path, tmp_path: Path) -> Jobs:
 
 
 # A kill and what follows ---------------------------------------------------------------------------------
-
-
-class Killed(Exception):
-    """Stands for SIGKILL."""
-
-
-def kill_at(call: int) -> Callable[..., None]:
-    """An `advance` that dies in the given forward pass."""
-    passes = 0
-
-    def advance(count: int, **fields: float) -> None:
-        nonlocal passes
-        passes += count > 0
-        if passes == call:
-            raise Killed
-
-    return advance
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from damage import flip
 
 from dkd_cli.engine.manifests import staged
 from dkd_cli.engine.snapshots import (
@@ -32,12 +33,6 @@ def save(
         save_best(folder, before, is_best=best)
         save_progress(folder, {"loss": 0.5})
     return Snapshot(final)
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
 
 
 def test_there_is_none_at_first(tmp_path: Path) -> None:

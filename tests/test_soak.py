@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from damage import flip
 
 from dkd_cli.report.terminal import Terminal
 from soak.__main__ import main
@@ -49,9 +50,7 @@ def test_a_run_that_is_not_what_it_should_be_is_noticed(bench: Bench) -> None:
     place = bench.place("judge")
     assert place.start("none").wait().status == 0
     [weights] = place.output.glob("*/*/model.safetensors")
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
+    flip(weights, -1)
     with pytest.raises(Broken, match="weights differ"):
         bench.same(place.output, "none")
     one = {"student": {"history": [{"loss": 0.5}, {"loss": 0.25}]}}

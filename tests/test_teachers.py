@@ -9,6 +9,7 @@ from typing import Literal
 
 import pytest
 import torch
+from damage import flip
 from small import CPU, LABELS, encoded, save_classifier, split, task_data
 from torch import Tensor
 
@@ -272,9 +273,7 @@ def test_a_damaged_shard_is_computed_again(teacher: Callable[..., Teacher], tmp_
     first = ask(TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU), [ALL[:16]])
     shards = sorted(cache.root.glob("*/*.shard"))
     for shard in shards:
-        content = bytearray(shard.read_bytes())
-        content[-40] ^= 1  # in the payload
-        shard.write_bytes(content)
+        flip(shard, -40)  # in the payload
     bank = TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU)
     for one, other in zip(first, ask(bank, [ALL[:16]]), strict=True):
         assert torch.equal(one, other)

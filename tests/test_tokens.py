@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from damage import flip
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dkd_cli.data.encoding import EncodedSplit, encode
@@ -103,9 +104,7 @@ def test_without_a_cache_or_a_place_to_write(
 def test_damaged_tokens_are_made_again(tokenizer: PreTrainedTokenizerBase, tmp_path: Path) -> None:
     encode_once(split(), tokenizer, 8, Cache(tmp_path / "cache", 10**9, pytest.fail))
     [shard] = (tmp_path / "cache").rglob("*.shard")
-    content = bytearray(shard.read_bytes())
-    content[-6] ^= 1
-    shard.write_bytes(content)
+    flip(shard, -6)
     told: list[str] = []
     found = encode_once(split(), tokenizer, 8, Cache(tmp_path / "cache", 10**9, told.append))
     assert_same(found, encode(split(), tokenizer, 8))

@@ -99,8 +99,25 @@ def different(one: Weights, other: Weights) -> list[str]:
     return [name for name in one if not torch.equal(one[name], other[name])]
 
 
-def losses(fitted: Fitted) -> list[float]:
-    return [line["loss"] for line in fitted.history if "loss" in line]
+def losses(fitted: Fitted, term: str = "loss") -> list[float]:
+    return [line[term] for line in fitted.history if term in line]
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+def kill_at(call: int) -> Callable[..., None]:
+    """An `advance` that dies in the given forward pass."""
+    passes = 0
+
+    def advance(count: int, **fields: float) -> None:
+        nonlocal passes
+        passes += count > 0
+        if passes == call:
+            raise Killed
+
+    return advance
 
 
 class Recorder:
