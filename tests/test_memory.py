@@ -271,19 +271,19 @@ def test_a_teacher_answers_in_halves(tiny_encoder: Path, tmp_path: Path) -> None
     folder = save_classifier(tmp_path / "teacher", tiny_encoder, LABELS)
     tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
 
-    def bank(fits: int) -> TeacherBank:
-        model, _ = load_pretrained(str(folder), "teacher")
-        calls: list[int] = []
+    def teacher() -> Teacher:
+        return Teacher(load_pretrained(str(folder), "teacher")[0], tokens, collator)
 
-        def before(module: Any, args: Any, inputs: dict[str, Tensor]) -> None:
-            calls.append(1)
-            if len(calls) == 2 and not fits:
-                raise TOO_MUCH
+    passes: list[int] = []
 
-        model.register_forward_pre_hook(before, with_kwargs=True)
-        return TeacherBank({"large": Teacher(model, tokens, collator)}, CPU)
+    def second_fails(module: Any, args: Any, inputs: dict[str, Tensor]) -> None:
+        passes.append(len(inputs["input_ids"]))
+        if len(passes) == 2:
+            raise TOO_MUCH
 
-    rows = torch.arange(40)
-    scarce = bank(0)
-    assert torch.equal(scarce.logits("large", rows), bank(1).logits("large", rows))
+    rows, one = torch.arange(40), teacher()
+    one.model.register_forward_pre_hook(second_fails, with_kwargs=True)
+    scarce, ample = TeacherBank({"large": one}, CPU), TeacherBank({"large": teacher()}, CPU)
+    assert torch.equal(scarce.logits("large", rows), ample.logits("large", rows))
+    assert len(passes) > 2, "one failed, and the halves followed"
     assert scarce.queries["large"] == 40

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from steps import resolved as plan
 
 from dkd_cli.engine.selection import EVERYTHING
 from dkd_cli.engine.strategies import (
@@ -17,50 +18,19 @@ from dkd_cli.engine.strategies import (
     ROUTES,
     Plan,
     check_classes,
-    resolve,
     teacher_weights,
     uncertainty_of,
 )
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import (
-    Data,
     DataSelection,
     Final,
     Objective,
-    Recipe,
     Score,
-    Strategy,
-    Teacher,
     TeacherAdoption,
 )
 
 LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])
-
-
-def plan(
-    name: str,
-    *,
-    teachers: int = 2,
-    teacher: TeacherAdoption | None = None,
-    data: DataSelection | None = None,
-    objective: Objective | None = None,
-) -> Plan:
-    names = ["small", "middle", "upper", "large"]
-    chosen = names[: teachers - 1] + names[-1:]
-    return resolve(
-        Recipe(
-            name="unit",
-            model="unused",
-            data=Data(source="unused"),
-            teachers={one: Teacher() for one in chosen},
-            strategy=Strategy(
-                name=name,
-                teacher=teacher or TeacherAdoption(),
-                data=data or DataSelection(),
-                objective=objective or Objective(),
-            ),
-        )
-    )
 
 
 # Which teacher -------------------------------------------------------------------------------------------
@@ -70,7 +40,8 @@ def plan(
 @pytest.mark.parametrize("batch", [1, 2, 3, 5, 8])
 def test_hard_gives_every_example_to_exactly_one_teacher(teachers: int, batch: int) -> None:
     uncertainty = torch.rand(batch)
-    routes = ROUTES["hard"](plan("dynamic-teacher", teachers=teachers), uncertainty)
+    names = ("small", "middle", "upper", "large")[:teachers]
+    routes = ROUTES["hard"](plan("dynamic-teacher", teachers=names), uncertainty)
     taught = [row for route in routes for row in route.positions.tolist()]
     assert sorted(taught) == list(range(batch))
     assert all(route.positions.numel() for route in routes), "an empty mean is NaN"
@@ -110,7 +81,7 @@ def test_a_confused_student_learns_from_the_smallest_a_sure_one_from_the_largest
 @pytest.mark.parametrize("mode", ["soft", "soft-instance"])
 def test_soft_modes_ask_all_teachers_for_all_examples(mode: Any) -> None:
     uncertainty = torch.tensor([0.2, 0.6])
-    small, large = ROUTES[mode](plan("dynamic-teacher", teacher=TeacherAdoption(mode=mode)), uncertainty)
+    small, large = ROUTES[mode](plan("dynamic-teacher", adoption=TeacherAdoption(mode=mode)), uncertainty)
     expected = {"soft": [0.4, 0.4], "soft-instance": [0.2, 0.6]}[mode]
     assert small.weights.tolist() == pytest.approx(expected)
     assert large.weights.tolist() == pytest.approx([1 - weight for weight in expected])
@@ -129,7 +100,7 @@ def test_soft_modes_ask_all_teachers_for_all_examples(mode: Any) -> None:
 def test_static_weights_leave_out_a_teacher_of_weight_0(
     weights: Mapping[str, float] | None, expected: Mapping[str, float]
 ) -> None:
-    resolved = plan("dynamic-teacher", teacher=TeacherAdoption(mode="static", weights=weights))
+    resolved = plan("dynamic-teacher", adoption=TeacherAdoption(mode="static", weights=weights))
     assert resolved.teachers == tuple(expected)
     routes = ROUTES["static"](resolved, torch.zeros(3))
     assert {route.teacher: route.weights.tolist() for route in routes} == {
@@ -172,7 +143,7 @@ def test_none_asks_no_teacher_and_keeps_the_labels() -> None:
 
 @pytest.mark.parametrize("mode", ["static", "hard", "soft", "soft-instance"])
 def test_every_adoption_mode_is_kept(mode: Any) -> None:
-    resolved = plan("dynamic-teacher", teacher=TeacherAdoption(mode=mode))
+    resolved = plan("dynamic-teacher", adoption=TeacherAdoption(mode=mode))
     assert resolved.adoption.mode == mode
     assert resolved.teachers == ("small", "large")
     assert resolved.uses_uncertainty == (mode != "static")
@@ -252,7 +223,7 @@ def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
         plan("static"),
         plan("dynamic-data", data=DataSelection(score="kl")),
         plan("dynamic-data", data=DataSelection(score="random")),
-        plan("dynamic-teacher", teacher=TeacherAdoption(mode="static")),
+        plan("dynamic-teacher", adoption=TeacherAdoption(mode="static")),
         plan("dynamic-objective", objective=Objective(mode="fixed")),
     ],
 )
