@@ -151,36 +151,31 @@ def tiny_recipe(tmp_path: Path, tiny_encoder: Path, tiny_csv: Path) -> TinyRecip
     """`tiny_recipe({"train": {"epochs": 2}})` -> a recipe file: teachers of 2 and 4 layers, a student of 2.
 
     One epoch (9 updates) runs everything and learns little; four tell the classes apart. What is given is
-    merged into the defaults below, section by section; None writes null. `file` names the recipe file, so
+    merged into `tiny_settings`, section by section; None writes null. `file` names the recipe file, so
     that one test can have several.
     """
 
     def write(changes: Mapping[str, Any] | None = None, file: str = "tiny.yaml") -> Path:
-        recipe = {
-            "name": "tiny",
-            "model": str(tiny_encoder),
-            "output_dir": str(tmp_path / "checkpoints"),
-            "data": {
-                "source": str(tiny_csv),
-                "validation_share": 0.2,
-                "test_share": 0.2,
-                "max_length": 16,
-            },
-            "teachers": {"small": {"layers": 2}, "large": {"layers": 4}},
-            "student": {"layers": 2},
-            "train": {
-                "epochs": 1,
-                "batch_size": 8,
-                "learning_rate": 3e-3,
-                "precision": "fp32",
-                "log_every": 2,
-            },
-        }
+        recipe = tiny_settings(tiny_encoder, tiny_csv, tmp_path / "checkpoints")
         path = tmp_path / file
         path.write_text(yaml.safe_dump(_merged(recipe, changes or {}), sort_keys=False), encoding="utf-8")
         return path
 
     return write
+
+
+def tiny_settings(encoder: Path, texts: Path, output: Path) -> dict[str, Any]:
+    """The recipe that `tiny_recipe` starts from."""
+    shares = {"validation_share": 0.2, "test_share": 0.2}
+    return {
+        "name": "tiny",
+        "model": str(encoder),
+        "output_dir": str(output),
+        "data": {"source": str(texts), **shares, "max_length": 16},
+        "teachers": {"small": {"layers": 2}, "large": {"layers": 4}},
+        "student": {"layers": 2},
+        "train": {"epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32", "log_every": 2},
+    }
 
 
 def tiny_rows() -> list[tuple[str, str]]:

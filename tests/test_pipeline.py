@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from command_line import Said, heard
+from conftest import tiny_settings
 from safetensors import safe_open
 from small import save_classifier
 from transformers import AutoModelForSequenceClassification, pipeline
@@ -68,20 +68,7 @@ class Flow:
 def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_csv: Path) -> Path:
     folder = tmp_path_factory.mktemp("pipeline")
     path = folder / "tiny.yaml"
-    settings: dict[str, Any] = {
-        "name": "tiny",
-        "model": str(tiny_encoder),
-        "output_dir": str(folder / "checkpoints"),
-        "data": {
-            "source": str(tiny_csv),
-            "validation_share": 0.2,
-            "test_share": 0.2,
-            "max_length": 16,
-        },
-        "teachers": {"small": {"layers": 2}, "large": {"layers": 4}},
-        "student": {"layers": 2},
-        "train": {"epochs": 1, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32", "log_every": 2},
-    }
+    settings = tiny_settings(tiny_encoder, tiny_csv, folder / "checkpoints")
     path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return path
 
