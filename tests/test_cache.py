@@ -45,10 +45,18 @@ def losses(log: dict[str, Any]) -> list[dict[str, float]]:
     ]
 
 
-@pytest.mark.parametrize("strategy", ["static", "dynamic-objective", "dynamic-data"])
-def test_cold_and_warm_runs_have_the_same_losses(recipe: Path, strategy: str) -> None:
-    cold = distilled(recipe, "cold", "--strategy", strategy)
-    warm = distilled(recipe, "warm", "--strategy", strategy)
+@pytest.mark.parametrize(
+    ("strategy", "precision"),
+    [
+        ("static", "fp32"),
+        ("dynamic-objective", "fp32"),
+        ("dynamic-objective", "bf16"),
+        ("dynamic-data", "fp32"),
+    ],
+)
+def test_cold_and_warm_runs_have_the_same_losses(recipe: Path, strategy: str, precision: str) -> None:
+    words = ("--strategy", strategy, "--set", f"train.precision={precision}")
+    cold, warm = distilled(recipe, "cold", *words), distilled(recipe, "warm", *words)
     assert losses(warm) == losses(cold)
     asked = cold["teacher_queries"]["large"]
     assert (cold["teacher_hits"], warm["teacher_queries"]) == ({"large": 0}, {"large": 0})

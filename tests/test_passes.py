@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import torch
+from small import CPU
 
 from dkd_cli.engine.passes import FEWEST, LENGTH_STEP, Pass, passes
-
-CPU = torch.device("cpu")
+from dkd_cli.engine.precision import Compute
 
 
 def test_a_text_is_always_padded_to_the_same_length() -> None:
@@ -38,5 +39,7 @@ def test_padding_is_there_unless_the_positions_end() -> None:
             assert own == {one.length}, "no place for padding: unpadded, and with none that are shorter"
 
 
-def test_an_accelerator_reads_all_at_once() -> None:
-    assert passes([3, 1], [5, 9, 9, 60], 64, torch.device("cuda")) == [Pass([3, 1], None)]
+@pytest.mark.parametrize(("device", "dtype"), [("cuda", torch.float32), ("cpu", torch.bfloat16)])
+def test_where_grouping_buys_nothing_all_is_read_at_once(device: str, dtype: torch.dtype) -> None:
+    compute = Compute(torch.device(device), dtype, "a test")
+    assert passes([3, 1], [5, 9, 9, 60], 64, compute) == [Pass([3, 1], None)]

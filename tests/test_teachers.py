@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -13,12 +13,14 @@ from damage import flip
 from small import CPU, LABELS, encoded, save_classifier, split, task_data
 from torch import Tensor
 
+from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split
 from dkd_cli.engine import kept
 from dkd_cli.engine.fingerprint import fingerprint
 from dkd_cli.engine.models import load_classifier
 from dkd_cli.engine.precision import Compute
 from dkd_cli.engine.store import Cache
+from dkd_cli.engine.students import build_classifier
 from dkd_cli.engine.teachers import (
     NO_TEACHERS,
     PROBABILITY_FLOOR,
@@ -100,6 +102,45 @@ def test_an_answer_has_the_same_bits_whatever_stands_beside_it(teacher: Callable
         assert torch.equal(alone.logits("large", row[None])[0], together[at])
         for ours, theirs in zip(alone.hidden_states("large", row[None]), states, strict=True):
             assert torch.equal(ours[0], theirs[at, : ours.size(1)])
+
+
+def test_in_bf16_an_answer_is_the_same_within_the_tolerance(pretrained: str) -> None:
+    """What docs/performance.md says of it."""
+    built = build_classifier(pretrained, task_data(), layers=6, seed=1, key="a test")
+    tokens = encode(split("train", 0, 32), built.tokenizer, 16)
+    found = []
+    for size in (1, 7, 32):
+        one = Teacher(built.model, tokens, PaddingCollator(built.tokenizer), (2, 4, 6))
+        bank = TeacherBank({"large": one}, Compute(CPU.device, torch.bfloat16, "the tests"))
+        logits, states = [], []
+        for rows in torch.arange(32).split(size):
+            logits.append(bank.logits("large", rows))
+            layers = torch.stack(bank.hidden_states("large", rows), dim=1).float()
+            states += [layers[at, :, : tokens.lengths[row]] for at, row in enumerate(rows.tolist())]
+        found.append((torch.cat(logits), states))
+    (expected, as_expected), *others = found
+    for logits, states in others:
+        assert (logits - expected).abs().max() < 0.02 * expected.abs().max()
+        for ours, theirs in zip(states, as_expected, strict=True):
+            assert ((ours - theirs).norm(dim=(1, 2)) < 0.02 * theirs.norm(dim=(1, 2))).all()
+
+
+def test_hidden_states_are_written_before_logits(
+    teacher: Callable[..., Teacher], cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the two leaves no logits whose hidden states would be asked for in another batch."""
+    monkeypatch.setattr(kept, "FLUSH_ROWS", 1)
+    bank = TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU)
+    written: list[int] = []
+    write = kept.write_shard
+
+    def told(*args: Any) -> None:
+        written.append(args[5])
+        write(*args)
+
+    monkeypatch.setattr(kept, "write_shard", told)
+    bank.logits("large", UNLIKE[:3])
+    assert written == [len(LAYERS) * 32, 2], "the width of hidden states, then that of logits"
 
 
 def test_each_row_is_computed_once(teacher: Callable[..., Teacher]) -> None:

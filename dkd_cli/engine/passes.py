@@ -1,6 +1,7 @@
-"""Which rows a teacher reads together: on a CPU such that an answer never depends on what stands beside it.
+"""Which rows a teacher reads together: in fp32 on a CPU such that an answer never depends on its neighbours.
 
-It then has the same bits, whichever run, process or batch asks for it, and however often. Knows no teacher.
+It then has the same bits, whichever run, process or batch asks for it, and however often. Elsewhere an answer
+is the same up to rounding (docs/performance.md has the figures). Knows no teacher.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from dkd_cli.engine.precision import Compute
 
 LENGTH_STEP = 8
 """Texts are padded to multiples of it: few lengths, so that few passes are needed, and little padding."""
@@ -31,24 +34,25 @@ def passes(
     rows: list[int],
     lengths: Sequence[int] | NDArray[np.int64],
     most_tokens: int | None,
-    device: torch.device,
+    compute: Compute,
 ) -> list[Pass]:
-    """The rows as they are read: on a CPU those of like length together.
+    """The rows as they are read: in fp32 on a CPU those of like length together.
 
     There a text is always padded to the same length, by one position or more: where nothing is padded,
-    transformers takes another path. Few rows are made `FEWEST` by repeating the last. On accelerators the
-    order of a sum depends on the size of every batch, and one pass is faster.
+    transformers takes another path. Few rows are made `FEWEST` by repeating the last. On accelerators and in
+    bf16 the kernels follow the size of the batch, so that this would buy nothing, and one pass is faster.
 
     Args:
         rows: one or more.
         lengths: of all rows, in tokens.
         most_tokens: that the model has positions for; None: as many as one likes.
-        device: where it reads.
+        compute: where it reads, and how wide.
 
-    >>> passes([0, 1, 2], [9, 3, 14], None, torch.device("cpu"))[0].rows[:3]
+    >>> fp32 = Compute(torch.device("cpu"), torch.float32, "as asked for")
+    >>> passes([0, 1, 2], [9, 3, 14], None, fp32)[0].rows[:3]
     [0, 2, 2]
     """
-    if device.type != "cpu":
+    if compute.device.type != "cpu" or compute.dtype != torch.float32:
         return [Pass(rows)]
     alike: dict[tuple[int, bool], list[int]] = {}
     for row in rows:

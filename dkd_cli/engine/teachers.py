@@ -6,7 +6,7 @@ disk for all later runs; hidden states on disk alone. Rows that read the same ar
 
 Hidden states are rounded to bf16 before their first use, as they are kept, so that a run that computes them
 and one that finds them learn from the same numbers. Without a cache they are computed again when they are
-asked for again, in other batches: on a CPU to the same bits, elsewhere but for a last place here and there.
+asked for again, in other batches: in fp32 on a CPU to the same bits, elsewhere up to rounding.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class TeacherBank:
         logits: dict[int, Tensor] = {}
         states: dict[int, Array] = {}
         lengths = teacher.encoded.lengths
-        for one in passes(rows, lengths, teacher.most_tokens, self._compute.device):
+        for one in passes(rows, lengths, teacher.most_tokens, self._compute):
             batch = teacher.collator([teacher.encoded[row] for row in one.rows], one.length)
             with self._compute.autocast():
                 output = teacher.model(
@@ -253,9 +253,11 @@ class TeacherBank:
             raise NumericError(
                 f"teachers.{name}", f"its logits on example {example} are not finite", "train it again"
             )
-        known.put_logits(rows, answers)
+        # Logits last, as in `flush`: who finds logits on disk finds the hidden states of the same pass. Else
+        # a run that goes on after a kill could ask for these in another batch, which may round otherwise.
         if teacher.layers:
             known.hidden.put({int(known.place[row]): values for row, values in states.items()})
+        known.put_logits(rows, answers)
 
     def tally(self, peers: Peers = ALONE) -> tuple[dict[str, int], dict[str, int]]:
         """What the run cost, over all its processes, for each teacher: queries and hits.
@@ -275,8 +277,8 @@ class TeacherBank:
     def flush(self) -> None:
         """Write what waits in memory, so that a run which is killed after this finds it again."""
         for known in self._answers.values():
-            known.on_disk.flush()
             known.hidden.flush()
+            known.on_disk.flush()
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -289,8 +291,8 @@ class TeacherBank:
     def _finish(self) -> None:
         for name, known in self._answers.items():
             asked = self._asked[name]
-            known.on_disk.finish(int((asked.logits.numpy(force=True) & ~known.computed).sum()))
             known.hidden.finish(int((asked.hidden & ~known.computed).sum()))
+            known.on_disk.finish(int((asked.logits.numpy(force=True) & ~known.computed).sum()))
 
 
 def aligned_states(teacher: Teacher, rows: list[int], hidden_states: Sequence[Tensor]) -> list[Array]:
