@@ -56,7 +56,7 @@ PROMISES = (
     Promise(
         "signalled",
         "SIGTERM and SIGINT in training, evaluation, selection, caching, saving: 143 or 130, resumable",
-        120,
+        140,
         attacks.signalled,
     ),
     Promise(

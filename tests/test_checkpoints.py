@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from claiming import begin, make, save, the_run, unit_recipe
 
 from dkd_cli.engine.checkpoints import (
-    Role,
-    Run,
     claim,
     identity,
     publish,
@@ -29,7 +28,7 @@ from dkd_cli.engine.checkpoints import (
 )
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, Train
+from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, Strategy, Teacher, Train
 
 LOCK = """
 import sys, time
@@ -42,49 +41,7 @@ with FileLock(sys.argv[1]):
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
-    return Recipe(
-        name="unit",
-        model="some/encoder",
-        output_dir=str(tmp_path / "out"),
-        data=Data(source="texts.csv"),
-        teachers={"small": Teacher(layers=2, epochs=5.0), "large": Teacher()},
-        strategy=Strategy(name="dynamic-data,dynamic-teacher"),
-    )
-
-
-def the_run(recipe: Recipe, role: Role = "student", name: str = "static", **changes: Any) -> Run:
-    run = Run(
-        role=role,
-        name=name,
-        strategy=None if role == "teacher" else recipe.strategy.name,
-        seed=recipe.train.seed,
-        teacher=None if role == "teacher" else teacher_source(recipe, "large"),
-        recipe=recipe,
-        validation={"accuracy": 0.75, "loss": 0.5},
-        seconds=12.5,
-    )
-    return replace(run, **changes)
-
-
-def save(folder: Path) -> None:
-    (folder / "model.safetensors").write_text("weights")
-
-
-def make(recipe: Recipe, role: Role = "student", name: str = "static", *, fresh: bool = False) -> Path:
-    """Claim and publish at once."""
-    final = teacher_folder(recipe, name) if role == "teacher" else student_folder(recipe)
-    with claim(final, recipe, role, name, fresh=fresh, warn=pytest.fail) as working:
-        assert working is not None
-        publish(working, final, the_run(recipe, role, final.name), save, {"steps": 3})
-    return final
-
-
-def begin(recipe: Recipe, *, fresh: bool = False) -> Path | None:
-    """Claim a student's folder and give it back unfinished; what `claim` said."""
-    with claim(
-        student_folder(recipe), recipe, "student", recipe.strategy.name, fresh=fresh, warn=pytest.fail
-    ) as working:
-        return working
+    return unit_recipe(tmp_path)
 
 
 @contextmanager
@@ -346,6 +303,16 @@ def test_a_damaged_folder(recipe: Recipe, damage: str) -> None:
     (final / "dkd.json").write_text(damage)
     with pytest.raises(DataError, match="remove the folder and make the model again"):
         read_run(final)
+
+
+def test_facts_that_lack_any_of_them_are_damaged(recipe: Recipe) -> None:
+    """What nobody wrote must not be taken for what was never so, such as a student of no teachers."""
+    path = make(recipe) / "dkd.json"
+    facts = json.loads(path.read_text())
+    for name in facts.keys() - {"dkd"}:
+        path.write_text(json.dumps({key: value for key, value in facts.items() if key != name}))
+        with pytest.raises(DataError, match=rf"cannot be read \('{name}'\)"):
+            read_run(path.parent)
 
 
 def test_folders_are_named_after_strategy_and_seed(recipe: Recipe) -> None:

@@ -9,28 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from claiming import begin, make, save, the_run, unit_recipe
 from damage import flip
 from small import LABELS, save_classifier, task_data
-from test_checkpoints import begin, make, save, the_run
 
 from dkd_cli.engine.checkpoints import claim, publish, read_run, student_folder
 from dkd_cli.engine.fingerprint import weights_digest
 from dkd_cli.engine.manifests import seal
 from dkd_cli.engine.models import load_classifier
 from dkd_cli.errors import ModelError, SystemProblem
-from dkd_cli.recipe.schema import Data, Recipe, Strategy, Teacher
+from dkd_cli.recipe.schema import Recipe, Strategy, Teacher
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Recipe:
-    return Recipe(
-        name="unit",
-        model="some/encoder",
-        output_dir=str(tmp_path / "out"),
-        data=Data(source="texts.csv"),
-        teachers={"large": Teacher()},
-        strategy=Strategy(name="static"),
-    )
+    return unit_recipe(tmp_path, teachers={"large": Teacher()}, strategy=Strategy(name="static"))
 
 
 class PowerCut(BaseException):
