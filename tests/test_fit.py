@@ -10,8 +10,18 @@ import pytest
 import torch
 from small import task_data
 
-from dkd_cli.engine.fit import compiling
+from dkd_cli.engine.fit import compiling, training_attention
 from dkd_cli.engine.students import build_classifier
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", "eager"), ("cuda", "sdpa")])
+def test_plain_attention_on_a_cpu_for_the_time_of_a_run(
+    tiny_encoder: Path, device: str, expected: str
+) -> None:
+    model = build_classifier(str(tiny_encoder), task_data(), layers=1, seed=1, key="student").model
+    with training_attention(model, torch.device(device)):
+        assert model.config._attn_implementation == expected
+    assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [(True, 1), (False, 0)])

@@ -19,7 +19,7 @@ from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models import Model, head_parameters
 from dkd_cli.engine.work import examples_seen
 
 
@@ -105,6 +105,13 @@ def test_frozen_embeddings_stay(job: Callable[..., Job], freeze: str) -> None:
     changed = different(weights(one.model), before)
     assert ("bert.embeddings.word_embeddings.weight" in changed) == (freeze == "nothing")
     assert {"bert.embeddings.LayerNorm.weight", "classifier.weight"} <= set(changed)
+
+
+def test_a_frozen_encoder_leaves_the_head_alone_to_learn(job: Callable[..., Job]) -> None:
+    one = job(freeze="encoder")
+    before = weights(one.model)
+    fit(one)
+    assert different(weights(one.model), before) == head_parameters(one.model) != []
 
 
 # The best checkpoint -------------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ def weights_digest(source: str, key: str) -> str:
 
 @functools.cache
 def _file_digest(path: Path, changed: int) -> str:
+    """`changed`: when, in nanoseconds; a file that was written again is digested again."""
     return sha256(path)
 
 
