@@ -146,13 +146,12 @@ def state(folder: Path) -> list[tuple[str, int, int]]:
     return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found]
 
 
-def fuzz(examples: int, number: int, advance: Callable[[], None] = lambda: None) -> Seen:
+def fuzz(examples: int, number: int) -> Seen:
     """Try so many inputs, half of them recipes and command lines, half data files; raises on failure.
 
     Args:
         examples: how many.
         number: the seed; the same one draws the same inputs.
-        advance: called after each.
 
     Returns:
         How often each outcome came.
@@ -165,17 +164,14 @@ def fuzz(examples: int, number: int, advance: Callable[[], None] = lambda: None)
         @given(content=recipe_files(), words=command_lines(RECIPE))
         def recipes(content: bytes, words: list[str]) -> None:
             check_recipe(content, words, emptied(folder), seen)
-            advance()
 
         @given(file=data_files())
         def data(file: DataFile) -> None:
             check_data(file, emptied(folder), seen)
-            advance()
 
         @given(file=answer_files())
         def answers(file: DataFile) -> None:
             check_answers(file, emptied(folder), seen)
-            advance()
 
         half, few = examples // 2, examples // 10
         for prop, share in ((recipes, half), (answers, few), (data, examples - half - few)):

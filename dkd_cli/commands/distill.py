@@ -7,12 +7,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, judge_by_labels, make_or_find, train_and_publish
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
 from dkd_cli.commands.unlabelled import judge_by_teacher
 from dkd_cli.engine.attention import show_attention
-from dkd_cli.engine.checkpoints import Run, claim, read_run, student_folder, teacher_source
+from dkd_cli.engine.checkpoints import Run, claim, student_folder, teacher_source
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.fingerprint import weights_digest
 from dkd_cli.engine.models import check_fit
@@ -86,8 +86,8 @@ def asked_teachers(recipe: Recipe) -> tuple[str, ...]:
 
 def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -> Run:
     """Distil one student, or find it made."""
-    final, peers = student_folder(recipe), workshop.peers
-    teachers = peers.decide(lambda: weights_of_teachers(recipe))
+    final = student_folder(recipe)
+    teachers = workshop.peers.decide(lambda: weights_of_teachers(recipe))
     place = claim(
         final,
         recipe,
@@ -97,14 +97,7 @@ def one_student(workshop: Workshop, shelf: Shelf, recipe: Recipe, fresh: bool) -
         warn=workshop.terminal.warn,
         teachers=teachers,
     )
-    with peers.led(place) as working:
-        if working is None:
-            workshop.terminal.say(f"{final} is complete; --fresh starts over")
-            run = read_run(final)
-            assert run is not None
-            return run
-        train = peers.together(lambda: prepared(workshop, shelf, recipe, teachers))
-        return train(working=working, final=final)
+    return make_or_find(workshop, final, place, lambda: prepared(workshop, shelf, recipe, teachers))
 
 
 def weights_of_teachers(recipe: Recipe) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.alignment import Projection
-from dkd_cli.engine.checkpoints import Run, publish
+from dkd_cli.engine.checkpoints import Run, publish, read_run
 from dkd_cli.engine.fit import fit
 from dkd_cli.engine.job import Job, Metrics, Step
 from dkd_cli.engine.models import LoadedModel, Tokenizer, depth, locate_model
@@ -169,6 +170,30 @@ def known_metrics(data: TaskData) -> list[str]:
     labels = np.arange(4.0) if classes == 1 else np.arange(classes)
     logits = labels[:, None] if classes == 1 else np.eye(classes)
     return list(task_metrics(data.task, logits, labels))
+
+
+def make_or_find(
+    workshop: Workshop,
+    final: Path,
+    claiming: AbstractContextManager[Path | None],
+    prepare: Callable[[], Callable[..., Run]],
+) -> Run:
+    """Make a run in its folder, or find it there complete.
+
+    Args:
+        workshop: gives the terminal and the processes.
+        final: the run's own folder.
+        claiming: `checkpoints.claim` of that folder.
+        prepare: reads and builds all that the training wants but the folders, and gives what trains.
+    """
+    with workshop.peers.led(claiming) as working:
+        if working is None:
+            workshop.terminal.say(f"{final} is complete; --fresh starts over")
+            run = read_run(final)
+            assert run is not None
+            return run
+        train = workshop.peers.together(prepare)
+        return train(working=working, final=final)
 
 
 def train_and_publish(

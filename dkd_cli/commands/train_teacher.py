@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.commands.running import Workshop, judge_by_labels, train_and_publish
+from dkd_cli.commands.running import Workshop, judge_by_labels, make_or_find, train_and_publish
 from dkd_cli.commands.sweeping import Point, raise_failures, report, run_points
-from dkd_cli.engine.checkpoints import Run, claim, read_run, teacher_folder, teacher_train
+from dkd_cli.engine.checkpoints import Run, claim, teacher_folder, teacher_train
 from dkd_cli.engine.distillation import distillation_step
 from dkd_cli.engine.models import check_fit
 from dkd_cli.engine.peers import meeting
@@ -116,16 +116,9 @@ def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
 
 def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
-    final, peers = wanted.folder, workshop.peers
-    place = claim(final, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=workshop.terminal.warn)
-    with peers.led(place) as working:
-        if working is None:
-            workshop.terminal.say(f"{final} is complete; --fresh starts over")
-            run = read_run(final)
-            assert run is not None
-            return run
-        train = peers.together(lambda: prepared(workshop, wanted))
-        return train(working=working, final=final)
+    warn = workshop.terminal.warn
+    place = claim(wanted.folder, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=warn)
+    return make_or_find(workshop, wanted.folder, place, lambda: prepared(workshop, wanted))
 
 
 def prepared(workshop: Workshop, wanted: Wanted) -> Callable[..., Run]:

@@ -69,8 +69,8 @@ class DistillationTrainer(ResumableTrainer):
         self,
         job: Job,
         args: TrainingArguments,
-        callbacks: Sequence[TrainerCallback] = (),
-        last: Snapshot | None = None,
+        callbacks: Sequence[TrainerCallback],
+        last: Snapshot | None,
     ) -> None:
         """`last`: the checkpoint that `train` will be told to go on from."""
         super().__init__(
