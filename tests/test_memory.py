@@ -16,14 +16,15 @@ from training import Jobs, Random, Weights, losses, on_labels
 from dkd_cli.engine import fit as fitting
 from dkd_cli.engine import trainer
 from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit
+from dkd_cli.engine.fit import fit, refuse_parts_among_several
 from dkd_cli.engine.job import Fitted, Job
 from dkd_cli.engine.memory import backward_in_parts, in_halves, out_of_memory
 from dkd_cli.engine.models import load_pretrained
+from dkd_cli.engine.peers import Peers
 from dkd_cli.engine.pool import Pool
 from dkd_cli.engine.strategies import Plan
 from dkd_cli.engine.teachers import Teacher, TeacherBank
-from dkd_cli.errors import SystemProblem
+from dkd_cli.errors import RecipeError, SystemProblem
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
 EXACT = {"dropout": 0.0, "log_every": 1, "learning_rate": 0.01}
@@ -107,10 +108,12 @@ def test_the_gradient_of_parts_is_that_of_the_whole(size: int) -> None:
         return torch.logsumexp(outputs[0], dim=0).prod()
 
     found = backward_in_parts(forward, rows.split(size), loss, Tensor.backward, DEVICE)
-    half = len(masks) // 2
-    assert all(map(torch.equal, masks[:half], masks[half:])), "each part is computed twice with one mask"
+    drawn = masks[: len(rows.split(size))]
+    again = [] if size == 8 else drawn
+    assert len(masks) == len(drawn + again), "a batch in one part is computed once"
+    assert all(map(torch.equal, masks, drawn + again)), "each part is computed twice with one mask"
     gradient, layer.weight.grad = layer.weight.grad, None
-    expected = torch.logsumexp(layer(rows * torch.cat(masks[:half])), dim=0).prod()
+    expected = torch.logsumexp(layer(rows * torch.cat(drawn)), dim=0).prod()
     expected.backward()
     torch.testing.assert_close(found, expected.detach())
     torch.testing.assert_close(gradient, layer.weight.grad)
@@ -225,11 +228,46 @@ def test_every_strategy_learns_the_same_in_parts(job: Jobs, name: str) -> None:
 
 
 @pytest.mark.usefixtures("plain")
-def test_a_pool_is_chosen_from_as_before(job: Jobs) -> None:
+@pytest.mark.parametrize("name", ["static", "data"])
+@pytest.mark.parametrize("budget", [1, 20, 10_000])
+def test_a_budget_of_tokens_changes_nothing_that_is_learnt(
+    job: Jobs, monkeypatch: pytest.MonkeyPatch, name: str, budget: int
+) -> None:
+    """No pass in training is larger, unless of a text alone; one that fits is made once."""
+    expected, whole, asked = run(job, PLANS[name], "whole", None)
+    shapes: list[torch.Size] = []
+    forward = trainer.DistillationTrainer._forward
+
+    def told(self: Any, model: Any, inputs: dict[str, Tensor]) -> list[Tensor]:
+        shapes.append(inputs["input_ids"].shape)
+        return forward(self, model, inputs)
+
+    monkeypatch.setattr(trainer.DistillationTrainer, "_forward", told)
+    found, parts, asked_again = run(job, PLANS[name], "parts", None, max_tokens=budget)
+    assert all(shape.numel() <= budget or shape[0] == 1 for shape in shapes)
+    assert sum(shape[0] for shape in shapes) == (40 if budget == 10_000 else 80)
+    assert asked_again == asked
+    assert losses(found) == pytest.approx(losses(expected), rel=1e-5)
+    for weight, value in whole.items():
+        torch.testing.assert_close(parts[weight], value, rtol=0, atol=1e-5, msg=weight)
+
+
+def test_among_several_processes_a_budget_is_refused(job: Jobs) -> None:
+    one = replace(job(max_tokens=100), peers=Peers(0, 2))
+    with pytest.raises(
+        RecipeError, match=r"train\.max_tokens: is for one process, and this run has 2; leave it"
+    ):
+        refuse_parts_among_several(one)
+    refuse_parts_among_several(job(max_tokens=100))
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(("fits", "settings"), [(3, {}), (None, {"max_tokens": 20})])
+def test_a_pool_is_chosen_from_as_before(job: Jobs, fits: int | None, settings: dict[str, Any]) -> None:
     selection = DataSelection(score="margin", ratio=0.5)
     pool = Pool(selection, 16)
     expected, _, asked = run(job, PLANS["static"], "whole", None, pool=pool)
-    found, _, asked_again = run(job, PLANS["static"], "parts", 3, pool=pool)
+    found, _, asked_again = run(job, PLANS["static"], "parts", fits, pool=pool, **settings)
     assert asked_again == asked
     assert losses(found) == pytest.approx(losses(expected), rel=1e-5)
 

@@ -17,7 +17,7 @@ from dkd_cli.engine.trackers import tracking
 from dkd_cli.engine.trainer import DistillationTrainer, training_arguments
 from dkd_cli.engine.vocabulary import ids_read, training_used_rows
 from dkd_cli.engine.work import work
-from dkd_cli.errors import SystemProblem
+from dkd_cli.errors import RecipeError, SystemProblem
 from dkd_cli.recipe.schema import Train
 from dkd_cli.stopping import finishing
 
@@ -80,6 +80,20 @@ def refuse_another_run(job: Job, last: Snapshot) -> None:
         )
 
 
+def refuse_parts_among_several(job: Job) -> None:
+    """Processes wait for each other in every pass, and would not have equally many parts.
+
+    Raises:
+        RecipeError: if there are several, and a budget of tokens.
+    """
+    if job.settings.max_tokens is not None and job.peers.count > 1:
+        raise RecipeError(
+            "train.max_tokens",
+            f"is for one process, and this run has {job.peers.count}",
+            "leave it out, and lower train.batch_size and raise train.accumulation",
+        )
+
+
 @contextmanager
 def compiling(model: Model, wanted: bool) -> Iterator[None]:
     """With torch.compile, for batches of any length; afterwards the model is as it was."""
@@ -95,12 +109,14 @@ def fit(job: Job) -> Fitted:
     """Train, continuing from the newest checkpoint in `job.working`; afterwards the model is the best one.
 
     Raises:
+        RecipeError: for a budget of tokens among several processes.
         NumericError: for a loss or gradient that is not finite, before the update it would spoil.
         ModelError: if the best weights are damaged.
         Stopped: when asked to, after the step at hand, with a checkpoint of it.
         SystemProblem: if the run began with other data, or its checkpoints cannot be written or have no room.
     """
     started = time.monotonic()
+    job.peers.together(lambda: refuse_parts_among_several(job))
     prepare_model(job.model, job.settings)
     job.peers.decide(lambda: check_room(job.working, *weight_bytes(job.model)))
     last = job.peers.decide(lambda: newest(job.working, job.warn))

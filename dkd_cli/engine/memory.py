@@ -1,4 +1,4 @@
-"""What is done where memory does not suffice for a batch: the same work, in parts.
+"""What is done where a batch is too much for the memory, or for `train.max_tokens`: the same work, in parts.
 
 A training step decides over its whole batch (which examples, which teacher, which weights), so its parts
 cannot be small steps. They share one loss instead: the outputs of all parts, computed without gradient, are
@@ -82,8 +82,8 @@ def backward_in_parts(
     """The loss of a whole batch and its gradient, with the activations of one part in memory at a time.
 
     Args:
-        forward: from a part to its outputs, each with the part's rows first; called twice for each part,
-            with the same random numbers.
+        forward: from a part to its outputs, each with the part's rows first; called twice for each part
+            of several, with the same random numbers.
         parts: of the batch, in order.
         loss: from the outputs of the whole batch to a scalar.
         backward: sends the loss back, scaled as the caller likes.
@@ -92,6 +92,10 @@ def backward_in_parts(
     Returns:
         The loss, detached.
     """
+    if len(parts) == 1:
+        total = loss(forward(parts[0]))
+        backward(total)
+        return total.detach()
     states, made = [], []
     with torch.no_grad():
         for part in parts:

@@ -7,7 +7,6 @@ Knows nothing of strategies: it calls `step` on each batch and logs the terms it
 from __future__ import annotations
 
 import contextlib
-import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,9 +139,9 @@ class DistillationTrainer(ResumableTrainer):
         inputs: dict[str, Tensor],
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """One batch forward and back: at once or, once memory did not suffice, in parts."""
+        """One batch forward and back: at once or, where memory or the budget does not suffice, in parts."""
         self._begun.append((random_state(self.args.device), inputs))
-        if self._rows_at_once is None:
+        if self._rows_at_once is None and self.job.settings.max_tokens is None:
             whole = super().training_step
             loss = self._attempt(lambda: whole(model, inputs, num_items_in_batch))
         else:
@@ -192,11 +191,10 @@ class DistillationTrainer(ResumableTrainer):
     def _step_in_parts(self, model: torch.nn.Module, inputs: dict[str, Tensor]) -> Tensor:
         model.train()
         batch = self._choose(self._prepare_inputs(inputs))
-        assert self._rows_at_once is not None
-        size = len(batch.inputs["row"])
+        at_once = self._fitting(batch.inputs)
         parts = [
-            {name: values[start : start + self._rows_at_once] for name, values in batch.inputs.items()}
-            for start in range(0, size, self._rows_at_once)
+            {name: values[start : start + at_once] for name, values in batch.inputs.items()}
+            for start in range(0, len(batch.inputs["row"]), at_once)
         ]
         scale = self.current_gradient_accumulation_steps
         with self.compute_loss_context_manager():
@@ -209,6 +207,13 @@ class DistillationTrainer(ResumableTrainer):
             )
         scaled: Tensor = total / scale
         return scaled
+
+    def _fitting(self, inputs: dict[str, Tensor]) -> int:
+        """How many of these rows go through the model together."""
+        size, length = inputs["input_ids"].shape
+        budget = self.job.settings.max_tokens
+        within = size if budget is None else max(1, budget // length)
+        return min(within, self._rows_at_once or size)
 
     def compute_loss(
         self,
@@ -233,8 +238,8 @@ class DistillationTrainer(ResumableTrainer):
         progress = self.state.global_step / max(1, self.state.max_steps)
         if job.pool is None:
             return Batch(inputs, share, share.size, progress)
-        seen, at_once = share.size, min(job.settings.eval_batch_size, self._rows_at_once or math.inf)
-        chosen = pick(job.pool, job.model, inputs, int(at_once), job.collator.side, share, progress)
+        seen, at_once = share.size, min(job.settings.eval_batch_size, self._fitting(inputs))
+        chosen = pick(job.pool, job.model, inputs, at_once, job.collator.side, share, progress)
         picked = share.gather(inputs["row"])[chosen.positions]
         mine = peers.part(len(picked))
         inputs = self._prepare_inputs(job.collator([job.train[row] for row in picked[mine].tolist() or [-1]]))

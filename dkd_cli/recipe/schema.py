@@ -253,6 +253,10 @@ class Train:
     """Stop after so many updates, whatever `epochs` says."""
     batch_size: Count = 32
     """Examples in each forward pass, per device."""
+    max_tokens: Count | None = None
+    """Tokens, padding included, that a model in training reads at once. A larger batch is computed in parts,
+    which takes less memory and more time; batch, selection, loss and gradient are those of the whole. A text
+    with more tokens goes by itself. For one process; null: no limit."""
     accumulation: Count = 1
     """Forward passes per update."""
     learning_rate: Annotated[float, Gt(0)] = 5e-5
