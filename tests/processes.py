@@ -1,8 +1,12 @@
-"""Several processes in a test, forked from it, that can talk to each other."""
+"""Processes in a test: several that are forked from it and talk to each other, and one that is killed."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,21 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from dkd_cli.engine.peers import Peers
+
+SECONDS = 120
+"""That a command may take until it has done what it is killed after."""
+
+
+def killed_after(done: Callable[[], bool], *words: str | Path) -> None:
+    """Begin a `dkd` command and kill it (SIGKILL) as soon as something is `done`."""
+    begun = subprocess.Popen([sys.executable, "-m", "dkd_cli", *map(str, words)])
+    deadline = time.monotonic() + SECONDS
+    while not done():
+        assert begun.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    begun.kill()
+    assert begun.wait() == -signal.SIGKILL
 
 
 def in_processes(count: int, work: Callable[[Peers], Any]) -> list[Any]:

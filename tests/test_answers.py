@@ -11,6 +11,7 @@ from small import LABELS, save_classifier, task_data
 
 from dkd_cli.commands import answers as module
 from dkd_cli.commands.answers import Logits, answers, digest
+from dkd_cli.data.examples import Split
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Recipe
 
@@ -28,11 +29,13 @@ def recipe() -> Recipe:
     return load_recipe("quickstart", ["train.precision=fp32", "data.max_length=16"])
 
 
-def ask(model: Path, recipe: Recipe, split: object = SPLIT) -> tuple[Logits, int]:
+def ask(
+    model: Path, recipe: Recipe, split: Split = SPLIT, labels: tuple[str, ...] | None = None
+) -> tuple[Logits, int]:
     """The answers, and how many rows were reported as answered."""
     told: list[int] = []
     kept = model.parent / "kept" / "one.safetensors"
-    return answers(str(model), recipe, DATA, split, kept, told.append), sum(told)  # type: ignore[arg-type]
+    return answers(str(model), recipe, DATA, split, kept, told.append, labels), sum(told)
 
 
 def test_what_is_kept_is_not_asked_again(
@@ -55,6 +58,11 @@ def test_another_model_other_rows_and_another_cut_are_asked(
     assert not np.allclose(ask(model, replace(recipe, data=replace(recipe.data, max_length=4)))[0], first)
     save_classifier(model, tiny_encoder, LABELS, seed=2)
     assert not np.allclose(ask(model, recipe)[0], first)
+
+
+def test_what_is_kept_is_for_the_labels_that_the_recipe_gave(model: Path, recipe: Recipe) -> None:
+    first, _ = ask(model, recipe, labels=LABELS)
+    assert (ask(model, recipe, labels=LABELS[::-1])[0] == first[:, ::-1]).all()
 
 
 def test_a_damaged_file_is_made_again(model: Path, recipe: Recipe) -> None:

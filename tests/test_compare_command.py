@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +10,11 @@ import pytest
 from command_line import heard
 from conftest import TinyRecipe
 from markupsafe import escape
+from processes import killed_after
 from small import LABELS, save_classifier
 
 from dkd_cli.engine.checkpoints import read_run
 
-SECONDS_TO_FIRST_STUDENT = 120
 FAST = {"train": {"max_steps": 2}}
 
 
@@ -174,15 +169,7 @@ def test_a_killed_comparison_goes_on(tiny_recipe: TinyRecipe, tiny_encoder: Path
     teacher = save_classifier(tmp_path / "large", tiny_encoder, LABELS)
     recipe = tiny_recipe({**FAST, "teachers": {"large": {"checkpoint": str(teacher)}}})
     words = ("compare", str(recipe), "--seeds", "2", "--strategy", "static", "--output-dir")
-    begun = subprocess.Popen([sys.executable, "-m", "dkd_cli", *words, str(tmp_path / "cut")])
-    first = tmp_path / "cut" / "tiny" / "student-none-seed1"
-    deadline = time.monotonic() + SECONDS_TO_FIRST_STUDENT
-    while not first.exists():
-        assert begun.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(begun.pid, signal.SIGKILL)
-    assert begun.wait() == -signal.SIGKILL
+    killed_after((tmp_path / "cut" / "tiny" / "student-none-seed1").exists, *words, tmp_path / "cut")
     assert not (tmp_path / "cut" / "tiny" / "comparison.json").exists()
     assert heard(*words, tmp_path / "cut").code == 0
     assert heard(*words, tmp_path / "whole").code == 0

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import TinyRecipe
+from processes import killed_after
 from small import LABELS, save_classifier
 
 from dkd_cli.engine.manifests import sha256
 
-SECONDS_TO_FIRST_CHECKPOINT = 120
-
-
-def dkd(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "dkd_cli", *map(str, words)]
-
 
 def done(*words: str | Path) -> None:
-    subprocess.run(dkd(*words), check=True)
+    subprocess.run([sys.executable, "-m", "dkd_cli", *map(str, words)], check=True)
 
 
 @pytest.mark.slow
@@ -51,15 +43,9 @@ def test_a_killed_run_ends_as_if_it_were_not(
     done(*words, tmp_path / "whole")
 
     monkeypatch.setenv("DKD_CACHE", str(tmp_path / "cache-cut"))
-    begun = subprocess.Popen(dkd(*words, tmp_path / "cut"))
     working = cut.with_name(f".{cut.name}")
-    deadline = time.monotonic() + SECONDS_TO_FIRST_CHECKPOINT
-    while not any(working.glob("checkpoint-*/trainer_state.json")):
-        assert begun.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(begun.pid, signal.SIGKILL)
-    assert begun.wait() == -signal.SIGKILL
+    saved = "checkpoint-*/trainer_state.json"
+    killed_after(lambda: any(working.glob(saved)), *words, tmp_path / "cut")
     assert not cut.exists()
 
     done(*words, tmp_path / "cut")

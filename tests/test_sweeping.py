@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import signal
 import statistics
-import subprocess
-import sys
-import time
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from typing import Any
 import pytest
 from command_line import heard
 from conftest import TinyRecipe
+from processes import killed_after
 from rich.console import Console
 
 from dkd_cli.commands.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
@@ -27,8 +23,6 @@ from dkd_cli.errors import DkdError, NumericError, Problems
 from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.terminal import Terminal
-
-SECONDS_TO_FIRST_STUDENT = 120
 
 
 def outcome(name: str, seed: int, value: float | None) -> Outcome:
@@ -209,16 +203,8 @@ def test_a_key_that_changes_no_teacher(tiny_recipe: TinyRecipe) -> None:
 def test_a_killed_sweep_does_what_is_missing(swept: Path, tmp_path: Path) -> None:
     """A real SIGKILL after the first of four students."""
     assert heard("train-teacher", swept, "--teacher", "large").code == 0
-    begun = subprocess.Popen([sys.executable, "-m", "dkd_cli", "distill", str(swept)])
     top = tmp_path / "checkpoints" / "tiny"
-    first = top / "student-dynamic-data-score=margin-seed1"
-    deadline = time.monotonic() + SECONDS_TO_FIRST_STUDENT
-    while not first.exists():
-        assert begun.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(begun.pid, signal.SIGKILL)
-    assert begun.wait() == -signal.SIGKILL
+    killed_after((top / "student-dynamic-data-score=margin-seed1").exists, "distill", swept)
     made = {path.parent.name: path.stat().st_mtime_ns for path in top.glob("student-*/model.safetensors")}
     code, said, err = astuple(heard("distill", swept))
     assert (code, err) == (0, "")

@@ -1,6 +1,6 @@
 """What models say of one split, kept on disk: a comparison that is continued need not ask again.
 
-A kept answer counts only for the weights, the texts and the lengths that it was given for.
+A kept answer counts only for the weights, the labels, the texts and the lengths that it was given for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from torch import Tensor
 
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
@@ -45,25 +46,39 @@ def answers(
         advance: told how many rows were answered.
         labels: the class names in the order of the model's outputs, where it does not know them.
     """
-    key = _key(source, recipe, split)
+    key = _key(source, recipe, split, (data.label_names, labels))
     found = _read(kept, key)
     if found is not None:
         advance(len(split))
         return found
-    loaded = load_classifier(source, data, labels=labels, key=source)
+    logits = asked(source, recipe, data, split, advance, labels, key=source).numpy()
+    with replacing(kept) as staged:
+        save_file({"logits": logits}, staged, {"key": key})
+    return logits
+
+
+def asked(
+    source: str,
+    recipe: Recipe,
+    data: TaskData,
+    split: Split,
+    advance: Callable[..., None],
+    labels: tuple[str, ...] | None,
+    *,
+    key: str,
+) -> Tensor:
+    """As `answers`, but kept nowhere; `key` names the model in errors."""
+    loaded = load_classifier(source, data, labels=labels, key=key)
     encoded = encode(split, loaded.tokenizer, recipe.data.max_length)
-    check_fit(loaded.model, [encoded], recipe.data.max_length, source)
-    logits = predict_logits(
+    check_fit(loaded.model, [encoded], recipe.data.max_length, key)
+    return predict_logits(
         loaded.model,
         encoded,
         PaddingCollator(loaded.tokenizer),
         batch_size=recipe.train.eval_batch_size,
         precision=recipe.train.precision,
         advance=advance,
-    ).numpy()
-    with replacing(kept) as staged:
-        save_file({"logits": logits}, staged, {"key": key})
-    return logits
+    )
 
 
 def digest(values: NDArray[np.generic]) -> str:
@@ -71,12 +86,12 @@ def digest(values: NDArray[np.generic]) -> str:
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
 
 
-def _key(source: str, recipe: Recipe, split: Split) -> str:
+def _key(source: str, recipe: Recipe, split: Split, labels: object) -> str:
     known = hashlib.blake2b(digest_size=16)
     for path in weight_files(locate_model(source, source)):
         with path.open("rb") as handle:
             known.update(hashlib.file_digest(handle, "blake2b").digest())
-    known.update(f"{recipe.data.max_length} {recipe.train.precision}".encode())
+    known.update(f"{recipe.data.max_length} {recipe.train.precision} {labels}".encode())
     known.update("".join(split.example_ids).encode())
     return known.hexdigest()
 

@@ -153,13 +153,7 @@ def some_rows(split: Split) -> Split:
     if len(split) <= MOST_ROWS:
         return split
     rows = np.linspace(0, len(split) - 1, MOST_ROWS).round().astype(int).tolist()
-    return Split(
-        split.name,
-        [split.texts[row] for row in rows],
-        None if split.text_pairs is None else [split.text_pairs[row] for row in rows],
-        None if split.labels is None else [split.labels[row] for row in rows],
-        [split.example_ids[row] for row in rows],
-    )
+    return split.take(rows, split.name)
 
 
 def beside(source: Source, quantization: Quantization | None) -> Path:

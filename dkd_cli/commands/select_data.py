@@ -12,12 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dkd_cli.commands.answers import asked
 from dkd_cli.commands.running import Workshop
-from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.checkpoints import teacher_source
-from dkd_cli.engine.inference import predict_logits
-from dkd_cli.engine.models import load_classifier
 from dkd_cli.engine.selection import informativeness, kept, rank
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
@@ -124,17 +122,9 @@ def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, scor
     labels = {
         name: teacher.labels for name, teacher in recipe.teachers.items() if teacher.checkpoint == scorer
     }
-    loaded = load_classifier(scorer, data, labels=next(iter(labels.values()), None), key="--model")
-    encoded = encode(pool, loaded.tokenizer, recipe.data.max_length)
+    known = next(iter(labels.values()), None)
     with workshop.terminal.progress(f"scoring with {scorer}", len(pool)) as advance:
-        logits = predict_logits(
-            loaded.model,
-            encoded,
-            PaddingCollator(loaded.tokenizer),
-            batch_size=recipe.train.eval_batch_size,
-            precision=recipe.train.precision,
-            advance=advance,
-        )
+        logits = asked(scorer, recipe, data, pool, advance, known, key="--model")
     return informativeness(score, logits, None if pool.labels is None else torch.tensor(pool.labels))
 
 
