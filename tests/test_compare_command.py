@@ -136,7 +136,7 @@ def test_a_run_that_fails_is_shown_and_not_judged(tiny_recipe: TinyRecipe, tmp_p
     strategies = by_name(figures(top))
     assert (strategies["static"]["mean"], strategies["static"]["runs"]) == (None, [])
     assert strategies["none"]["mean"] is not None
-    assert "static is not judged: a run of it failed." in said.out
+    assert "static is not judged: a run of it has no score." in said.out
 
 
 def test_another_experiment_in_a_folder_is_refused_at_once(tiny_recipe: TinyRecipe) -> None:

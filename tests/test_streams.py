@@ -58,6 +58,7 @@ def test_pairs(format: str, content: str) -> None:
         ("jsonl", "[1]\n", "in:1", "not an object"),
         ("jsonl", '{"text": 7}\n', "in:1", "the text is 7"),
         ("jsonl", '{"body": "a"}\n', "in:1", "name one of body with --text"),
+        ("jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "in:2", "holds half a character"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(

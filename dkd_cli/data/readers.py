@@ -107,15 +107,17 @@ def _read_tsv(path: Path, place: str, label: str, encoding: str | None) -> Table
 
 
 def _separated(text: str, place: str, label: str, delimiter: str) -> Table:
-    records = _records(text, place, delimiter)
-    _, header = next(records)
+    # A carriage return inside a quoted text is no end of line, unless the file knows no other.
+    ended = io.StringIO(text, newline="\n" if "\n" in text else "\r")
+    found = records(ended, place, delimiter, ANY_FIELD)
+    _, header = next(found)
     if repeated := [name for name in header if header.count(name) > 1]:
         raise DataError(f"{place}:1", f"the column {repeated[0]!r} appears twice", "rename one of them")
     rows: list[list[str]] = []
     lines: list[int] = []
     problems: list[DataError] = []
     try:
-        for line, row in records:
+        for line, row in found:
             if len(row) == len(header):
                 rows.append(row)
                 lines.append(line)
@@ -133,11 +135,21 @@ def _separated(text: str, place: str, label: str, delimiter: str) -> Table:
     return Table(place, dict(zip(header, columns, strict=True)), lines)
 
 
-def _records(text: str, place: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record that is not blank with the line it begins on; the header comes first."""
-    csv.field_size_limit(ANY_FIELD)
-    # A carriage return inside a quoted text is no end of line, unless the file knows no other.
-    lines = io.StringIO(text, newline="\n" if "\n" in text else "\r")
+def records(
+    lines: Iterable[str], place: str, delimiter: str, longest: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record that is not blank with the line it begins on; the header comes first.
+
+    Args:
+        lines: with their ends.
+        place: how the user named the file.
+        delimiter: a comma, or a tab, with which quotes mean nothing.
+        longest: characters that a field may have.
+
+    Raises:
+        DataError: at a record that cannot be read, after those before it.
+    """
+    csv.field_size_limit(longest)
     reader = csv.reader(
         lines,
         delimiter=delimiter,

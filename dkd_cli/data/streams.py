@@ -5,7 +5,6 @@ As strict as `readers`, but for what only a whole file can show. Knows nothing a
 
 from __future__ import annotations
 
-import csv
 import os
 import queue
 import stat
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from dkd_cli.data.readers import DECODER, ragged
+from dkd_cli.data.readers import DECODER, HALF, encodable, ragged, records
 from dkd_cli.errors import DataError
 
 LONGEST_LINE = 10_000_000
@@ -155,28 +154,9 @@ def _tsv(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
 
 
 def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> Iterator[Example]:
-    csv.field_size_limit(LONGEST_LINE)
-    reader = csv.reader(
-        (line for _, line in lines),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE,
-        strict=True,
-    )
     header: list[str] | None = None
-    while True:
-        where = f"{place}:{reader.line_num + 1}"
-        try:
-            record = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise DataError(
-                where,
-                f"the row that begins here cannot be read ({error})",
-                'look for a quote that is never closed; inside a quoted text a quote is written ""',
-            ) from None
-        if not record:
-            continue
+    for number, record in records((line for _, line in lines), place, delimiter, LONGEST_LINE):
+        where = f"{place}:{number}"
         if header is None:
             header = record
             _check_columns(header, where, columns)
@@ -219,6 +199,8 @@ def _check_columns(present: Sequence[str], where: str, columns: Columns) -> None
 def _string(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise DataError(where, f"the text is {value!r}, which is not text", 'write it in quotes ("...")')
+    if not encodable(value):
+        raise DataError(where, HALF, "write both halves, or the character itself")
     return value
 
 

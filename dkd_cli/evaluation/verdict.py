@@ -22,7 +22,7 @@ class Standing:
 
     name: str
     scores: tuple[float, ...]
-    """On the reported split, by seed; higher is better. Empty: a run of it failed."""
+    """On the reported split, by seed; higher is better. Empty: a run of it failed, or has no score."""
     chosen_by: float | None
     """The mean over seeds on the validation split: what it was preferred for, never reported."""
     against: Mapping[str, Difference]
@@ -60,7 +60,7 @@ def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -
     lines += _beside(found, CLASSIC, "static distillation")
     for control in (one for one in found.values() if one.control):
         lines += _beside(found, control.name, f"the same with examples drawn by lot ({control.name})")
-    lines += [f"{one.name} is not judged: a run of it failed." for one in standings if not one.scores]
+    lines += [f"{one.name} is not judged: a run of it has no score." for one in standings if not one.scores]
     best = preferred(found)
     if teacher and best is not None and (score := found[best].mean) is not None:
         kept = f"{_subject(found[best])} keeps {100 * score / teacher:.1f} % of the teacher's {metric}"
