@@ -68,6 +68,18 @@ def test_mixed() -> None:
     assert "dynamic-objective keeps 95.0 % of the teacher's accuracy (76.0 of 80.0)" in text
 
 
+@pytest.mark.parametrize("error", [False, True])
+def test_of_several_that_gain_the_best_on_validation_is_preferred(error: bool) -> None:
+    one, other = (
+        replace(
+            standing(name, 0.76, validation, none=(6.0, 0.001), static=(3.0, 0.01)), chosen_by_error=error
+        )
+        for name, validation in (("dynamic-data", 0.3), ("dynamic-teacher", 1.2))
+    )
+    found = {entry.name: entry for entry in (NONE, GAIN, one, other)}
+    assert preferred(found) == ("dynamic-data" if error else "dynamic-teacher")
+
+
 def test_a_dynamic_strategy_alone_gains() -> None:
     text = said(NONE, LEVEL, standing("dynamic-teacher", 0.73, none=(3.0, 0.01), static=(2.5, 0.2)))
     assert text.startswith("Worth it: use dynamic-teacher;")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dkd_cli.commands.answers import Logits, digest
 from dkd_cli.commands.candidates import Candidate, Entry, Plan
 from dkd_cli.engine.checkpoints import Run, student_folder
+from dkd_cli.engine.trainer import LOWER_IS_BETTER
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.metrics import Metrics, predicted, task_metrics
 from dkd_cli.evaluation.resampling import resampled_scores
@@ -113,7 +114,14 @@ def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
     # A student without a score (it says the same of every row) leaves its strategy without one.
     whole = tuple(scores) if len(scores) == len(folders) else ()
     return Row(
-        standing=Standing(chosen.entry.name, whole, chosen.validation, {}, chosen.entry.control),
+        standing=Standing(
+            name=chosen.entry.name,
+            scores=whole,
+            chosen_by=chosen.validation,
+            against={},
+            control=chosen.entry.control,
+            chosen_by_error=plan.base.train.metric in LOWER_IS_BETTER,
+        ),
         settings=chosen.candidate.settings if chosen.candidate else {},
         cost=_cost(folders, chosen.runs),
         tried=chosen.tried,

@@ -6,6 +6,7 @@ Pure functions of scores and differences; prints nothing. A difference counts wh
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Standing:
     """By the name of the other strategy."""
     control: bool = False
     """It is there to be measured against, not to be used: examples drawn at random."""
+    chosen_by_error: bool = False
+    """Of `chosen_by` less is better."""
 
     @property
     def mean(self) -> float | None:
@@ -152,7 +155,14 @@ def _beats(one: Standing, other: str) -> bool:
 
 
 def _best(candidates: Sequence[Standing]) -> str:
-    return max(candidates, key=lambda one: -1.0 if one.chosen_by is None else one.chosen_by).name
+    """By the validation split."""
+
+    def merit(one: Standing) -> float:
+        if one.chosen_by is None:
+            return -math.inf
+        return -one.chosen_by if one.chosen_by_error else one.chosen_by
+
+    return max(candidates, key=merit).name
 
 
 def _subject(one: Standing) -> str:
