@@ -26,7 +26,7 @@ def export_both(folder: Path, encoder: Path, texts: Path) -> Path:
             quantization=quantization,
             recipe=load_recipe(str(recipe)),
             output=None,
-            gates=Gates(max_loss=100),
+            gates=Gates(tolerance=1e-4, max_loss=100),
             terminal=Terminal(quiet=True),
         )
     recipe.unlink()

@@ -24,9 +24,9 @@ Logits = NDArray[np.float32]
 class Gates:
     """How much an export may differ from its source."""
 
-    tolerance: float = 1e-4
+    tolerance: float
     """The most that a logit may differ between torch and the float32 graph."""
-    max_loss: float = 1.0
+    max_loss: float
     """The most points of the task's first metric that the export may lose."""
 
 
