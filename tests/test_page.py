@@ -50,16 +50,24 @@ def whole() -> str:
         Example(UNKIND, [(UNKIND, UNKIND)]),
         Folded(UNKIND, [table]),
     ]
-    return html_page(UNKIND, ["Worth it.", UNKIND], [Section("one", UNKIND, blocks, UNKIND)], UNKIND)
+    return html_page(
+        UNKIND,
+        ["Worth it.", UNKIND],
+        [Section("one", UNKIND, blocks, UNKIND)],
+        machine={"dkd": "1.0", "taken": "today", UNKIND: UNKIND, "gpu": None},
+        made=[Prose(UNKIND)],
+        figures=UNKIND,
+    )
 
 
 def test_it_is_well_formed_and_escaped() -> None:
     checked = Checked(whole())
     assert "script" not in checked.tags
     assert "svg" in checked.tags, "pictures are not escaped"
-    assert "".join(checked.said).count(UNKIND) == 22
+    assert "".join(checked.said).count(UNKIND) == 25
     assert "0.13" in checked.said
     assert "–" in checked.said
+    assert "gpu" not in checked.said, "what this machine has not"
 
 
 def test_it_needs_no_network() -> None:

@@ -12,7 +12,7 @@ from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.verdict import clear, p_value
 from dkd_cli.recipe.loader import dump_recipe
 from dkd_cli.report.interval_plot import Interval, interval_plot
-from dkd_cli.report.page import Code, Folded, Picture, Section, html_page
+from dkd_cli.report.page import Code, Folded, Picture, Prose, Section, html_page
 from dkd_cli.report.page import Table as PageTable
 from dkd_cli.report.tables import Column
 
@@ -96,19 +96,15 @@ def comparison_page(plan: Plan, result: Result, metric: str) -> str:
         interval_plot(intervals, gains.title),
         "Gains and their 95 % intervals; strong where p (Holm) is below 0.05.",
     )
-    of_it = machine()
-    lines = [[name, str(value)] for name, value in of_it.items() if value is not None]
     sections = [
         Section("gains", "Gains", [*([drawn] if intervals else []), PageTable(*gains[1:])]),
         Section("strategies", scores.title, [PageTable(*scores[1:])]),
-        Section(
-            "made",
-            "How it was made",
-            [
-                PageTable(["what", "which"], lines, plan.notes),
-                Folded("The recipe, resolved", [Code(dump_recipe(plan.base))]),
-            ],
-        ),
     ]
-    footer = f"dkd {of_it['dkd']}, {of_it['taken']}. All figures: comparison.json, beside this file."
-    return html_page(f"{plan.base.name}: is distillation worth it?", result.verdict, sections, footer)
+    return html_page(
+        f"{plan.base.name}: is distillation worth it?",
+        result.verdict,
+        sections,
+        machine=machine(),
+        made=[*map(Prose, plan.notes), Folded("The recipe, resolved", [Code(dump_recipe(plan.base))])],
+        figures="comparison.json",
+    )

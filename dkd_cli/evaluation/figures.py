@@ -88,7 +88,7 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
         "calibration": None if result.details.calibration is None else asdict(result.details.calibration),
         "cascade": _cascade(result, teacher),
         "disagreements": [asdict(one) for one in result.details.disagreements],
-        "training": None if folder.path is None else training_log(folder.path),
+        "training": training_log(folder.path) if run and folder.path else None,
         "settings": dump_recipe(entrant.recipe),
     }
 

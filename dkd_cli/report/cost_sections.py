@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dkd_cli.report import plots, training_plots
-from dkd_cli.report.page import Block, Folded, Picture, Table
+from dkd_cli.report.page import MOST_ROWS, Block, Folded, Picture, Table
 from dkd_cli.report.plots import Model, name_of
 from dkd_cli.report.tables import Column
-
-MOST_ROWS = 200
 
 
 def speed_blocks(models: Sequence[Model]) -> list[Block]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dkd_cli.report.cost_sections import speed_blocks, training_blocks
 from dkd_cli.report.headline import contest_headline
-from dkd_cli.report.page import Block, Code, Folded, Prose, Section, Table, html_page
+from dkd_cli.report.page import Block, Code, Folded, Prose, Section, html_page
 from dkd_cli.report.plots import Model
 from dkd_cli.report.quality_sections import (
     calibration_blocks,
@@ -36,11 +36,15 @@ def evaluation_report(evaluation: Mapping[str, Any]) -> str:
         first, *more = contest_headline(contest)
         headline += [f"{title}: {first}" if title else first, *more]
         sections += contest_sections(contest, prefix, title)
-    sections.append(Section("made", "How it was made", made(evaluation["machine"], contests)))
     names = ", ".join(dict.fromkeys(str(contest["task"]) for contest in contests))
-    machine = evaluation["machine"]
-    footer = f"dkd {machine['dkd']}, {machine['taken']}. All figures: evaluation.json, beside this file."
-    return html_page(f"Evaluation: {names}", headline, sections, footer)
+    return html_page(
+        f"Evaluation: {names}",
+        headline,
+        sections,
+        machine=evaluation["machine"],
+        made=made(contests),
+        figures="evaluation.json",
+    )
 
 
 def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Section]:
@@ -67,16 +71,14 @@ def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Se
     ]
 
 
-def made(machine: Mapping[str, Any], contests: Sequence[Contest]) -> list[Block]:
-    """Versions, machine, recipes and the commands that lead here."""
+def made(contests: Sequence[Contest]) -> list[Block]:
+    """The recipes and the commands that lead here."""
     recipes: dict[str, Model] = {}
     for contest in contests:
         best = (contest["best_student"] or {}).get("model")
         for model in sorted(contest["models"], key=lambda model: model["model"] != best):
             recipes.setdefault(str(model["recipe"]), model)
-    blocks: list[Block] = [
-        Table(["", ""], [[name, str(value)] for name, value in machine.items() if value is not None])
-    ]
+    blocks: list[Block] = []
     for name, model in recipes.items():
         file = shlex.quote(f"{name}.yaml")
         chosen = ""

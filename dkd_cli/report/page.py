@@ -6,11 +6,14 @@ SVG made by `drawing.svg`. Knows nothing about what the figures mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from dkd_cli.report.tables import Column, as_columns, is_numeric, written
+
+MOST_ROWS = 200
+"""Of a table: who wants more reads the file beside the page."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,28 @@ class Section:
     """The title of the part that begins here, where a page has several."""
 
 
-def html_page(title: str, headline: Sequence[str], sections: Sequence[Section], footer: str) -> str:
+def html_page(
+    title: str,
+    headline: Sequence[str],
+    sections: Sequence[Section],
+    *,
+    machine: Mapping[str, object],
+    made: Sequence[Block],
+    figures: str,
+) -> str:
     """The whole page.
 
     Args:
         title: of the window and the page.
         headline: what a reader who stops here should know, a paragraph each.
         sections: in order; their anchors are unique.
-        footer: a line below it all.
+        machine: versions and hardware, by name, `dkd` and `taken` among them.
+        made: the recipes and commands that lead here; with the machine the last section.
+        figures: the file beside the page that has them all.
     """
+    facts = [[name, str(value)] for name, value in machine.items() if value is not None]
+    last = Section("made", "How it was made", [Table(["", ""], facts), *made])
+    footer = f"dkd {machine['dkd']}, {machine['taken']}. All figures: {figures}, beside this file."
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -114,4 +130,4 @@ def html_page(title: str, headline: Sequence[str], sections: Sequence[Section], 
     )
     environment.filters["kind"] = lambda block: type(block).__name__
     template = environment.get_template("page.html")
-    return template.render(title=title, headline=headline, sections=sections, footer=footer)
+    return template.render(title=title, headline=headline, sections=[*sections, last], footer=footer)

@@ -10,12 +10,10 @@ from typing import Any
 
 from dkd_cli.report import plots
 from dkd_cli.report.headline import tiles
-from dkd_cli.report.page import Block, Example, Folded, Picture, Prose, Table, Tiles
+from dkd_cli.report.page import MOST_ROWS, Block, Example, Folded, Picture, Prose, Table, Tiles
 from dkd_cli.report.plots import Model, spoken
 from dkd_cli.report.tables import Column
 
-MOST_ROWS = 200
-MOST_EXAMPLES = 12
 SCORES = ("ece", "nll", "brier")
 
 Contest = Mapping[str, Any]
@@ -245,7 +243,7 @@ def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]
                 ("teacher", sure(one["teacher"], one["teacher_probability"])),
             ],
         )
-        for one in model["disagreements"][:MOST_EXAMPLES]
+        for one in model["disagreements"]
     ]
     if not examples:
         return []
