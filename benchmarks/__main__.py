@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 OUTPUT = Path("benchmarks/results.json")
-WHOLE = ("memory", "startup", "select-data", "sweep")
 
 
 @dataclass(frozen=True)
@@ -110,6 +109,8 @@ def measure(asked: argparse.Namespace, sizes: Sizes, wanted: Callable[[str], boo
         ),
     }
     whole: dict[str, Mapping[str, Any]] = {}
+    if not contestants and not any(map(wanted, measurements)):
+        raise SystemExit(f"nothing has {' or '.join(asked.only)} in its name")
     for name, measurement in measurements.items():
         if wanted(name):
             terminal.say(f"measuring {name}")

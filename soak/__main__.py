@@ -37,7 +37,6 @@ def main(words: Sequence[str] | None = None) -> int:
     """Try what is asked for."""
     asked = arguments(words)
     deadline = time.monotonic() + asked.minutes * 60
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     os.environ["HF_HUB_OFFLINE"] = "1"
 
     from dkd_cli.files import write_json
@@ -52,8 +51,11 @@ def main(words: Sequence[str] | None = None) -> int:
     quiet_libraries()
     terminal = Terminal()
     chosen = [p for p in PROMISES if asked.only is None or any(part in p.name for part in asked.only)]
+    if not chosen:
+        raise SystemExit(f"no promise has {' or '.join(asked.only)} in its name")
     planned = {p.name: 1 if asked.trial is not None else math.ceil(p.trials * asked.share) for p in chosen}
     progress = Progress(asked.folder / "progress.json", fresh=asked.fresh)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="dkd-soak-", ignore_cleanup_errors=True) as folder:
         bench = Bench(Path(folder))
         try:

@@ -82,6 +82,11 @@ def test_every_contestant_is_timed(bench: Callable[..., Any], capsys: pytest.Cap
     assert "naive over ours, two teachers" in said
 
 
+def test_a_name_that_nothing_has_is_told(bench: Callable[..., Any]) -> None:
+    with pytest.raises(SystemExit, match="nothing has brae in its name"):
+        bench("--only", "brae")
+
+
 def watch_here(words: Sequence[str], environment: Mapping[str, str]) -> Watched:
     """`dkd` in this process, to be quick; anything else as usual."""
     if list(words[1:3]) != ["-m", "dkd_cli"]:

@@ -106,6 +106,11 @@ def test_no_trial_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
     assert not rows([promise], {"numbers": 6}, progress)[0].kept
 
 
+def test_a_name_that_no_promise_has_is_no_success(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no promise has kiled in its name"):
+        main(["--only", "kiled", "--folder", str(tmp_path)])
+
+
 def test_help_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["--help"])

@@ -53,7 +53,11 @@ def informativeness(
 
 
 def rank(score: str, values: Tensor) -> Tensor:
-    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn."""
+    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn.
+
+    >>> rank("kl", torch.tensor([0.1, 3.0, 2.0])), rank("kl-b", torch.tensor([0.1, 3.0, 2.0]))
+    (tensor([1, 2, 0]), tensor([1, 0, 2]))
+    """
     order = torch.argsort(values, descending=True, stable=True)
     if score != "kl-b":
         return order
@@ -65,7 +69,11 @@ def rank(score: str, values: Tensor) -> Tensor:
 
 
 def kept(ratio: float, size: int) -> int:
-    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty."""
+    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty.
+
+    >>> kept(0.29, 100), kept(0.1, 5)
+    (29, 1)
+    """
     # The tiny surplus undoes binary rounding: 0.29 * 100 is 28.999999999999996.
     return max(1, int(size * ratio + 1e-9))
 

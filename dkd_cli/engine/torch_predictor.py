@@ -51,6 +51,7 @@ def torch_predictor(name: str) -> Predictor:
         said: Logits = output.float().cpu().numpy()
         if not np.isfinite(said).all():
             raise NumericError(name, "an answer is not a finite number", "train again in fp32")
+        # Tokenizers in plain Python have no encodings and do not tell what they cut.
         cut = sum(bool(one.overflowing) for one in batch.encodings or ())
         return said, cut
 
