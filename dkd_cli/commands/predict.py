@@ -16,9 +16,10 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from dkd_cli.data.locate import local_path
 from dkd_cli.data.streams import FORMATS, Columns, Example, is_live, read_examples, windows
 from dkd_cli.engine.predictors import Predictor, load_predictor
-from dkd_cli.errors import DataError, RecipeError, SystemProblem
+from dkd_cli.errors import DataError, ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.files import replacing
 from dkd_cli.report.noise import quiet_libraries
@@ -84,7 +85,7 @@ def predict(
         rows = answers(
             predictor,
             windows(examples, WINDOW * batch_size, live=is_live(stream)),
-            temperature=read_temperature(Path(model)),
+            temperature=read_temperature(local_path(model, ModelError)),
             batch_size=batch_size,
             tally=tally,
         )

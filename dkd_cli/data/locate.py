@@ -22,6 +22,15 @@ def file_path(reference: str) -> Path:
     return package_path(reference) if reference.startswith(PREFIX) else Path(reference).expanduser()
 
 
+def local_path(name: str, error: type[DkdError] = DataError) -> Path:
+    """Where a folder, a file or `pkg://package/path` is; there need be nothing.
+
+    Raises:
+        error: as `package_path`.
+    """
+    return package_path(name, error) if name.startswith(PREFIX) else Path(name).expanduser()
+
+
 def package_path(reference: str, error: type[DkdError] = DataError) -> Path:
     """Find the file or folder that `pkg://package/path` names.
 

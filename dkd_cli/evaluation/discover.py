@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dkd_cli.data.locate import package_path
+from dkd_cli.data.locate import local_path
 from dkd_cli.engine.checkpoints import Run, read_run
 from dkd_cli.engine.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
 from dkd_cli.engine.fingerprint import weight_files
@@ -103,7 +103,7 @@ def teacher_of(student: Run) -> ModelFolder | None:
         return None
     own = next((teacher for teacher in student.recipe.teachers.values() if teacher.checkpoint == name), None)
     labels = own.labels if own else None
-    path = package_path(name, ModelError) if name.startswith("pkg://") else Path(name).expanduser()
+    path = local_path(name, ModelError)
     if path.is_dir():
         return ModelFolder(path.name, str(path.resolve()), read_run(path), labels)
     if own is None or path.is_absolute():
