@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from pathlib import Path
 
 import pytest
 from damage import flip
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from dkd_cli.engine.manifests import damage, seal, staged
 from dkd_cli.errors import SystemProblem
@@ -39,6 +42,24 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path, error: Exception)
         staged(tmp_path / "made"),
     ):
         raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_on_a_full_disk_is_told_in_a_line(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(WordLevel({f"word{number}": number for number in range(500)}, unk_token="word0"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
+        with pytest.raises(SystemProblem, match="cannot be written"), staged(tmp_path / "made") as folder:
+            tokenizer.save(str(folder / "tokenizer.json"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_has_nothing_to_do_with_the_disk_stays_itself(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), staged(tmp_path / "made"):
+        raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
 

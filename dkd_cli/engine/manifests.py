@@ -44,14 +44,18 @@ def staged(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the system, safetensors and torch each say of a full disk is one error.
+    """What the system, safetensors, torch and tokenizers each say of a full disk is one error.
 
     Raises:
         SystemProblem: names `path`.
     """
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except Exception as error:
+        # Tokenizers has no exception of its own for what the system answered.
+        by_tokenizers = type(error) is Exception and "(os error " in str(error)
+        if not by_tokenizers and not isinstance(error, (OSError, SafetensorError, RuntimeError)):
+            raise
         raise SystemProblem(
             str(path),
             f"cannot be written ({reason(error)})",
