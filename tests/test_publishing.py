@@ -157,6 +157,24 @@ def test_a_teachers_digest_follows_its_weights(tmp_path: Path, tiny_encoder: Pat
     assert weights_digest(str(one), "key") == weights_digest(str(other), "key")
 
 
+def test_a_bit_turned_in_the_structure_of_a_teachers_manifest_is_told(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    """Wherever else it turns, in a file's digest say, that is told when the teacher is loaded."""
+    folder = save_classifier(tmp_path / "teacher", tiny_encoder, LABELS)
+    seal(folder)
+    manifest, told = folder / "dkd-manifest.json", set()
+    content = manifest.read_bytes()
+    for place in range(len(content)):
+        flip(manifest, place)
+        try:
+            weights_digest(str(folder), "teachers.large")
+        except ModelError as error:
+            told.add((place, error.place))
+        manifest.write_bytes(content)
+    assert {(content.index(word), "teachers.large") for word in (b"files", b"bytes", b"sha256")} <= told
+
+
 @pytest.mark.parametrize("name", ["recipe.yaml", "teachers.json", "dkd-manifest.json"])
 @pytest.mark.parametrize("damaged", [True, False])
 def test_checkpoints_of_nobody_knows_what_are_not_gone_on_with(

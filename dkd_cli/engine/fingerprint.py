@@ -16,7 +16,7 @@ import torch
 from transformers import PretrainedConfig
 from transformers.utils import cached_file
 
-from dkd_cli.engine.manifests import MANIFEST, read_manifest, sha256
+from dkd_cli.engine.manifests import MANIFEST, Listed, read_manifest, sha256
 from dkd_cli.engine.models import Model, forward_names, locate_model, refuse_damaged
 from dkd_cli.engine.shards import checksum
 from dkd_cli.engine.store import Cache
@@ -90,14 +90,14 @@ def weights_digest(source: str, key: str) -> str:
         ModelError: if there is no such model.
     """
     located = locate_model(source, key)
-    listed: dict[str, Any] = {}
+    listed: dict[str, Listed] = {}
     if (Path(located) / MANIFEST).is_file():
         try:
             listed = read_manifest(Path(located))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError):
             refuse_damaged(located, source, key)
     digests = [
-        listed[path.name]["sha256"] if path.name in listed else _file_digest(path, path.stat().st_mtime_ns)
+        listed[path.name].sha256 if path.name in listed else _file_digest(path, path.stat().st_mtime_ns)
         for path in weight_files(located)
     ]
     return checksum(*(digest.encode() for digest in digests)).hex()

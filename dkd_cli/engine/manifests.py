@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from safetensors import SafetensorError
 
@@ -21,6 +21,13 @@ from dkd_cli.files import rename, sync_file, sync_folder, write_json
 
 MANIFEST = "dkd-manifest.json"
 STAGED = ".staged-"
+
+
+class Listed(NamedTuple):
+    """What a manifest says of a file."""
+
+    bytes: int
+    sha256: str
 
 
 @contextmanager
@@ -88,21 +95,24 @@ def damage(folder: Path) -> str | None:
             path = folder / name
             if not path.is_file():
                 return f"lacks {name}"
-            if path.stat().st_size != listed["bytes"] or sha256(path) != listed["sha256"]:
+            if Listed(path.stat().st_size, sha256(path)) != listed:
                 return f"has a damaged {name}"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return f"has a damaged {MANIFEST}"
     return None
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """For each file of a sealed folder its `bytes` and `sha256`.
+def read_manifest(folder: Path) -> dict[str, Listed]:
+    """What a sealed folder should hold, by its files' names.
 
     Raises:
-        OSError, ValueError, KeyError: where there is no such manifest.
+        OSError, ValueError: where there is no manifest, or what is there is none.
     """
-    files: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return files
+    content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    try:
+        return {name: Listed(one["bytes"], one["sha256"]) for name, one in content["files"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / MANIFEST} is not what dkd writes") from error
 
 
 def sha256(path: Path) -> str:

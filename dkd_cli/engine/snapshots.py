@@ -52,7 +52,7 @@ class Snapshot:
             ModelError: if it is gone or damaged.
         """
         path = self.folder / BEST
-        if not path.is_file() or sha256(path) != read_manifest(self.folder)[BEST]["sha256"]:
+        if not path.is_file() or sha256(path) != read_manifest(self.folder)[BEST].sha256:
             raise ModelError(
                 str(path), "is gone or damaged", "run the same command again: it goes on from what is whole"
             )
