@@ -270,3 +270,9 @@ def test_a_layer_map_beyond_the_layers_taken() -> None:
     assert broken(objective=Objective(layer_map="3:4"), student=Student(take="1, 4")) == [
         ("strategy.objective.layer_map", "maps student layer 3, but the student has 2")
     ]
+
+
+@pytest.mark.parametrize("folder", ["x" * 256, "é" * 128, "/".join(["deep"] * 800)])
+def test_a_path_that_no_file_system_takes(folder: str) -> None:
+    assert [key for key, _ in broken(output_dir=folder)] == ["output_dir"]
+    assert broken(output_dir=f"{'x' * 255}/{'é' * 127}") == []

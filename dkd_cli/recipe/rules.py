@@ -17,6 +17,8 @@ Broken = tuple[str, str, str]
 """(dotted key, problem, remedy)"""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+LONGEST_NAME, LONGEST_PATH = 255, 3500
+"""Bytes of a folder's name, as file systems have it, and of `output_dir`, below which runs have their own."""
 TakeWord = Literal["first", "last", "even", "random"]
 _TAKES: tuple[TakeWord, ...] = ("first", "last", "even", "random")
 _LAYER = re.compile(r"\s*([0-9]{1,4})\s*")
@@ -95,6 +97,9 @@ def _names(recipe: Recipe) -> Iterator[Broken]:
     for name in recipe.teachers:
         if not valid_name(name):
             yield f"teachers.{name}", f"{_quoted(name)} cannot name a folder", rule
+    path = recipe.output_dir.encode(errors="replace")
+    if len(path) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in path.split(b"/")):
+        yield "output_dir", f"{_quoted(recipe.output_dir)} is longer than a path can be", "shorten it"
 
 
 def _data(recipe: Recipe) -> Iterator[Broken]:
