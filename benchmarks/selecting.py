@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,6 +31,10 @@ def select_data(setting: Setting, rows: int, say: Callable[[str], None]) -> dict
     """Rows per second of scoring, of the whole command and of the forward pass; the command's peak (MB)."""
     recipe = setting.load("pool-texts", "sst2", "none")
     data = load_task_data(recipe.data)
+    train = data.splits["train"]
+    # A file may have one class after the other, and a part of it then has one alone.
+    shuffled = train.take(random.Random(0).sample(range(len(train)), len(train)), train.name)
+    data = replace(data, splits={**data.splits, "train": shuffled})
     loaded = load_classifier(setting.scorer, data)
     rates: dict[str, list[float]] = {"scoring": [], "forward pass": []}
     sizes = min(ROUND, rows)
@@ -60,14 +65,7 @@ def pool_texts(texts: list[str], rows: int) -> Iterator[str]:
 def _part(data: TaskData, size: int, number: int) -> Split:
     """Some texts, other ones for each number until all were there."""
     train = data.splits["train"]
-    places = [(number * size + row) % len(train) for row in range(size)]
-    assert train.labels is not None
-    return replace(
-        train,
-        texts=[train.texts[place] for place in places],
-        labels=[train.labels[place] for place in places],
-        example_ids=[train.example_ids[place] for place in places],
-    )
+    return train.take([(number * size + row) % len(train) for row in range(size)], train.name)
 
 
 def _scoring(setting: Setting, loaded: LoadedModel, split: Split) -> float:
