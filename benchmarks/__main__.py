@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import shlex
@@ -12,7 +11,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dkd_cli.files import write_json
+
+if TYPE_CHECKING:
+    from benchmarks.bars import Bar
 
 OUTPUT = Path("benchmarks/results.json")
 
@@ -108,14 +112,27 @@ def measure(asked: argparse.Namespace, sizes: Sizes, wanted: Callable[[str], boo
             setting, sizes.sweep_rows, selecting.one_pass(setting, sizes.sweep_rows)
         ),
     }
-    whole: dict[str, Mapping[str, Any]] = {}
     if not contestants and not any(map(wanted, measurements)):
         raise SystemExit(f"nothing has {' or '.join(asked.only)} in its name")
+    record = {
+        "machine": machine(),
+        "compute": str(decide("auto")),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "data": setting.described,
+        "sizes": asdict(sizes),
+        "milliseconds": figures,
+    }
+    whole: dict[str, Mapping[str, Any]] = {}
+    found = bars(figures, whole)
     for name, measurement in measurements.items():
         if wanted(name):
+            # Each takes minutes, and one that is killed should not take the others' figures with it.
+            write(asked.output, record, whole, found)
             terminal.say(f"measuring {name}")
             whole[name] = measurement()
-    found = bars(figures, whole)
+            found = bars(figures, whole)
     show(terminal, {one.name: one.what for one in contestants}, figures, whole)
     terminal.table(
         "what was aimed at",
@@ -131,21 +148,16 @@ def measure(asked: argparse.Namespace, sizes: Sizes, wanted: Callable[[str], boo
             for bar in found
         ],
     )
-    record = {
-        "machine": machine(),
-        "compute": str(decide("auto")),
-        "threads": torch.get_num_threads(),
-        "versions": versions(),
-        "command": shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-        "data": setting.described,
-        "sizes": asdict(sizes),
-        "milliseconds": figures,
-        "whole": whole,
-        "bars": [asdict(bar) | {"met": bar.met} for bar in found],
-    }
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
-    asked.output.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write(asked.output, record, whole, found)
     terminal.say(f"written to {asked.output}")
+
+
+def write(
+    path: Path, record: Mapping[str, Any], whole: Mapping[str, Mapping[str, Any]], found: Sequence[Bar]
+) -> None:
+    """What was measured so far."""
+    marked = [asdict(bar) | {"met": bar.met} for bar in found]
+    write_json(path, {**record, "whole": whole, "bars": marked})
 
 
 def show(

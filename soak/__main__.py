@@ -71,9 +71,11 @@ def main(words: Sequence[str] | None = None) -> int:
                     deadline=deadline,
                     kept=asked.folder / "broken",
                 )
-                broken = len(progress.broken(promise.name))
+                broken, tried = len(progress.broken(promise.name)), progress.tried(promise.name)
+                # Trials of an earlier run count too, and there may be more of them than were asked for now.
+                planned[promise.name] = max(planned[promise.name], tried)
                 terminal.say(
-                    f"{promise.name}: {progress.tried(promise.name)} of {planned[promise.name]} tried, "
+                    f"{promise.name}: {tried} of {planned[promise.name]} tried, "
                     f"{broken} broken; {duration(time.monotonic() - begun)}"
                 )
         finally:

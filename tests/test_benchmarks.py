@@ -87,6 +87,20 @@ def test_a_name_that_nothing_has_is_told(bench: Callable[..., Any]) -> None:
         bench("--only", "brae")
 
 
+def test_what_was_measured_is_kept_where_a_later_measurement_ends_it(
+    bench: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "start_up", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bench("--only", "rte/bare-frozen", "--only", "startup")
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert list(kept["milliseconds"]) == ["rte/bare-frozen"]
+    assert kept["whole"] == {}
+
+
 def watch_here(words: Sequence[str], environment: Mapping[str, str]) -> Watched:
     """`dkd` in this process, to be quick; anything else as usual."""
     if list(words[1:3]) != ["-m", "dkd_cli"]:

@@ -74,7 +74,7 @@ def test_answers_are_those_of_transformers(models: Path, typed: Callable[..., Sa
         assert float(one["probability"]) == float(one[f"p({one['label']})"]) >= 0.5
 
 
-@pytest.mark.parametrize("name", ["student-onnx", "pkg://packed/student"])
+@pytest.mark.parametrize("name", ["student-onnx", "pkg://packed/student", "pkg://packed/student-onnx"])
 def test_the_temperature_counts(
     models: Path, typed: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -14,6 +14,7 @@ from transformers import PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.locate import local_path
 from dkd_cli.engine.exports import Graph, Session, read_export
 from dkd_cli.engine.models import (
     LoadedModel,
@@ -24,6 +25,7 @@ from dkd_cli.engine.models import (
     put_in_order,
     refuse_damaged,
 )
+from dkd_cli.errors import ModelError
 
 
 class OnnxClassifier(torch.nn.Module):
@@ -61,12 +63,13 @@ def load_answering(
         ModelError: for a model that does not fit the task, or is damaged.
         SystemProblem: for an export, without onnxruntime.
     """
-    export = read_export(Path(name)) if Path(name).is_dir() else None
+    folder = local_path(name, ModelError)
+    export = read_export(folder) if folder.is_dir() else None
     if export is None:
         return load_classifier(name, data, labels=labels, key=key)
-    refuse_damaged(name, name, key)
+    refuse_damaged(str(folder), name, key)
     config = load_config(name, key, exported=True)
     order = label_order(config, data, labels, name, key)
-    model = OnnxClassifier(Path(name), config, export.graph)
+    model = OnnxClassifier(folder, config, export.graph)
     put_in_order(model, order)
     return LoadedModel(model, load_tokenizer(name, key))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dkd_cli.data.locate import local_path
 from dkd_cli.engine.exports import Export, Session, no_extra, read_export
 from dkd_cli.errors import ModelError
 
@@ -96,7 +97,7 @@ def load_predictor(name: str) -> Predictor:
         ModelError: where there is none, or it is damaged.
         SystemProblem: for an export, without onnxruntime.
     """
-    folder = Path(name).expanduser()
+    folder = local_path(name, ModelError)
     export = read_export(folder) if folder.is_dir() else None
     if export is not None:
         return exported_predictor(folder, export)
