@@ -17,23 +17,23 @@ OWN_FILES = {"source": None, "train": "good.csv"}
 
 # (the case, the file, what is in it, the rest of the recipe's data section, the line)
 BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
-    ("17 empty", "a.csv", "", {}, "a.csv: the file is empty; give it a header and rows"),
+    ("empty", "a.csv", "", {}, "a.csv: the file is empty; give it a header and rows"),
     (
-        "17 header only",
+        "header only",
         "a.csv",
         "text,label\n",
         {},
         "a.csv: the file has no rows; give it at least two examples of each class",
     ),
     (
-        "17 no rows",
+        "no rows",
         "a.json",
         "[]",
         {},
         "a.json: the file has no rows; give it at least two examples of each class",
     ),
     (
-        "17 hardly any",
+        "hardly any",
         "a.csv",
         GOOD,
         {},
@@ -41,28 +41,28 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "data.test_share",
     ),
     (
-        "17 another format",
+        "another format",
         "a.xlsx",
         "x",
         {},
         "a.xlsx: '.xlsx' is not a known format; use .csv, .tsv, .json, .jsonl, .parquet",
     ),
     (
-        "18 text column",
+        "text column",
         "a.csv",
         "body,label\nx,1\n",
         {},
         "a.csv: there is no column 'text'; name one of: body, label",
     ),
     (
-        "18 second text",
+        "second text",
         "a.csv",
         GOOD,
         {"text_pair": "b"},
         "a.csv: there is no column 'b'; name one of: text, label",
     ),
     (
-        "18 label column",
+        "label column",
         "a.csv",
         "text,stars\nx,1\n",
         {},
@@ -70,7 +70,7 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "data.unlabelled: true",
     ),
     (
-        "19 encoding",
+        "encoding",
         "a.csv",
         b"text,label\nfine,1\n\xff,0\n",
         {},
@@ -78,21 +78,21 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "data.encoding (latin-1 takes any byte)",
     ),
     (
-        "19 NUL",
+        "NUL",
         "a.csv",
         "text,label\na\0,1\n",
         {},
         "a.csv:2: a NUL character; the file is damaged or not a text file",
     ),
     (
-        "19 half a character",
+        "half a character",
         "a.jsonl",
         '{"text": "\\ud83d", "label": 1}\n',
         {},
         "a.jsonl:1: holds half a character (a lone surrogate); write both halves, or the character itself",
     ),
     (
-        "20 truncated line",
+        "truncated line",
         "a.jsonl",
         '{"text": "x", "label": 1}\n{"te',
         {},
@@ -100,42 +100,42 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "the file may have been cut off",
     ),
     (
-        "20 truncated array",
+        "truncated array",
         "a.json",
         '[{"text": "x", "label": 1},\n{"te',
         {},
         "a.json:2: not JSON (Unterminated string starting at); the file may have been cut off",
     ),
     (
-        "20 other keys",
+        "other keys",
         "a.jsonl",
         '{"text": "x", "label": 1}\n{"text": "y"}\n',
         {},
         "a.jsonl:2: other keys than in the first row: label; give every object the same keys",
     ),
     (
-        "20 nested",
+        "nested",
         "a.jsonl",
         '{"text": "x", "label": ' + "[" * 900 + "]" * 900 + "}\n",
         {},
         "a.jsonl:1: nested deeper than 50 levels; write plain values",
     ),
     (
-        "21 ragged csv",
+        "ragged csv",
         "a.csv",
         GOOD + "one, two,1\n",
         {},
         "a.csv:4: 3 columns where the header has 2; put texts that contain commas or line breaks in quotes",
     ),
     (
-        "21 ragged tsv",
+        "ragged tsv",
         "a.tsv",
         "text\tlabel\na\tb\t1\n",
         {},
         "a.tsv:2: 3 columns where the header has 2; texts cannot contain tabs or line breaks",
     ),
     (
-        "22 open quote",
+        "open quote",
         "a.csv",
         GOOD + '"open,1\n',
         {},
@@ -143,7 +143,7 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         'never closed; inside a quoted text a quote is written ""',
     ),
     (
-        "22 rows merged",
+        "rows merged",
         "a.csv",
         GOOD + '"open,1\nshut",0\n',
         {},
@@ -152,35 +152,35 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "like a row",
     ),
     (
-        "23 null",
+        "null",
         "a.jsonl",
         '{"text": null, "label": 1}',
         {},
         "a.jsonl:1: 'text' is missing; write it as a string, or remove the row",
     ),
     (
-        "24 number",
+        "number",
         "a.jsonl",
         '{"text": 7, "label": 1}',
         {},
         "a.jsonl:1: 'text' is 7, not text; write it as a string, or remove the row",
     ),
     (
-        "25 empty texts",
+        "empty texts",
         "a.csv",
         GOOD + ",1\n",
         {},
         "a.csv:4: the text is empty, as 1 of 3 are; check the column's name, or remove these rows",
     ),
     (
-        "27 label missing",
+        "label missing",
         "a.csv",
         GOOD + "x,\n",
         {},
         "a.csv:4: the label is missing; add it or remove the row",
     ),
     (
-        "28 label hidden",
+        "label hidden",
         "v.csv",
         "text,label\nx,-1\n",
         OWN_FILES | {"validation": "v.csv"},
@@ -188,28 +188,28 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "data.labels",
     ),
     (
-        "29 out of range",
+        "out of range",
         "a.csv",
         GOOD + "x,2\n",
         {"labels": ["a", "b"]},
         "a.csv:4: the label 2 is outside 0 to 1; correct it or add its name to data.labels",
     ),
     (
-        "29 another name",
+        "another name",
         "a.csv",
         "text,label\nx,goood\n",
         {"labels": ["bad", "good"]},
         "a.csv:2: 'goood' is not one of the classes; did you mean 'good'?",
     ),
     (
-        "29 no number",
+        "no number",
         "a.csv",
         GOOD + "x,nan\n",
         {"kind": "regression"},
         "a.csv:4: the label 'nan' is not a finite number; correct it, or set data.kind to classification",
     ),
     (
-        "30 names and ids",
+        "names and ids",
         "a.csv",
         GOOD + "x,maybe\n",
         {},
@@ -217,28 +217,28 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "one of them throughout, or name all classes in data.labels",
     ),
     (
-        "30 types",
+        "types",
         "a.jsonl",
         '{"text": "x", "label": 1}\n{"text": "y", "label": true}\n',
         {},
         "a.jsonl:2: the label is a boolean where those before it are a number; use one type throughout",
     ),
     (
-        "31 a single class",
+        "a single class",
         "a.csv",
         "text,label\nx,1\ny,1\n",
         {"validation": "a.csv", "test_share": 0},
         "a.csv: the training split has only the class '1'; train on at least two classes",
     ),
     (
-        "32 unknown class",
+        "unknown class",
         "v.csv",
         "text,label\nx,2\n",
         OWN_FILES | {"validation": "v.csv"},
         "v.csv:2: the training data have no class '2'; add examples of it or remove it",
     ),
     (
-        "32 untaught class",
+        "untaught class",
         "v.csv",
         "text,label\nx,2\n",
         OWN_FILES | {"validation": "v.csv", "labels": ["a", "b", "c"]},
@@ -265,14 +265,14 @@ def test_bad_data(
     assert refused(3, "distill", recipe, "--strategy", "none", beside=workdir) == [line]
 
 
-def test_17_a_missing_file(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_a_missing_file(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     recipe = tiny_recipe({"data": {"source": "gone.csv"}})
     assert refused(3, "train-teacher", recipe, "--teacher", "large") == [
         "gone.csv: there is no such file; check the path; it is relative to the working directory"
     ]
 
 
-def test_17_a_folder_without_data(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_a_folder_without_data(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     Path("empty").mkdir()
     (line,) = refused(3, "distill", tiny_recipe({"data": {"source": "./empty"}}), "--strategy", "none")
     assert re.fullmatch(
@@ -280,13 +280,13 @@ def test_17_a_folder_without_data(tiny_recipe: TinyRecipe, workdir: Path) -> Non
     )
 
 
-def test_20_a_damaged_parquet_file(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_a_damaged_parquet_file(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     Path("a.parquet").write_bytes(b"PAR1 nonsense")
     (line,) = refused(3, "distill", tiny_recipe({"data": {"source": "a.parquet"}}), "--strategy", "none")
     assert re.fullmatch(r"a\.parquet: not a parquet file \(.+\); write it again", line)
 
 
-def test_19_an_encoding_that_is_none(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_an_encoding_that_is_none(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     Path("a.csv").write_bytes(b"text,label\n\xff,1\n")
     for name, line in {
         "klingon": "data.encoding: 'klingon' is no text encoding; use a name such as latin-1 or cp1252",
@@ -308,7 +308,7 @@ def test_problems_of_data_machine_and_models_come_together(tiny_recipe: TinyReci
     assert [line.split(": ")[0] for line in lines] == ["t.csv:2", "v.csv", "train.precision", "student"]
 
 
-def test_23_24_25_26_33_what_is_counted_and_what_stays_text(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_what_is_counted_and_what_stays_text(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     """A run over texts that other readers lose, which says what it dropped and cut."""
     names = {"negative": "no", "positive": "yes"}
     found = [{"text": text, "label": names[label]} for text, label in tiny_rows()]
@@ -332,7 +332,7 @@ def test_23_24_25_26_33_what_is_counted_and_what_stays_text(tiny_recipe: TinyRec
     assert '"0": "no"' in config.read_text()
 
 
-def test_25_few_empty_texts_are_dropped_and_counted(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+def test_few_empty_texts_are_dropped_and_counted(tiny_recipe: TinyRecipe, workdir: Path) -> None:
     write_csv("a.csv", [*rows(150), {"text": " ", "label": "no"}])
     said = heard(
         "distill", tiny_recipe({"model": "./nowhere", "data": {"source": "a.csv"}}), "--strategy", "none"
