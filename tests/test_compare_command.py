@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from command_line import heard
-from conftest import TinyRecipe
+from conftest import TinyRecipe, tiny_rows
 from markupsafe import escape
 from processes import killed_after
 from small import LABELS, save_classifier
@@ -144,6 +144,29 @@ def test_another_experiment_in_a_folder_is_refused_at_once(tiny_recipe: TinyReci
     assert heard("distill", recipe, "--strategy", "none").code == 0
     said = heard("compare", recipe, "--set", "train.learning_rate=1e-5", "--dry-run")
     assert (said.code, "holds another experiment" in said.err) == (5, True)
+
+
+def test_students_of_a_teacher_that_has_changed_are_refused_at_once(
+    tiny_recipe: TinyRecipe, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    teacher = save_classifier(tmp_path / "large", tiny_encoder, LABELS)
+    recipe = tiny_recipe({**FAST, "teachers": {"large": {"checkpoint": str(teacher)}}})
+    assert heard("distill", recipe, "--strategy", "static").code == 0
+    save_classifier(teacher, tiny_encoder, LABELS, seed=2)
+    said = heard("compare", recipe, "--strategy", "static", "--seeds", "2", "--dry-run")
+    assert (said.code, "was taught by another 'large' than there is now" in said.err) == (5, True)
+
+
+def test_a_teacher_that_nobody_asks_need_not_be_there(tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
+    rows = [json.dumps({"text": text, "probabilities": [0.5, 0.5]}) for text, _ in tiny_rows()]
+    (tmp_path / "llm.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    answers = {"llm": {"probabilities": str(tmp_path / "llm.jsonl")}}
+    recipe, top = tiny_recipe({**FAST, "teachers": answers}), tmp_path / "checkpoints" / "tiny"
+    said = heard("compare", recipe, "--strategy", "dynamic-data", "--seeds", "2")
+    assert (said.code, said.err) == (0, "")
+    assert "no strategy here asks the teacher 'large'" in said.out
+    assert not (top / "teacher-large").exists()
+    assert by_name(figures(top))["static"]["mean"] is not None
 
 
 def test_a_number_has_no_strategies_by_entropy(

@@ -6,6 +6,8 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -41,6 +43,16 @@ def trained(
 def exported(trained: Path) -> Path:
     """The export in int8."""
     return trained.with_name("student-onnx-int8")
+
+
+@pytest.mark.parametrize("named", [".", "../student"])
+def test_an_export_stands_beside_its_checkpoint_from_wherever_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "student").mkdir()
+    monkeypatch.chdir(tmp_path / "student")
+    source: Any = SimpleNamespace(named=named, folder=Path(named))
+    assert module.beside(source, None) == tmp_path.resolve() / "student-onnx"
 
 
 def test_float32_answers_like_torch_whatever_the_batch(exported: Path, trained: Path) -> None:

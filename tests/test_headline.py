@@ -13,6 +13,7 @@ def model(name: str, role: str, score: float | None, **more: Any) -> dict[str, A
     return {
         "model": name,
         "role": role,
+        "format": "torch fp32",
         "metrics": {"accuracy": score},
         "teacher": None,
         "parameters": 20_000_000,
@@ -64,9 +65,23 @@ def test_the_choice_is_named_where_there_was_one() -> None:
     assert "flatters the winner" in contest_headline(flattered)[1]
 
 
+def test_exports_are_no_students_of_their_own() -> None:
+    export = STUDENT | {"model": "little-onnx", "format": "onnx int8"}
+    assert (
+        contest_headline(contest(chosen(), TEACHER, STUDENT, export))[1]
+        == "Measured on 1,200 examples of test."
+    )
+    assert contest_headline(contest(None, TEACHER, export))[0].endswith("; no student is here.")
+
+
+def test_students_without_a_score_are_there_all_the_same() -> None:
+    (line,) = contest_headline(contest(None, TEACHER, STUDENT | {"metrics": {"accuracy": None}}))
+    assert line.endswith("; no student has a score to be chosen by.")
+
+
 def test_without_a_student_or_a_teacher() -> None:
     assert contest_headline(contest(None, TEACHER)) == [
-        "big reaches 0.8000 accuracy on 1,200 examples of test; there is no student here."
+        "big reaches 0.8000 accuracy on 1,200 examples of test; no student is here."
     ]
     (alone,) = contest_headline(contest(chosen(), STUDENT))
     assert alone == "little reaches 0.7600 accuracy on 1,200 examples of test; its teacher is not there."

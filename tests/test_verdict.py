@@ -111,8 +111,14 @@ def test_what_failed_is_not_judged() -> None:
     text = said(NONE, failed, standing("dynamic-data", 0.75, none=(5.0, 0.001)))
     assert text.startswith("Worth it: use dynamic-data;")
     assert "static is not judged" in text
+    assert "Static distillation does not" not in text
     assert said(Standing("none", (), None, {}), GAIN).startswith("No verdict")
     assert said(NONE, failed).startswith("No verdict")
+
+
+@pytest.mark.parametrize("teacher", [-0.1, 0.0])
+def test_a_share_of_a_teachers_score_wants_a_positive_one(teacher: float) -> None:
+    assert "keeps" not in said(NONE, GAIN, teacher=teacher)
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.0, "p < 0.001"), (0.0312, "p = 0.031"), (1.0, "p = 1")])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,6 +57,8 @@ class Plan:
     reported: Split
     """The rows that scores are reported on; nothing was chosen by them."""
     entries: tuple[Entry, ...]
+    teacher: str | None
+    """The name of the teacher that scores are set beside: the largest one that is a model."""
     teachers: tuple[Wanted, ...]
     """Those that `dkd train-teacher` would make."""
     notes: tuple[str, ...]
@@ -90,7 +92,20 @@ def make_plan(asked: Asked, workshop: Workshop) -> Plan:
         if name in names and not (base.teachers[name].checkpoint or base.teachers[name].probabilities)
     ]
     wanted = tuple(Wanted(base, name, teacher_folder(base, name)) for name in made)
-    return Plan(base, data, reported, entries, wanted, (*contenders.notes, *refused, *halved))
+    teacher, absent = _teacher(base, names)
+    notes = (*contenders.notes, *refused, *halved, *absent)
+    return Plan(base, data, reported, entries, teacher, wanted, notes)
+
+
+def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
+    """The largest teacher that is a model, unless nobody asks it and it was never made."""
+    models = [name for name, teacher in base.teachers.items() if teacher.probabilities is None]
+    if not models:
+        return None, []
+    name = models[-1]
+    if name in asked or base.teachers[name].checkpoint or teacher_folder(base, name).is_dir():
+        return name, []
+    return None, [f"no strategy here asks the teacher {name!r}, which is not made: no score is set beside it"]
 
 
 def _reported(

@@ -15,14 +15,14 @@ import numpy as np
 from dkd_cli.commands.answers import Logits, answers
 from dkd_cli.commands.candidates import Candidate, Plan, make_plan
 from dkd_cli.commands.comparison_tables import comparison_page, gain_table, score_table
-from dkd_cli.commands.distill import one_student, reference_teacher
+from dkd_cli.commands.distill import asked_teachers, one_student, weights_of_teachers
 from dkd_cli.commands.forecast import forecast
 from dkd_cli.commands.running import Workshop, best_metric
 from dkd_cli.commands.shelf import Shelf
 from dkd_cli.commands.standings import Chosen, comparison_figures, settle
 from dkd_cli.commands.sweeping import Outcome, Point, attempt, raise_failures
 from dkd_cli.commands.train_teacher import Wanted, one_teacher
-from dkd_cli.engine.checkpoints import Run, finished, student_folder
+from dkd_cli.engine.checkpoints import NO_TEACHERS, Run, finished, student_folder, teacher_source
 from dkd_cli.engine.trainer import LOWER_IS_BETTER
 from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.contenders import Asked
@@ -70,17 +70,20 @@ def missing(plan: Plan) -> tuple[dict[Path, Run], list[Wanted], list[Recipe]]:
     """The students that are there, and the teachers and students that are not.
 
     Raises:
-        SystemProblem: for a folder that holds something else, before hours are spent.
+        SystemProblem: for a folder that holds something else, or students of teachers that were others then,
+            before hours are spent.
     """
+    teachers = [one for one in plan.teachers if finished(one.folder, one.recipe, "teacher", one.name) is None]
+    unmade = {one.name for one in teachers}
     done: dict[Path, Run] = {}
     students = []
     for point in plan.students():
-        there = finished(student_folder(point), point, "student", point.strategy.name)
+        known = NO_TEACHERS if unmade & set(asked_teachers(point)) else weights_of_teachers(point)
+        there = finished(student_folder(point), point, "student", point.strategy.name, known)
         if there is None:
             students.append(point)
         else:
             done[student_folder(point)] = there
-    teachers = [one for one in plan.teachers if finished(one.folder, one.recipe, "teacher", one.name) is None]
     return done, teachers, students
 
 
@@ -172,17 +175,18 @@ def ask(plan: Plan, chosen: Sequence[Chosen], terminal: Terminal) -> tuple[dict[
     """What the chosen students, and the teacher that they are measured against, say of the reported rows."""
     top = Path(plan.base.output_dir) / plan.base.name / "comparison"
     points = [point for one in chosen if one.candidate for point in one.candidate.points]
-    source = reference_teacher(plan.base)
+    name = plan.teacher
     said: dict[Path, Logits] = {}
-    rows, total = plan.reported, len(plan.reported) * (len(points) + (source is not None))
+    rows, total = plan.reported, len(plan.reported) * (len(points) + (name is not None))
     with terminal.progress(f"answers to {rows.name}", total) as advance:
         for point in points:
             folder = student_folder(point)
             kept = top / f"{folder.name}.safetensors"
             said[folder] = answers(str(folder), point, plan.data, rows, kept, advance)
-        if source is None:
+        if name is None:
             return said, None
-        name = [name for name, one in plan.base.teachers.items() if one.probabilities is None][-1]
         labels = plan.base.teachers[name].labels
         kept = top / f"teacher-{name}.safetensors"
-        return said, answers(source, plan.base, plan.data, rows, kept, advance, labels)
+        return said, answers(
+            teacher_source(plan.base, name), plan.base, plan.data, rows, kept, advance, labels
+        )

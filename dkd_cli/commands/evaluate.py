@@ -120,10 +120,17 @@ def score(
 
 
 def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:
-    """Put `calibration.json` into the folders that dkd made; others' folders are left as they are."""
+    """Put `calibration.json` into the folders that dkd made; others' folders are left as they are.
+
+    So is a teacher's that was trained on other rows than its student: those that it was fitted on here may be
+    among them.
+    """
     for result in results:
-        folder, calibration = result.answers.entrant.folder, result.details.calibration
+        entrant, calibration = result.answers.entrant, result.details.calibration
+        folder = entrant.folder
         if folder.run is None or folder.path is None or calibration is None:
+            continue
+        if folder.run.recipe.data != entrant.recipe.data:
             continue
         try:
             write_temperature(folder.path, calibration.fitted)

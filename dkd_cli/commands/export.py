@@ -160,7 +160,7 @@ def beside(source: Source, quantization: Quantization | None) -> Path:
     """`CHECKPOINT-onnx` or `CHECKPOINT-onnx-int8`; of the hub's and packages' models, here."""
     suffix = "-onnx" if quantization is None else f"-onnx-{quantization}"
     own = source.folder is not None and not source.named.startswith("pkg://")
-    folder = source.folder if own and source.folder is not None else Path(source.named)
+    folder = source.folder.resolve() if own and source.folder is not None else Path(source.named)
     return folder.with_name(folder.name + suffix) if own else Path(folder.name + suffix)
 
 

@@ -160,7 +160,9 @@ def read_run(folder: Path) -> Run | None:
         ) from error
 
 
-def finished(final: Path, recipe: Recipe, role: Role, name: str) -> Run | None:
+def finished(
+    final: Path, recipe: Recipe, role: Role, name: str, teachers: Mapping[str, str] = NO_TEACHERS
+) -> Run | None:
     """The complete run of this experiment in its folder `final`; None where there is none yet.
 
     Args:
@@ -168,9 +170,10 @@ def finished(final: Path, recipe: Recipe, role: Role, name: str) -> Run | None:
         recipe: the resolved recipe.
         role: with `name` (a teacher's), what the recipe is read as.
         name: the teacher's name, or the student's strategy.
+        teachers: a digest of each teacher that the run should have learnt from, by name.
 
     Raises:
-        SystemProblem: if the folder holds something else.
+        SystemProblem: if the folder holds something else, or was taught by others.
     """
     done = read_run(final)
     if done is None and final.exists():
@@ -179,6 +182,7 @@ def finished(final: Path, recipe: Recipe, role: Role, name: str) -> Run | None:
         )
     if done is not None:
         _refuse_other(final, done.recipe, recipe, role, name)
+        _refuse_other_teachers(final, done.teachers, teachers)
     return done
 
 
@@ -256,12 +260,9 @@ def claim(
 def _complete(
     final: Path, recipe: Recipe, role: Role, name: str, fresh: bool, teachers: Mapping[str, str]
 ) -> bool:
-    """Whether the run is finished and may stay."""
-    done = finished(final, recipe, role, name)
-    if done is None or fresh:
-        return False
-    _refuse_other_teachers(final, done.teachers, teachers)
-    return True
+    """Whether the run is finished and may stay; with `fresh` its teachers may be others than they were."""
+    done = finished(final, recipe, role, name, NO_TEACHERS if fresh else teachers)
+    return done is not None and not fresh
 
 
 def _refuse_links(*folders: Path) -> None:

@@ -6,12 +6,13 @@ measured against. Loads no model.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.errors import DataError, DkdError, ModelError, RecipeError, raise_all
-from dkd_cli.evaluation.discover import ModelFolder, teacher_of
+from dkd_cli.evaluation.discover import ModelFolder, shortest_ends, teacher_of
 from dkd_cli.recipe.schema import Data, Recipe
 
 
@@ -109,8 +110,8 @@ def plan_contests(
             unlabelled.setdefault(str(error), error)
             continue
         for rows in scored:
-            labels = tuple(rows.labels or ())
-            key = (data.task, data.label_names, rows.name, tuple(rows.example_ids), labels)
+            # Those that were fitted on other validation rows may have been trained on these.
+            key = (data.task, data.label_names, *_content(rows), *_content(data.splits.get("validation")))
             meetings.setdefault(key, (data, rows, []))[2].append(entrant)
     if not meetings:
         raise_all(list(unlabelled.values()))
@@ -121,10 +122,27 @@ def plan_contests(
         for entrant in found:
             teacher = teachers.get(entrant.folder.source)
             if teacher is not None:
-                present.setdefault(teacher.source, Entrant(teacher, entrant.recipe))
+                there = present.setdefault(teacher.source, Entrant(teacher, entrant.recipe))
+                if there.folder.labels is None and teacher.labels is not None:
+                    folder = replace(there.folder, labels=teacher.labels)
+                    present[teacher.source] = replace(there, folder=folder)
         own = {source: teachers[source].source for source in present if source in teachers}
-        contests.append(Contest(data, rows, tuple(present.values()), own))
+        contests.append(Contest(data, rows, _told_apart(list(present.values())), own))
     return Programme(tuple(contests), tuple(notes))
+
+
+def _content(split: Split | None) -> tuple[object, ...]:
+    return () if split is None else (split.name, tuple(split.example_ids), tuple(split.labels or ()))
+
+
+def _told_apart(present: Sequence[Entrant]) -> tuple[Entrant, ...]:
+    """Two folders may end alike where one came in as a teacher; a table can hold a name only once."""
+    taken = Counter(entrant.folder.label for entrant in present)
+    alike = [e.folder.path for e in present if e.folder.path is not None and taken[e.folder.label] > 1]
+    ends = {str(path): end for path, end in shortest_ends(alike).items()}
+    return tuple(
+        replace(e, folder=replace(e.folder, label=ends.get(e.folder.source, e.folder.label))) for e in present
+    )
 
 
 def named_split(data: TaskData, name: str) -> Split:

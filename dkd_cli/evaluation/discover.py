@@ -84,7 +84,7 @@ def find_models(paths: Sequence[Path]) -> Found:
             f"no trained classifier in there{why}",
             "make one with `dkd train-teacher`, then `dkd distill`",
         )
-    labels = _shortest_ends(list(folders))
+    labels = shortest_ends(list(folders))
     models = [
         ModelFolder(labels[folder], str(folder), read_run(folder), export=read_export(folder))
         for folder in folders
@@ -143,7 +143,9 @@ def _problem(folder: Path) -> str | None:
     return None
 
 
-def _shortest_ends(folders: Sequence[Path]) -> dict[Path, str]:
+def shortest_ends(folders: Sequence[Path]) -> dict[Path, str]:
+    """For each folder the fewest of its last parts that no other one ends with."""
+
     def end(folder: Path, parts: int) -> tuple[str, ...]:
         return folder.parts[-parts:]
 

@@ -65,7 +65,7 @@ def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -
         lines += _beside(found, control.name, f"the same with examples drawn by lot ({control.name})")
     lines += [f"{one.name} is not judged: a run of it has no score." for one in standings if not one.scores]
     best = preferred(found)
-    if teacher and best is not None and (score := found[best].mean) is not None:
+    if teacher is not None and teacher > 0 and best is not None and (score := found[best].mean) is not None:
         kept = f"{_subject(found[best])} keeps {100 * score / teacher:.1f} % of the teacher's {metric}"
         lines.append(f"{kept} ({_points(score)} of {_points(teacher)}).")
     return lines
@@ -104,6 +104,8 @@ def _decision(found: Mapping[str, Standing]) -> str:
         return f"Worth it: use static; {gain}, and no dynamic strategy is clearly better."
     if CLASSIC in found[best].against and clear(found[best].against[CLASSIC]):
         return f"Worth it: use {best}; {gain} and {_amount(found[best].against[CLASSIC])} over static."
+    if CLASSIC not in found:
+        return f"Worth it: use {best}; {gain}."
     return f"Worth it: use {best}; {gain}. Static distillation does not clearly gain."
 
 

@@ -17,7 +17,8 @@ def contest_headline(contest: Mapping[str, Any]) -> list[str]:
     if best is None:
         top = max(contest["models"], key=lambda model: _score(model, contest))
         score = top["metrics"][contest["main_metric"]]
-        return [f"{top['model']} reaches {_figure(score)} {metric} on {rows}; there is no student here."]
+        missing = "has a score to be chosen by" if _students(contest) else "is here"
+        return [f"{top['model']} reaches {_figure(score)} {metric} on {rows}; no student {missing}."]
     student = models[best["model"]]
     teacher = models.get(student["teacher"])
     own = student["metrics"][contest["main_metric"]]
@@ -75,13 +76,20 @@ def _chance(contest: Mapping[str, Any]) -> list[str]:
 
 
 def _choice(contest: Mapping[str, Any], rows: str) -> str:
-    students = sum(model["role"] == "student" for model in contest["models"])
+    students = _students(contest)
     where = contest["best_student"]["chosen_on"]
     same = where == contest["split"]
     if students == 1:
         return f"Measured on {rows}."
     tail = ", which flatters the winner" if same else ""
     return f"Chosen among {students} students on {where}{tail}; measured on {rows}."
+
+
+def _students(contest: Mapping[str, Any]) -> int:
+    """Exports are their students over again."""
+    return sum(
+        model["role"] == "student" and not model["format"].startswith("onnx") for model in contest["models"]
+    )
 
 
 def _figure(score: float | None) -> str:
