@@ -45,14 +45,15 @@ def exported(trained: Path) -> Path:
     return trained.with_name("student-onnx-int8")
 
 
-@pytest.mark.parametrize("named", [".", "../student"])
+@pytest.mark.parametrize("named", [".", "..", "../../student"])
 def test_an_export_stands_beside_its_checkpoint_from_wherever_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
-    (tmp_path / "student").mkdir()
-    monkeypatch.chdir(tmp_path / "student")
+    inside = tmp_path / "student" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside if named.startswith("..") else inside.parent)
     source: Any = SimpleNamespace(named=named, folder=Path(named))
-    assert module.beside(source, None) == tmp_path.resolve() / "student-onnx"
+    assert module.beside(source, None).resolve() == tmp_path.resolve() / "student-onnx"
 
 
 def test_float32_answers_like_torch_whatever_the_batch(exported: Path, trained: Path) -> None:

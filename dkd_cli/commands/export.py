@@ -160,7 +160,9 @@ def beside(source: Source, quantization: Quantization | None) -> Path:
     """`CHECKPOINT-onnx` or `CHECKPOINT-onnx-int8`; of the hub's and packages' models, here."""
     suffix = "-onnx" if quantization is None else f"-onnx-{quantization}"
     own = source.folder is not None and not source.named.startswith("pkg://")
-    folder = source.folder.resolve() if own and source.folder is not None else Path(source.named)
+    folder = source.folder if own and source.folder is not None else Path(source.named)
+    if folder.name in ("", ".."):  # named from inside; any other path stays as the user wrote it
+        folder = folder.resolve()
     return folder.with_name(folder.name + suffix) if own else Path(folder.name + suffix)
 
 
