@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -229,7 +230,8 @@ def test_a_killed_process_and_its_restart_end_with_the_same_weights(runs: Runs, 
     next(child for child in children if child.environ()["RANK"] == "1").send_signal(signal.SIGKILL)
     said, _ = killed.communicate(timeout=SECONDS)
     assert killed.returncode == 0, said
-    assert "exitcode: -9" in said, said
+    # torchrun tells of one process alone: the killed one or, if that was quicker to end, the one that lost it
+    assert re.search(r"failed \(exitcode: (-9|5)\)", said), said
     (found,) = tmp_path.rglob("student-*/model.safetensors")
     wanted, weights = load_file(expected), load_file(found)
     assert wanted.keys() == weights.keys()
