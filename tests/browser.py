@@ -43,6 +43,7 @@ def browser() -> str:
     """The program; skips where there is none."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
+        # A program of the system, which pip cannot bring.
         pytest.skip("needs a browser: apt-get install chromium")
     return found
 

