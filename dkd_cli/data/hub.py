@@ -71,8 +71,8 @@ def hub_answers() -> bool:
         return False
     try:
         get_session().head(constants.ENDPOINT, timeout=SECONDS_FOR_THE_HUB)
-    # Whatever its client raises, which changes from version to version. Nothing is hidden: without the hub its
-    # library takes what was downloaded, and what was not is an error that names it.
+    # Whatever its client raises, which changes from version to version. Nothing is hidden: without the hub
+    # what was downloaded is taken, and what was not is an error that names it.
     except Exception:
         return False
     return True
