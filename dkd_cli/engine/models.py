@@ -24,6 +24,7 @@ from dkd_cli.data.examples import TaskData
 from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
 from dkd_cli.engine.exports import GRAPH_FILE, Graph, Limits
+from dkd_cli.engine.first_token import answer_from_first_token
 from dkd_cli.engine.manifests import MANIFEST, damage
 from dkd_cli.errors import ModelError, raise_all, reason
 
@@ -155,6 +156,7 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
         )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise explain(error, name, key) from error
+    answer_from_first_token(loaded[0])
     return loaded
 
 
