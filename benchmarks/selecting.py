@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -37,17 +38,24 @@ def select_data(setting: Setting, rows: int, say: Callable[[str], None]) -> dict
     data = replace(data, splits={**data.splits, "train": shuffled})
     loaded = load_classifier(setting.scorer, data)
     rates: dict[str, list[float]] = {"scoring": [], "forward pass": []}
-    sizes = min(ROUND, rows)
-    for number in range(max(1, rows // ROUND)):
-        say(f"select-data: {number + 1} of {max(1, rows // ROUND)}")
-        split = _part(data, sizes, number)
-        rates["scoring"].append(sizes / _scoring(setting, loaded, split))
-        rates["forward pass"].append(sizes / _forward(setting, loaded, split))
+    size, rounds = min(ROUND, rows), max(1, rows // ROUND)
+
+    def measure(numbers: range) -> None:
+        for number in numbers:
+            say(f"select-data: {number + 1} of {rounds}")
+            split = _part(data, size, number)
+            rates["scoring"].append(size / _scoring(setting, loaded, split))
+            rates["forward pass"].append(size / _forward(setting, loaded, split))
+
+    few, many = max(2, rows // 10), rows
+    # Half of the rounds before the commands and half after: a machine that slows down slows both.
+    measure(range(rounds // 2))
+    say("select-data: the whole command, twice")
+    fewer, more = (_command(setting, data, number) for number in (few, many))
+    measure(range(rounds // 2, rounds))
     shares = [one / other for one, other in zip(rates["scoring"], rates["forward pass"], strict=True)]
     found = {name: Spread.of(values).median for name, values in rates.items()}
     found["scoring over forward pass"] = Spread.of(shares).median
-    few, many = max(2, rows // 10), rows
-    fewer, more = (_command(setting, data, size) for size in (few, many))
     # What starting up takes is in both.
     found["whole command"] = (many - few) / (more[0] - fewer[0])
     found["whole command over forward pass"] = found["whole command"] / found["forward pass"]
@@ -63,9 +71,10 @@ def pool_texts(texts: list[str], rows: int) -> Iterator[str]:
 
 
 def _part(data: TaskData, size: int, number: int) -> Split:
-    """Some texts, other ones for each number until all were there."""
+    """So many of the pool's own texts, other ones for each number; only what reads labels would miss them."""
     train = data.splits["train"]
-    return train.take([(number * size + row) % len(train) for row in range(size)], train.name)
+    texts = list(islice(pool_texts(list(train.texts), (number + 1) * size), number * size, None))
+    return Split(train.name, texts, None, None, [str(row) for row in range(size)])
 
 
 def _scoring(setting: Setting, loaded: LoadedModel, split: Split) -> float:
