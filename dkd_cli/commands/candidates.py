@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dkd_cli.commands.distill import asked_teachers
+from dkd_cli.commands.distill import asked_teachers, largest_teacher
 from dkd_cli.commands.running import Workshop
 from dkd_cli.commands.train_teacher import Wanted
 from dkd_cli.data.examples import Split, TaskData
@@ -99,10 +99,9 @@ def make_plan(asked: Asked, workshop: Workshop) -> Plan:
 
 def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
     """The largest teacher that is a model, unless nobody asks it and it was never made."""
-    models = [name for name, teacher in base.teachers.items() if teacher.probabilities is None]
-    if not models:
+    name = largest_teacher(base)
+    if name is None:
         return None, []
-    name = models[-1]
     if name in asked or base.teachers[name].checkpoint or teacher_folder(base, name).is_dir():
         return name, []
     return None, [f"no strategy here asks the teacher {name!r}, which is not made: no score is set beside it"]

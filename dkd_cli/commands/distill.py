@@ -175,10 +175,16 @@ def prepared(
     )
 
 
-def reference_teacher(recipe: Recipe) -> str | None:
-    """The largest teacher that is a model: what the student will be measured against."""
+def largest_teacher(recipe: Recipe) -> str | None:
+    """The name of the largest teacher that is a model; None where all are files."""
     models = [name for name, teacher in recipe.teachers.items() if teacher.probabilities is None]
-    return teacher_source(recipe, models[-1]) if models else None
+    return models[-1] if models else None
+
+
+def reference_teacher(recipe: Recipe) -> str | None:
+    """Where the model lies that the student will be measured against."""
+    name = largest_teacher(recipe)
+    return None if name is None else teacher_source(recipe, name)
 
 
 def models(recipe: Recipe) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """A classifier that answers computes of its last layer what its head reads: the first token.
 
 The head of BERT and its relatives looks at that token alone, and after the last attention no token looks at
-another. So the rest of that layer is done for one token instead of all: with 6 layers an eighth of a pass,
-with 3 a quarter. Knows nothing of what is asked, nor by whom.
+another. So the rest of that layer is done for one token instead of all: that saves an eighth of the matrix
+products with 6 layers, a quarter with 3. Knows nothing of what is asked, nor by whom.
 """
 
 from __future__ import annotations

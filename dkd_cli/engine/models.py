@@ -137,7 +137,7 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
 def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[str, Any]]:
     """Weights in float32 under a head for classes, and what transformers says about the loading.
 
-    `settings` go to `from_pretrained`.
+    `settings` go to `from_pretrained`. The model answers as `first_token.answer_from_first_token` has it.
 
     Raises:
         ModelError: if there is no such model, or its weights cannot be read.
