@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 import transformers
-from conftest import tiny_rows
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from conftest import tiny_rows, word_pieces
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import AutoModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 LAYERS = 4
@@ -24,22 +24,16 @@ BERT = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 
-def _trained(model: Any, before: Any, trainer: Any, normalizer: Any = None) -> tuple[Tokenizer, Any]:
+def _trained(model: Any, before: Any, trainer: Any) -> tuple[Tokenizer, Any]:
     """A tokenizer that has read the tiny texts, and the model inside it as plain data."""
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = before
-    if normalizer is not None:
-        tokenizer.normalizer = normalizer
     tokenizer.train_from_iterator((text for text, _ in tiny_rows()), trainer)
     return tokenizer, json.loads(tokenizer.to_str())["model"]
 
 
 def _word_pieces(kind: type[Any], special: tuple[str, ...]) -> PreTrainedTokenizerBase:
-    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=list(special), show_progress=False)
-    lower = normalizers.BertNormalizer(lowercase=True)
-    unknown = models.WordPiece(unk_token="[UNK]")
-    _, model = _trained(unknown, pre_tokenizers.BertPreTokenizer(), trainer, lower)
-    return _checked(kind(vocab=model["vocab"], model_max_length=POSITIONS))
+    return _checked(kind(vocab=word_pieces(special), model_max_length=POSITIONS))
 
 
 def _bytes(special: tuple[str, ...]) -> tuple[Tokenizer, Any]:

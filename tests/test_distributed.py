@@ -191,7 +191,8 @@ def test_two_processes_are_one_with_the_whole_batch(runs: Runs) -> None:
             assert one[key] == two[key], (name, key)
         assert len(one["history"]) == len(two["history"])
         for expected, found in zip(one["history"], two["history"], strict=True):
-            assert figures(found) == pytest.approx(figures(expected), rel=1e-5, abs=1e-5), (
+            # Sums are rounded in another order, and steps build on it; another row would be far more.
+            assert figures(found) == pytest.approx(figures(expected), rel=1e-4, abs=1e-5), (
                 name,
                 expected["step"],
             )

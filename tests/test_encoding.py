@@ -146,7 +146,7 @@ def test_the_longest_come_first(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def test_the_highest_token(tokenizer: PreTrainedTokenizerBase) -> None:
-    encoded = encode(split(pairs=TEXTS), tokenizer, 16)
+    encoded = encode(split(pairs=TEXTS), tokenizer, 64)
     assert encoded.highest("input_ids") == max(max(ids) for ids in tokenizer(TEXTS, TEXTS)["input_ids"])
     assert encoded.highest("token_type_ids") == 1
     assert encode(split([], None, []), tokenizer, 16).highest("token_type_ids") == -1
