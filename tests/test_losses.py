@@ -239,6 +239,23 @@ def test_alignment_compares_directions_and_sums_over_layers() -> None:
     torch.testing.assert_close(opposite, torch.full((3,), 2 * 4 / 4.0), msg="two layers of 4 / width")
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_the_gradient_of_alignment_is_that_of_its_formula(size: float) -> None:
+    """Under weights that differ by row and position, and with positions that do not count."""
+    student, teacher = [size * layer for layer in layers(2, width=7)], layers(2, width=7)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 0, 0, 0, 0]])
+    weights = torch.tensor([0.5, -2.0, 3.0])
+    for layer in student:
+        layer.requires_grad_()
+    found = torch.autograd.grad(hidden_alignment(student, teacher, mask) @ weights, student)
+    gaps = F.normalize(torch.stack(student), dim=-1) - F.normalize(torch.stack(teacher), dim=-1)
+    formula = ((gaps**2).mean(dim=-1) * mask).sum(dim=-1).sum(dim=0) / mask.sum(dim=-1)
+    for one, other in zip(found, torch.autograd.grad(formula @ weights, student), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7 / size)
+        assert one[2, 0].ne(0).all()
+        assert one[2, 1:].eq(0).all()
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("size", [0.0, 1e-6, 6e4])
 def test_alignment_of_any_size_gives_a_number_and_a_gradient(size: float, dtype: torch.dtype) -> None:

@@ -132,7 +132,11 @@ def distillation_step(
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)
-            own = [student.hidden_states[layer][taught, :length] for layer in layers[route.teacher]]
+            # Not by indexing: its backward pass adds up number by number, this one row by row.
+            own = [
+                student.hidden_states[layer][:, :length].index_select(0, taught)
+                for layer in layers[route.teacher]
+            ]
             if route.teacher in projections:
                 own = [projections[route.teacher](states) for states in own]
             term = pt(plan.objective, own, aligned, student.mask[taught, :length])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -242,7 +243,7 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
 
     Args:
         student: the aligned layers, each [B, L, H].
-        teacher: their counterparts, each [B, L, H].
+        teacher: their counterparts, each [B, L, H]; no gradient reaches them.
         mask: [B, L], nonzero at real (unpadded) positions.
 
     Returns:
@@ -256,9 +257,34 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
     positions = real.sum(dim=-1)
     total = torch.zeros_like(positions)
     for student_layer, teacher_layer in zip(student, teacher, strict=True):
-        gap = F.normalize(student_layer.float(), dim=-1) - F.normalize(teacher_layer.float(), dim=-1)
-        total = total + (gap.square().mean(dim=-1) * real).sum(dim=-1) / positions
+        directions = F.normalize(teacher_layer.float(), dim=-1)
+        gap: Tensor = _DirectionGap.apply(student_layer.float(), directions)  # type: ignore[no-untyped-call]
+        total = total + (gap * real).sum(dim=-1) / positions
     return total
+
+
+class _DirectionGap(torch.autograd.Function):
+    """Mean over the last dimension of (s/‖s‖ - t)²: states s and directions t [..., H] -> [...].
+
+    With d = s/‖s‖ and g = d - t its gradient is 2 (g - (g·d) d) / (H ‖s‖). Left to autograd, the chain of
+    quotient, root and square walks all states three times as often.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, directions: Tensor) -> Tensor:
+        # The bound of F.normalize, for states that are zero.
+        lengths = torch.linalg.vector_norm(states, dim=-1, keepdim=True).clamp(min=1e-12)
+        own = states / lengths
+        gap: Tensor = own - directions
+        ctx.save_for_backward(own, gap, lengths)
+        return gap.square().mean(dim=-1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        own, gap, lengths = ctx.saved_tensors
+        scale = 2 * gradient[..., None] / (own.size(-1) * lengths)
+        return scale * (gap - (gap * own).sum(dim=-1, keepdim=True) * own), None
 
 
 def attention_relations(

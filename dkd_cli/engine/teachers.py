@@ -298,8 +298,8 @@ class TeacherBank:
 def aligned_states(teacher: Teacher, rows: list[int], hidden_states: Sequence[Tensor]) -> list[Array]:
     """The aligned layers side by side, unpadded: for each row [its length or 1, layers * H], bf16 bits."""
     reach = 1 if teacher.positions == "first" else None
-    aligned = [hidden_states[layer][:, :reach] for layer in teacher.layers]
-    stacked = torch.stack(aligned, dim=2).flatten(2).bfloat16().view(torch.int16).numpy(force=True)
+    aligned = [hidden_states[layer][:, :reach].bfloat16() for layer in teacher.layers]
+    stacked = torch.cat(aligned, dim=2).view(torch.int16).numpy(force=True)
     # Copied: a view would hold the whole batch, padding included, for as long as one row waits.
     return [stacked[i, : reach or teacher.encoded.lengths[row]].copy() for i, row in enumerate(rows)]
 
