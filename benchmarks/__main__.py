@@ -34,7 +34,7 @@ class Sizes:
     sweep_rows: int
 
 
-FULL = Sizes(steps=10, pools=3, rounds=7, pool_rows=100_000, memory_rows=None, starts=5, sweep_rows=640)
+FULL = Sizes(steps=4, pools=3, rounds=9, pool_rows=100_000, memory_rows=None, starts=5, sweep_rows=640)
 QUICK = Sizes(steps=1, pools=1, rounds=1, pool_rows=2_000, memory_rows=32, starts=1, sweep_rows=64)
 
 
@@ -45,7 +45,6 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--only", action="append", metavar="NAME", help="measure what has this in its name; repeatable"
     )
     parser.add_argument("--quick", action="store_true", help="few steps: to see that it works")
-    parser.add_argument("--sweep", action="store_true", help="the sweep too, which is long")
     parser.add_argument("--repeats", type=int, metavar="N", help="rounds")
     parser.add_argument("--steps", type=int, metavar="N", help="steps in each round")
     parser.add_argument("--pool", type=int, metavar="N", help="rows of select-data's pool")
@@ -70,9 +69,7 @@ def main(words: Sequence[str] | None = None) -> None:
     settled = asdict(QUICK if asked.quick else FULL) | {key: value for key, value in given.items() if value}
 
     def wanted(name: str) -> bool:
-        if asked.only is None:
-            return name != "sweep" or asked.sweep
-        return any(part in name for part in asked.only)
+        return asked.only is None or any(part in name for part in asked.only)
 
     with tempfile.TemporaryDirectory(prefix="dkd-bench-") as folder:
         measure(asked, Sizes(**settled), wanted, Path(folder))
