@@ -7,9 +7,11 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -198,10 +200,11 @@ def test_an_export_answers_without_torch(models: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
 
 
-def test_answers_come_at_once_and_nobody_has_to_read_them_all(models: Path) -> None:
-    command = [sys.executable, "-m", "dkd_cli", "predict", str(models / "student-onnx")]
+@contextmanager
+def waiting(models: Path) -> Iterator[subprocess.Popen[str]]:
+    """`dkd predict` on a pipe: it has answered one text, and waits for more."""
     with subprocess.Popen(
-        command,
+        [sys.executable, "-m", "dkd_cli", "predict", str(models / "student-onnx")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -210,13 +213,32 @@ def test_answers_come_at_once_and_nobody_has_to_read_them_all(models: Path) -> N
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stderr is not None
         process.stdin.write("film\n")
         process.stdin.flush()
         assert process.stdout.readline() == "label,probability,uncertainty\n"
         assert process.stdout.readline().count(",") == 2
+        yield process
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Its exit code and what it complained of, while nothing more comes and the pipe stays open."""
+    assert process.stderr is not None
+    return process.wait(timeout=60), process.stderr.read()
+
+
+def test_answers_come_at_once_and_nobody_has_to_read_them_all(models: Path) -> None:
+    with waiting(models) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdout.close()
         process.stdin.write("story\n" * 50)
-        process.stdin.close()
-        assert process.wait(timeout=60) == 0
-        assert process.stderr.read() == ""
+        process.stdin.flush()
+        assert ended(process) == (0, "")
+
+
+def test_an_interrupt_ends_it_while_it_waits(models: Path) -> None:
+    with waiting(models) as process:
+        process.send_signal(signal.SIGINT)
+        code, complaint = ended(process)
+        assert code == 130
+        assert complaint.count("\n") <= 1

@@ -140,15 +140,21 @@ def input_format(source: Source) -> str:
 
 @contextlib.contextmanager
 def opened(file: Path | None) -> Iterator[BinaryIO]:
-    """The file, or stdin."""
+    """The file, or stdin.
+
+    What is live is read by a thread, which may be waiting for more when all is over. So it is never closed
+    here, which would wait too; and stdin is opened again, for Python aborts where it ends and finds a thread
+    in its own.
+    """
     if file is None:
-        yield sys.stdin.buffer
+        stdin = sys.stdin.buffer
+        yield os.fdopen(os.dup(stdin.fileno()), "rb") if is_live(stdin) else stdin
         return
     try:
         stream = file.open("rb")
     except OSError as error:
         raise DataError(str(file), f"cannot be read ({error.strerror})", "check the path") from error
-    with stream:
+    with contextlib.nullcontext(stream) if is_live(stream) else stream:
         yield stream
 
 
