@@ -267,7 +267,7 @@ class _DirectionGap(torch.autograd.Function):
     """Mean over the last dimension of (s/‖s‖ - t)²: states s and directions t [..., H] -> [...].
 
     With d = s/‖s‖ and g = d - t its gradient is 2 (g - (g·d) d) / (H ‖s‖). Left to autograd, the chain of
-    quotient, root and square walks all states three times as often.
+    quotient, root and square takes about twice as long (docs/performance.md).
     """
 
     @staticmethod
