@@ -83,7 +83,7 @@ def measure(asked: argparse.Namespace, sizes: Sizes, wanted: Callable[[str], boo
     from benchmarks.bars import bars
     from benchmarks.clock import take_turns
     from benchmarks.setting import make_setting
-    from dkd_cli.engine.precision import decide
+    from dkd_cli.engine.machine.precision import decide
     from dkd_cli.report.noise import quiet_libraries
     from dkd_cli.report.terminal import Terminal
 

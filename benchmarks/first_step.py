@@ -7,7 +7,7 @@ import sys
 import time
 
 from dkd_cli.cli import run
-from dkd_cli.engine.trainer import DistillationTrainer
+from dkd_cli.engine.training.trainer import DistillationTrainer
 
 
 def leave(*args: object, **settings: object) -> None:

@@ -18,9 +18,9 @@ from benchmarks.setting import Setting
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.models import LoadedModel, load_classifier
-from dkd_cli.engine.precision import decide
+from dkd_cli.engine.machine.precision import decide
+from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.models import LoadedModel, load_classifier
 
 BATCH = 64
 ROUND = 10_000

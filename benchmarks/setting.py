@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from dkd_cli.data.encoding import EncodedSplit, length_grouped_order
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.models import load_config, locate_model
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.models.models import load_config, locate_model
+from dkd_cli.engine.models.students import build_classifier
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Data, Recipe
 

@@ -15,13 +15,13 @@ import torch
 from benchmarks import naive
 from benchmarks.clock import Contestant, Enough, Stopwatch, wait
 from benchmarks.setting import Setting, telling_seed
-from dkd_cli.commands.distill import one_student
-from dkd_cli.commands.running import Splits, Workshop
-from dkd_cli.commands.shelf import Shelf
 from dkd_cli.data.encoding import length_grouped_order
-from dkd_cli.engine.models import load_config, load_tokenizer, locate_model
-from dkd_cli.engine.precision import decide
-from dkd_cli.engine.store import Cache, cache_limit
+from dkd_cli.engine.cache.entries import Cache, cache_limit
+from dkd_cli.engine.machine.precision import decide
+from dkd_cli.engine.models.models import load_config, load_tokenizer, locate_model
+from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.student import one_student
+from dkd_cli.pipeline.workshop import Splits, Workshop
 from dkd_cli.recipe.schema import Recipe
 
 RATIO = 0.1
@@ -69,7 +69,7 @@ class Ours:
         self._batch_size = setting.batch_size
         self._texts, self._recipe, self._steps = texts, recipe, steps
         self._cache, self._cold = cache, cold
-        self._shelf: Shelf | None = None
+        self._shelf: LoadedTeachers | None = None
         self._opened: Cache | None = None
 
     def prepare(self) -> None:
@@ -84,7 +84,7 @@ class Ours:
             self._shelf = None
         workshop, clock = self._texts.workshop, self._texts.clock
         if self._shelf is None:
-            self._shelf = Shelf(workshop, [self._recipe])
+            self._shelf = LoadedTeachers(workshop, [self._recipe])
             self._opened = None if self._cache is None else Cache(self._cache, cache_limit(), clock.warn)
         workshop.cache = self._opened
         clock.time(self._steps)

@@ -1,6 +1,6 @@
 """What torchrun and accelerate tell each process that they start, by its environment.
 
-Knows nothing of how the processes talk: that is `engine/peers.py`. Needs no torch.
+Knows nothing of how the processes talk: that is `engine/machine/processes.py`. Needs no torch.
 """
 
 from __future__ import annotations

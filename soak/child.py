@@ -29,11 +29,11 @@ CHANGES = ("replace", "rename", "link", "symlink", "unlink", "remove", "rmdir", 
 CREATING = frozenset({"open", "mkdir", "link"})
 """What a full disk refuses besides writing."""
 PHASES = {
-    "training": ("dkd_cli.engine.trainer", "DistillationTrainer.training_step"),
-    "evaluation": ("dkd_cli.engine.resumable", "ResumableTrainer.look"),
-    "selection": ("dkd_cli.engine.selection", "informativeness"),
-    "caching": ("dkd_cli.engine.kept", "write_shard"),
-    "saving": ("dkd_cli.engine.resumable", "ResumableTrainer._save_checkpoint"),
+    "training": ("dkd_cli.engine.training.trainer", "DistillationTrainer.training_step"),
+    "evaluation": ("dkd_cli.engine.training.resumable", "ResumableTrainer.look"),
+    "selection": ("dkd_cli.engine.method.selection", "informativeness"),
+    "caching": ("dkd_cli.engine.cache.rows", "write_shard"),
+    "saving": ("dkd_cli.engine.training.resumable", "ResumableTrainer._save_checkpoint"),
 }
 """What is called as each phase begins; `look`, after each batch of an evaluation."""
 CELL = struct.Struct("<q")
@@ -165,7 +165,7 @@ def _announced(probe: Probe, phase: str, original: Callable[..., Any]) -> Callab
 
 def _report_optimizer(probe: Probe) -> None:
     """Note what the optimizer, the schedule and the dice hold at the end of each training."""
-    from dkd_cli.engine.trainer import DistillationTrainer
+    from dkd_cli.engine.training.trainer import DistillationTrainer
 
     train = DistillationTrainer.train
 
@@ -216,7 +216,7 @@ def become(order: Order, output: int) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     random.seed()
     if order.save_always:
-        import dkd_cli.engine.resumable as resumable
+        import dkd_cli.engine.training.resumable as resumable
 
         resumable.SECONDS_BETWEEN_SAVES = 0.0
     probe = Probe(order)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dkd_cli.engine.checkpoints import (
+from dkd_cli.engine.runs.checkpoints import (
     Role,
     Run,
     claim,

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from dkd_cli.engine.peers import Peers
+from dkd_cli.engine.machine.processes import Processes
 
 SECONDS = 120
 """That a command may take until it has done what it is killed after."""
@@ -33,7 +33,7 @@ def killed_after(done: Callable[[], bool], *words: str | Path) -> None:
     assert begun.wait() == -signal.SIGKILL
 
 
-def in_processes(count: int, work: Callable[[Peers], Any]) -> list[Any]:
+def in_processes(count: int, work: Callable[[Processes], Any]) -> list[Any]:
     """What `work` returns in each of `count` processes, in order of rank; tensors and plain values only."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -41,9 +41,9 @@ def in_processes(count: int, work: Callable[[Peers], Any]) -> list[Any]:
         return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(count)]
 
 
-def _process(rank: int, count: int, work: Callable[[Peers], Any], folder: Path) -> None:
+def _process(rank: int, count: int, work: Callable[[Processes], Any], folder: Path) -> None:
     # A fork of a process that has used OpenMP must not start its threads.
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meet'}", rank=rank, world_size=count)
-    torch.save(work(Peers(rank, count, dist.group.WORLD)), folder / f"{rank}.pt")
+    torch.save(work(Processes(rank, count, dist.group.WORLD)), folder / f"{rank}.pt")
     dist.destroy_process_group()

@@ -15,15 +15,15 @@ import torch
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import METRICS, Task
-from dkd_cli.engine.checkpoints import Run
-from dkd_cli.engine.precision import Compute
-from dkd_cli.evaluation.compare import Answers, Timing, compare, summarise_seeds
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.evaluation.contests import Contest, Entrant
 from dkd_cli.evaluation.cost import Cost
 from dkd_cli.evaluation.details import Said
 from dkd_cli.evaluation.discover import ModelFolder
 from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.latency import Speed
+from dkd_cli.evaluation.scoring import Answers, Timing, compare, summarise_seeds
 from dkd_cli.evaluation.speed_grid import BatchSpeed, LengthSpeed, SpeedGrid
 from dkd_cli.recipe.schema import Data, Recipe, Strategy, Train
 

@@ -13,8 +13,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
-from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.vocabulary import UsedRows
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.training.used_rows import UsedRows
 from dkd_cli.recipe.schema import Train
 from dkd_cli.report.noise import quiet_libraries
 

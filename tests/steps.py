@@ -9,9 +9,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.objectives import KD_LOSSES
-from dkd_cli.engine.strategies import Plan, resolve
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.objectives import KD_LOSSES
+from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.recipe.schema import (
     Data,
     DataSelection,

@@ -12,10 +12,10 @@ from small import CPU, LABELS, encoded, random_classifier, save_classifier, task
 from torch.nn.parallel import DistributedDataParallel
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows
-from dkd_cli.engine.alignment import PLACE, Projection, attached, check_alignable, make_projections
-from dkd_cli.engine.models import Model, load_classifier
-from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.teachers import Teacher
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.models.models import Model, load_classifier
+from dkd_cli.engine.teachers.alignment import PLACE, Projection, attached, check_alignable, make_projections
+from dkd_cli.engine.teachers.bank import Teacher
 from dkd_cli.errors import ModelError
 
 IDS = torch.tensor([[2, 7, 8, 9, 3]])

@@ -14,8 +14,8 @@ from small import LABELS, random_classifier
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from dkd_cli.engine.attention import check_heads, places, show_attention
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models.attention import check_heads, places, show_attention
+from dkd_cli.engine.models.models import Model
 from dkd_cli.errors import ModelError
 
 WITHOUT = {"deberta-v2", "deberta-v3", "modernbert"}

@@ -20,9 +20,9 @@ from filelock import FileLock
 from safetensors.torch import load_file
 from small import LABELS, save_classifier
 
-from dkd_cli.engine import space
-from dkd_cli.engine.shards import MAGIC, PREFIX, SCHEMA
-from dkd_cli.engine.store import cache_root
+from dkd_cli.engine.cache.entries import cache_root
+from dkd_cli.engine.cache.shards import MAGIC, PREFIX, SCHEMA
+from dkd_cli.engine.runs import disk_space
 
 NONE = ("--strategy", "none")
 STUDENT = "checkpoints/tiny/student-none-seed1"
@@ -110,9 +110,9 @@ def test_a_folder_that_is_read_only(recipe: Path, tmp_path: Path) -> None:
 
 def test_too_little_free_disk(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused before the first update; what is needed is what the run would come to, and some."""
-    usage = space.shutil.disk_usage(recipe.parent)
+    usage = disk_space.shutil.disk_usage(recipe.parent)
     with monkeypatch.context() as patch:
-        patch.setattr(space.shutil, "disk_usage", lambda folder: usage._replace(free=10_000))
+        patch.setattr(disk_space.shutil, "disk_usage", lambda folder: usage._replace(free=10_000))
         (line,) = refused(5, "distill", recipe, *NONE, beside=recipe.parent)
     working = recipe.parent / STUDENT.replace("student-", ".student-")
     found = re.fullmatch(

@@ -222,8 +222,8 @@ def answers(layers: int, seed: int) -> Answers:
 
 @pytest.mark.parametrize("strategy", ["dynamic-data", "dynamic-objective", "dynamic-teacher"])
 def test_the_naive_losses_are_those_of_the_method(strategy: str) -> None:
-    from dkd_cli.engine.distillation import StudentOutput, distillation_step
-    from dkd_cli.engine.strategies import resolve
+    from dkd_cli.engine.method.distillation import StudentOutput, distillation_step
+    from dkd_cli.engine.method.strategies import resolve
     from dkd_cli.recipe.loader import parse_recipe
 
     written = f"""

@@ -14,9 +14,9 @@ from command_line import dkd
 from conftest import TinyRecipe
 from small import LABELS, save_classifier
 
-from dkd_cli.engine import kept
-from dkd_cli.engine.space import size
-from dkd_cli.engine.store import cache_root
+from dkd_cli.engine.cache import rows
+from dkd_cli.engine.cache.entries import cache_root
+from dkd_cli.engine.runs.disk_space import size
 from dkd_cli.files import write_json
 
 
@@ -175,7 +175,7 @@ def test_a_disk_that_fills_up_costs_no_run(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(kept, "write_shard", full)
+    monkeypatch.setattr(rows, "write_shard", full)
     capsys.readouterr()
     assert losses(distilled(recipe, "full", *words)) == losses(cold)
     warned = [line for line in capsys.readouterr().err.splitlines() if "the cache" in line]

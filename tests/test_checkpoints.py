@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from claiming import begin, make, save, the_run, unit_recipe
 
-from dkd_cli.engine.checkpoints import (
+from dkd_cli.engine.runs.checkpoints import (
     claim,
     identity,
     publish,

@@ -13,7 +13,7 @@ from markupsafe import escape
 from processes import killed_after
 from small import LABELS, save_classifier
 
-from dkd_cli.engine.checkpoints import read_run
+from dkd_cli.engine.runs.checkpoints import read_run
 
 FAST = {"train": {"max_steps": 2}}
 

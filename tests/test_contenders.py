@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dkd_cli.engine.checkpoints import student_folder
+from dkd_cli.engine.runs.checkpoints import student_folder
 from dkd_cli.errors import DkdError, Problems
 from dkd_cli.recipe.contenders import Asked, Contenders, load_contenders
 

@@ -14,7 +14,7 @@ from small import LABELS, split
 from dkd_cli.commands.evaluate import save_temperatures
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.tasks import Task
-from dkd_cli.engine.checkpoints import Run
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.evaluation.contests import Contest, Entrant, plan_contests
 from dkd_cli.evaluation.discover import ModelFolder
 from dkd_cli.evaluation.temperature_file import NAME, Fit, Temperature

@@ -11,9 +11,9 @@ from steps import ALL_PLANS, CLASSES, LAYERS, WIDTH, Oracle, resolved, step, stu
 from torch import Tensor
 from torch.nn import functional as F
 
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.losses import hidden_alignment, kd_mse
-from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.losses import hidden_alignment, kd_mse
+from dkd_cli.engine.method.uncertainty import entropy
 from dkd_cli.recipe.schema import (
     DataSelection,
     Objective,

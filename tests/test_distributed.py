@@ -27,12 +27,12 @@ from safetensors.torch import load_file
 from small import LABELS, save_classifier
 from steps import ALL_PLANS, CLASSES, LAYERS, Oracle, student_of
 
-from dkd_cli.engine.checkpoints import claim
-from dkd_cli.engine.distillation import distillation_step
-from dkd_cli.engine.fit import refuse_another_run
-from dkd_cli.engine.job import Job
-from dkd_cli.engine.peers import ALONE, Peers, Share
-from dkd_cli.engine.snapshots import Snapshot
+from dkd_cli.engine.machine.processes import ALONE, Processes, Share
+from dkd_cli.engine.method.distillation import distillation_step
+from dkd_cli.engine.runs.checkpoints import claim
+from dkd_cli.engine.runs.snapshots import Snapshot
+from dkd_cli.engine.training.fit import refuse_another_run
+from dkd_cli.engine.training.job import Job
 from dkd_cli.errors import SystemProblem
 from dkd_cli.recipe.schema import Data, Recipe, Teacher
 
@@ -48,7 +48,7 @@ COMPARES_ROWS = "static dist"
 # One step ------------------------------------------------------------------------------------------------
 
 
-def stepped(peers: Peers) -> dict[str, dict[str, Any]]:
+def stepped(peers: Processes) -> dict[str, dict[str, Any]]:
     """One step of each plan on 8 rows; of three processes the second has none of them."""
     parts = [range(8)] if peers.count == 1 else [range(3), range(0), range(3, 8)]
     rows = torch.tensor(list(parts[peers.rank]), dtype=torch.long)
@@ -249,7 +249,7 @@ def test_another_number_of_processes_is_refused(tmp_path: Path, begun_by: int, n
     train = SimpleNamespace(digest="as before")
 
     def job(processes: int) -> Job:
-        return cast("Job", SimpleNamespace(peers=Peers(0, processes), working=tmp_path, train=train))
+        return cast("Job", SimpleNamespace(peers=Processes(0, processes), working=tmp_path, train=train))
 
     with pytest.raises(SystemProblem, match=f"was begun by {begun_by} process.*, not by {now}; go on with"):
         refuse_another_run(job(now), Snapshot(tmp_path))
@@ -289,7 +289,7 @@ def test_the_others_change_nothing_on_the_way(tmp_path: Path) -> None:
     assert in_processes(2, lambda peers: refused(peers, tmp_path)) == [[5, True], [5, True]]
 
 
-def refused(peers: Peers, folder: Path) -> list[Any]:
+def refused(peers: Processes, folder: Path) -> list[Any]:
     final = folder / "tiny"
     if peers.leads:
         final.mkdir()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dkd_cli.engine.dropout import LEVELS, CheapDropout, cheap_dropout, dropout
+from dkd_cli.engine.training.dropout import LEVELS, CheapDropout, cheap_dropout, dropout
 
 SIGMAS = 5.0
 """A right generator fails such a test once in two million."""

@@ -18,12 +18,10 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows, encode
 from dkd_cli.data.examples import Split
-from dkd_cli.engine.distillation import StepLoss, StudentOutput
-from dkd_cli.engine.fit import fit
-from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.job import Job
-from dkd_cli.engine.losses import supervised
-from dkd_cli.engine.models import (
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.models import (
     LoadedModel,
     Model,
     check_fit,
@@ -32,7 +30,9 @@ from dkd_cli.engine.models import (
     load_tokenizer,
     positions,
 )
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Job
 from dkd_cli.errors import ModelError
 
 

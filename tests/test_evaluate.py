@@ -15,26 +15,34 @@ import pytest
 from conftest import TinyRecipe, tiny_rows
 from data_samples import sentences, write_hub
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
-from dkd_cli.commands import evaluate as module
 from dkd_cli.commands.evaluate import evaluate
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.checkpoints import Run, claim, publish, student_folder, teacher_folder, teacher_source
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.runs.checkpoints import (
+    Run,
+    claim,
+    publish,
+    student_folder,
+    teacher_folder,
+    teacher_source,
+)
 from dkd_cli.errors import DataError, ModelError, NumericError, Problems, RecipeError
-from dkd_cli.evaluation import compare
+from dkd_cli.evaluation import scoring
 from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.evaluation.speed_grid import measure_grid
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Data, Recipe, Student, Teacher, Train
+from dkd_cli.report.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
-    monkeypatch.setattr(compare, "measure_grid", lambda all_of_them: measure_grid(all_of_them, 0.0))
+    monkeypatch.setattr(scoring, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
+    monkeypatch.setattr(scoring, "measure_grid", lambda all_of_them: measure_grid(all_of_them, 0.0))
 
 
 @pytest.fixture
@@ -42,10 +50,11 @@ def hidden_test(tmp_path: Path) -> dict[str, str]:
     """Three files; the test split hides its labels."""
     rows = tiny_rows()
     parts = {"train": rows[:60], "validation": rows[60:90], "test": [(text, "-1") for text, _ in rows[90:]]}
-    for name, part in parts.items():
-        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
-            csv.writer(handle).writerows([("text", "label"), *part])
-    return {name: str(tmp_path / f"{name}.csv") for name in parts}
+    files = {name: tmp_path / f"{name}.csv" for name in parts}
+    for name, file in files.items():
+        with file.open("w", encoding="utf-8", newline="") as handle:
+            csv.writer(handle).writerows([("text", "label"), *parts[name]])
+    return {name: str(file) for name, file in files.items()}
 
 
 def make(recipe: Recipe, data: TaskData, role: Any, layers: int, seed: int, name: str) -> Path:
@@ -108,14 +117,9 @@ def runs(built_runs: Path, tmp_path: Path) -> Path:
 
 def run(*paths: Path, **options: Any) -> str:
     stream = io.StringIO()
-    settings: Mapping[str, Any] = {
-        "recipe": None,
-        "split": None,
-        "predictions": None,
-        "output": None,
-        "timing": True,
-    } | options
-    terminal = module.Terminal(console=Console(file=stream, force_terminal=False))
+    defaults = {"recipe": None, "split": None, "predictions": None, "output": None, "timing": True}
+    settings: Mapping[str, Any] = defaults | options
+    terminal = Terminal(console=Console(file=stream, force_terminal=False))
     evaluate(list(paths), terminal=terminal, **settings)
     return stream.getvalue()
 
@@ -376,8 +380,6 @@ def test_what_cannot_be_written_is_refused_first(runs: Path, tmp_path: Path) -> 
 
 
 def test_broken_weights_are_refused(runs: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     path = runs / "teacher-small" / "model.safetensors"
     weights = load_file(path)
     weights["classifier.bias"][:] = float("nan")

@@ -21,12 +21,12 @@ from tokenizers import Encoding, Tokenizer
 
 from dkd_cli.commands import export as module
 from dkd_cli.data.locate import package_path
-from dkd_cli.engine.exports import read_export
-from dkd_cli.engine.inference import predict_logits
-from dkd_cli.engine.models import load_classifier
-from dkd_cli.engine.onnx_model import OnnxClassifier, load_answering
+from dkd_cli.engine.models.exports import read_export
+from dkd_cli.engine.models.inference import predict_logits
+from dkd_cli.engine.models.models import load_classifier
+from dkd_cli.engine.models.onnx_model import OnnxClassifier, load_answering
 from dkd_cli.errors import ModelError, SystemProblem
-from dkd_cli.evaluation import compare
+from dkd_cli.evaluation import scoring
 from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.recipe.loader import load_recipe
 
@@ -188,7 +188,7 @@ def test_what_cannot_be_exported(
 def test_exports_are_evaluated_like_any_model(
     exported: Path, trained: Path, tiny_recipe: TinyRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
+    monkeypatch.setattr(scoring, "measure_speeds", lambda all_of_them: measure_speeds(all_of_them, 0.0))
     said = heard("evaluate", trained.parent, "--recipe", tiny_recipe(), "--output", tmp_path)
     assert said.code == 0, said.err
     assert "format" in said.out

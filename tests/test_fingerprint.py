@@ -9,9 +9,9 @@ import pytest
 import torch
 from small import LABELS, save_classifier, task_data
 
-from dkd_cli.engine.fingerprint import fingerprint, inputs_read, state_digest, weight_files
-from dkd_cli.engine.models import load_classifier
-from dkd_cli.engine.store import Cache
+from dkd_cli.engine.cache.entries import Cache
+from dkd_cli.engine.cache.fingerprint import fingerprint, inputs_read, state_digest, weight_files
+from dkd_cli.engine.models.models import load_classifier
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from small import encoded, split, task_data
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
-from dkd_cli.engine.first_token import AFTER_ATTENTION
-from dkd_cli.engine.inference import model_inputs
-from dkd_cli.engine.models import Model
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.models.first_token import AFTER_ATTENTION
+from dkd_cli.engine.models.inference import model_inputs
+from dkd_cli.engine.models.models import Model
+from dkd_cli.engine.models.students import build_classifier
 
 UNCHANGED = {"modernbert", "albert"}
 """ModernBERT adds what came before its attention afterwards, from outside; ALBERT has one layer for all."""

@@ -10,8 +10,8 @@ import pytest
 import torch
 from small import task_data
 
-from dkd_cli.engine.fit import compiling, training_attention
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.training.fit import compiling, training_attention
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", "eager"), ("cuda", "sdpa")])

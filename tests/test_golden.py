@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dkd_cli import dynamic_kd_loss
-from dkd_cli.engine.distillation import StudentOutput, distillation_step
-from dkd_cli.engine.selection import select
-from dkd_cli.engine.strategies import resolve
+from dkd_cli.engine.method.distillation import StudentOutput, distillation_step
+from dkd_cli.engine.method.selection import select
+from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, TeacherAdoption
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "dynamic_kd.json"

@@ -9,8 +9,8 @@ import torch
 from small import LABELS, encoded, save_classifier, task_data
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.models import Model, load_classifier
+from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.models import Model, load_classifier
 from dkd_cli.errors import NumericError
 
 

@@ -12,7 +12,7 @@ from conftest import TinyRecipe
 from processes import killed_after
 from small import LABELS, save_classifier
 
-from dkd_cli.engine.manifests import sha256
+from dkd_cli.manifests import sha256
 
 
 def done(*words: str | Path) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification
 
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split
-from dkd_cli.engine.precision import decide
+from dkd_cli.engine.machine.precision import decide
 from dkd_cli.evaluation.latency import Contestant, contestant, measure_speeds
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkd_cli.engine.layers import layer_pairs
+from dkd_cli.engine.models.layers import layer_pairs
 from dkd_cli.errors import ModelError
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from dkd_cli.engine.losses import (
+from dkd_cli.engine.method.losses import (
     attention_relations,
     dynamic_kd_loss,
     hidden_alignment,
@@ -26,7 +26,7 @@ from dkd_cli.engine.losses import (
     standardised,
     supervised,
 )
-from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.engine.method.uncertainty import entropy
 
 GAPS = (1e2, 104.0, 1e3, 1e4)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -12,8 +12,8 @@ from damage import flip
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from dkd_cli.engine.manifests import damage, seal, staged
 from dkd_cli.errors import SystemProblem
+from dkd_cli.manifests import damage, seal, staged
 
 
 def make(final: Path) -> Path:

@@ -13,17 +13,17 @@ from small import CPU, LABELS, encoded, save_classifier, split, weights
 from torch import Tensor
 from training import Jobs, Random, Weights, losses, on_labels
 
-from dkd_cli.engine import fit as fitting
-from dkd_cli.engine import trainer
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit, refuse_parts_among_several
-from dkd_cli.engine.job import Fitted, Job
-from dkd_cli.engine.memory import backward_in_parts, in_halves, out_of_memory
-from dkd_cli.engine.models import load_pretrained
-from dkd_cli.engine.peers import Peers
-from dkd_cli.engine.pool import Pool
-from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.teachers import Teacher, TeacherBank
+from dkd_cli.engine.machine.memory import backward_in_parts, in_halves, out_of_memory
+from dkd_cli.engine.machine.processes import Processes
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.strategies import Plan
+from dkd_cli.engine.models.models import load_pretrained
+from dkd_cli.engine.teachers.bank import Teacher, TeacherBank
+from dkd_cli.engine.training import fit as fitting
+from dkd_cli.engine.training import trainer
+from dkd_cli.engine.training.fit import fit, refuse_parts_among_several
+from dkd_cli.engine.training.job import Fitted, Job
+from dkd_cli.engine.training.pool import Pool
 from dkd_cli.errors import RecipeError, SystemProblem
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
@@ -254,7 +254,7 @@ def test_a_budget_of_tokens_changes_nothing_that_is_learnt(
 
 
 def test_among_several_processes_a_budget_is_refused(job: Jobs) -> None:
-    one = replace(job(max_tokens=100), peers=Peers(0, 2))
+    one = replace(job(max_tokens=100), peers=Processes(0, 2))
     with pytest.raises(
         RecipeError, match=r"train\.max_tokens: is for one process, and this run has 2; leave it"
     ):

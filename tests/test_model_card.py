@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import METRICS, Task
-from dkd_cli.engine.checkpoints import Run
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.recipe.schema import Data, Recipe
 from dkd_cli.report.model_card import code, model_card
 

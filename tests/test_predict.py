@@ -24,7 +24,7 @@ from exported import export_both
 from small import save_classifier
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.engine.method.uncertainty import entropy
 
 TEXTS = [" ".join(text.split()[: 1 + i % 9]) for i, (text, _) in enumerate(tiny_rows()[:40])]
 

@@ -16,15 +16,15 @@ from torch import Tensor
 from training import Jobs, Killed, Recorder, different, kill_at, losses
 from transformers import AutoModelForSequenceClassification
 
-from dkd_cli.engine import resumable
-from dkd_cli.engine.alignment import PLACE, Projection, make_projections
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.fit import fit
-from dkd_cli.engine.job import Job
-from dkd_cli.engine.models import Model, load_classifier
-from dkd_cli.engine.snapshots import newest
-from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.teachers import Teacher, TeacherBank
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.strategies import Plan
+from dkd_cli.engine.models.models import Model, load_classifier
+from dkd_cli.engine.runs.snapshots import newest
+from dkd_cli.engine.teachers.alignment import PLACE, Projection, make_projections
+from dkd_cli.engine.teachers.bank import Teacher, TeacherBank
+from dkd_cli.engine.training import resumable
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Job
 from dkd_cli.recipe.schema import Objective, TeacherAdoption
 
 PLAN = Plan(

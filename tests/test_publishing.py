@@ -13,11 +13,11 @@ from claiming import begin, make, save, the_run, unit_recipe
 from damage import flip
 from small import LABELS, save_classifier, task_data
 
-from dkd_cli.engine.checkpoints import claim, publish, read_run, student_folder
-from dkd_cli.engine.fingerprint import weights_digest
-from dkd_cli.engine.manifests import seal
-from dkd_cli.engine.models import load_classifier
+from dkd_cli.engine.cache.fingerprint import weights_digest
+from dkd_cli.engine.models.models import load_classifier
+from dkd_cli.engine.runs.checkpoints import claim, publish, read_run, student_folder
 from dkd_cli.errors import ModelError, SystemProblem
+from dkd_cli.manifests import seal
 from dkd_cli.recipe.schema import Recipe, Strategy, Teacher
 
 

@@ -14,10 +14,10 @@ from small import weights
 from torch import Tensor
 from training import Jobs, Killed, Recorder, different, kill_at, losses, random_selection
 
-from dkd_cli.engine import resumable, trainer
-from dkd_cli.engine.fit import fit
-from dkd_cli.engine.job import Fitted, Job
-from dkd_cli.engine.snapshots import newest
+from dkd_cli.engine.runs.snapshots import newest
+from dkd_cli.engine.training import resumable, trainer
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Fitted, Job
 from dkd_cli.errors import SystemProblem
 from dkd_cli.stopping import Stopped, listening
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from steps import resolved, step
 
-from dkd_cli.engine.schedules import SCHEDULED, SHAPES, at, moving, selection_at
-from dkd_cli.engine.strategies import Plan
+from dkd_cli.engine.method.schedules import SCHEDULED, SHAPES, at, moving, selection_at
+from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.recipe.schema import DataSelection, Final, Objective, TeacherAdoption
 
 STARTS = {

@@ -18,8 +18,8 @@ from small import LABELS, save_classifier
 from test_architecture import MODULES, parse
 
 from dkd_cli.data.locate import package_path
-from dkd_cli.engine.checkpoints import student_folder, teacher_folder
-from dkd_cli.engine.models import load_tokenizer
+from dkd_cli.engine.models.models import load_tokenizer
+from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.files import replacing, write_text
 from dkd_cli.recipe.loader import load_points

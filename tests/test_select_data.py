@@ -20,9 +20,9 @@ from small import LABELS, encoded, save_classifier
 
 from dkd_cli.commands.select_data import choose, select_data
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.inference import predict_logits
-from dkd_cli.engine.models import load_classifier
-from dkd_cli.engine.selection import SCORES, informativeness
+from dkd_cli.engine.method.selection import SCORES, informativeness
+from dkd_cli.engine.models.inference import predict_logits
+from dkd_cli.engine.models.models import load_classifier
 from dkd_cli.errors import DkdError, ModelError, RecipeError, SystemProblem
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Recipe

@@ -9,7 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dkd_cli.engine.selection import EVERYTHING, asks_teacher, choose, informativeness, kept, rank, select
+from dkd_cli.engine.method.selection import (
+    EVERYTHING,
+    asks_teacher,
+    choose,
+    informativeness,
+    kept,
+    rank,
+    select,
+)
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import DataSelection, Score
 

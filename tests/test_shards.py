@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dkd_cli.engine.shards import (
+from dkd_cli.engine.cache.shards import (
     MAGIC,
     PREFIX,
     SCHEMA,

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from damage import flip
 
-from dkd_cli.engine.manifests import staged
-from dkd_cli.engine.snapshots import (
+from dkd_cli.engine.runs.snapshots import (
     Snapshot,
     clean,
     free_name,
@@ -19,6 +18,7 @@ from dkd_cli.engine.snapshots import (
     save_progress,
 )
 from dkd_cli.errors import ModelError
+from dkd_cli.manifests import staged
 
 
 def save(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from steps import resolved as plan
 
-from dkd_cli.engine.selection import EVERYTHING
-from dkd_cli.engine.strategies import (
+from dkd_cli.engine.method.selection import EVERYTHING
+from dkd_cli.engine.method.strategies import (
     OBJECTIVES,
     ROUTES,
     Plan,

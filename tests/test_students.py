@@ -15,10 +15,10 @@ from small import LABELS, encoded, save_classifier, task_data
 from torch import Tensor
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from dkd_cli.engine.inference import model_inputs
-from dkd_cli.engine.layers import layer_pairs
-from dkd_cli.engine.models import LoadedModel, Model, depth, head_parameters, load_classifier
-from dkd_cli.engine.students import build_classifier, pick_layers
+from dkd_cli.engine.models.inference import model_inputs
+from dkd_cli.engine.models.layers import layer_pairs
+from dkd_cli.engine.models.models import LoadedModel, Model, depth, head_parameters, load_classifier
+from dkd_cli.engine.models.students import build_classifier, pick_layers
 from dkd_cli.errors import ModelError
 
 TAKES = ("first", "last", "even", "1, 3", "random")

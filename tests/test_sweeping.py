@@ -15,11 +15,11 @@ from conftest import TinyRecipe
 from processes import killed_after
 from rich.console import Console
 
-from dkd_cli.commands.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
-from dkd_cli.engine.checkpoints import Run, read_run, teacher_source
+from dkd_cli.engine.runs.checkpoints import Run, read_run, teacher_source
 from dkd_cli.errors import DkdError, NumericError, Problems
+from dkd_cli.pipeline.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
 from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.terminal import Terminal

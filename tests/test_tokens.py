@@ -12,9 +12,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from dkd_cli.data.encoding import EncodedSplit, encode
 from dkd_cli.data.examples import Split
-from dkd_cli.engine import tokens
-from dkd_cli.engine.store import Cache
-from dkd_cli.engine.tokens import encode_once, text_keys, tokenizer_digest
+from dkd_cli.engine.cache import tokens
+from dkd_cli.engine.cache.entries import Cache
+from dkd_cli.engine.cache.tokens import encode_once, text_keys, tokenizer_digest
 
 TEXTS = ["a story", "a story about the film and its actors with music", "music", "the film", "a story"]
 PAIRS = ["the plot", "a camera", "music", "about it", "the plot"]

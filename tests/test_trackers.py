@@ -11,7 +11,7 @@ from conftest import TinyRecipe
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from dkd_cli.cli import run
-from dkd_cli.engine.trackers import by_trainer, check_trackers, tensorboard_folder, tracking
+from dkd_cli.engine.training.trackers import by_trainer, check_trackers, tensorboard_folder, tracking
 from dkd_cli.errors import SystemProblem
 
 

@@ -14,13 +14,13 @@ from torch import Tensor
 from training import Jobs, Recorder, Weights, different, losses, on_labels, random_selection
 
 from dkd_cli.data import encoding
-from dkd_cli.engine import fit as fitting
-from dkd_cli.engine import trainer
-from dkd_cli.engine.distillation import StepLoss, StudentOutput
-from dkd_cli.engine.fit import fit
-from dkd_cli.engine.job import Job
-from dkd_cli.engine.models import Model, head_parameters
-from dkd_cli.engine.work import examples_seen
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.models.models import Model, head_parameters
+from dkd_cli.engine.training import fit as fitting
+from dkd_cli.engine.training import trainer
+from dkd_cli.engine.training.counts import examples_seen
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Job
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dkd_cli.engine.uncertainty import SCORES, entropy, least_confidence, margin
+from dkd_cli.engine.method.uncertainty import SCORES, entropy, least_confidence, margin
 
 GAPS = (1e2, 104.0, 1e3, 1e4)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

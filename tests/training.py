@@ -11,13 +11,13 @@ import torch
 from small import CPU, encoded, schedule, split, task_data
 from torch import Tensor
 
-from dkd_cli.engine.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.job import Fitted, Job, Metrics, Step
-from dkd_cli.engine.losses import supervised
-from dkd_cli.engine.pool import Pool
-from dkd_cli.engine.selection import EVERYTHING
-from dkd_cli.engine.strategies import Plan
-from dkd_cli.engine.students import build_classifier
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
+from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.selection import EVERYTHING
+from dkd_cli.engine.method.strategies import Plan
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.training.job import Fitted, Job, Metrics, Step
+from dkd_cli.engine.training.pool import Pool
 from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
 
 Weights = dict[str, Tensor]

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from dkd_cli import __version__, launch
+from dkd_cli import launch
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
 from dkd_cli.cli.deploy import export, predict
@@ -29,6 +29,7 @@ from dkd_cli.cli.options import (
 )
 from dkd_cli.cli.recipes import recipes_app
 from dkd_cli.errors import RecipeError
+from dkd_cli.version import __version__
 
 # Plain help: rich costs a third of the time in which `dkd --help` has to answer.
 app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
@@ -119,7 +120,7 @@ def train_teacher(
     only = tuple(teacher or ())
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
-        from dkd_cli.commands.train_teacher import wanted
+        from dkd_cli.pipeline.teacher import wanted
 
         show_plan(points, [made.folder for made in wanted(points, only)], terminal)
         return
@@ -170,7 +171,7 @@ def distill(
     terminal = Terminal(quiet)
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
-        from dkd_cli.engine.checkpoints import student_folder
+        from dkd_cli.engine.runs.checkpoints import student_folder
 
         show_plan(points, [student_folder(point) for point in points], terminal)
         return

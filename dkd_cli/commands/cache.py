@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 
-from dkd_cli.engine.space import size
-from dkd_cli.engine.store import Cache, Listed, open_cache
+from dkd_cli.engine.cache.entries import Cache, Listed, open_cache
+from dkd_cli.engine.runs.disk_space import size
 from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
 

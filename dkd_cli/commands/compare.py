@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from dkd_cli.commands.answers import Logits, answers
-from dkd_cli.commands.candidates import Candidate, Plan, make_plan
-from dkd_cli.commands.comparison_tables import comparison_page, gain_table, score_table
-from dkd_cli.commands.distill import asked_teachers, one_student, weights_of_teachers
-from dkd_cli.commands.forecast import forecast
-from dkd_cli.commands.running import Workshop, best_metric
-from dkd_cli.commands.shelf import Shelf
-from dkd_cli.commands.standings import Chosen, comparison_figures, settle
-from dkd_cli.commands.sweeping import Outcome, Point, attempt, raise_failures
-from dkd_cli.commands.train_teacher import Wanted, one_teacher
-from dkd_cli.engine.checkpoints import NO_TEACHERS, Run, finished, student_folder, teacher_source
-from dkd_cli.engine.trainer import LOWER_IS_BETTER
+from dkd_cli.comparison.forecast import forecast
+from dkd_cli.comparison.results import Chosen, comparison_figures, settle
+from dkd_cli.comparison.runs import Candidate, Plan, make_plan
+from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
+from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, student_folder, teacher_source
+from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
 from dkd_cli.files import write_json, write_text
+from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.predictions import Logits, answers
+from dkd_cli.pipeline.student import asked_teachers, one_student, weights_of_teachers
+from dkd_cli.pipeline.sweeping import Outcome, Point, attempt, raise_failures
+from dkd_cli.pipeline.teacher import Wanted, one_teacher
+from dkd_cli.pipeline.workshop import Workshop, best_metric
 from dkd_cli.recipe.contenders import Asked
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
@@ -124,7 +124,7 @@ def run(
     every = len(plan.teachers) + len(plan.students())
     before = every - len(teachers) - len(students)
     outcomes: dict[Path, Outcome] = {}
-    shelf = Shelf(workshop, plan.students())
+    shelf = LoadedTeachers(workshop, plan.students())
     with terminal.progress("comparison", every, unit="runs", done=before) as advance:
         number = before
         for wanted in teachers:

@@ -8,11 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dkd_cli.commands.evaluation_tables import show
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
-from dkd_cli.evaluation.compare import (
+from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
+from dkd_cli.evaluation.discover import find_models
+from dkd_cli.evaluation.figures import contest_figures, machine
+from dkd_cli.evaluation.metrics import predicted
+from dkd_cli.evaluation.scoring import (
     Answers,
     Result,
     answer,
@@ -21,14 +24,11 @@ from dkd_cli.evaluation.compare import (
     measure,
     summarise_seeds,
 )
-from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
-from dkd_cli.evaluation.discover import find_models
-from dkd_cli.evaluation.figures import contest_figures, machine
-from dkd_cli.evaluation.metrics import predicted
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe
 from dkd_cli.report.evaluation_report import evaluation_report
+from dkd_cli.report.evaluation_tables import show
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 

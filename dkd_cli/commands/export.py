@@ -20,12 +20,13 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dkd_cli import __version__
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.checkpoints import read_run
-from dkd_cli.engine.exports import (
+from dkd_cli.engine.cache.fingerprint import state_digest
+from dkd_cli.engine.deploy.onnx_predictor import ExportedTokens
+from dkd_cli.engine.deploy.onnx_writer import OPSET, quantize, write_graph
+from dkd_cli.engine.models.exports import (
     GRAPH_FILE,
     Export,
     Graph,
@@ -34,10 +35,8 @@ from dkd_cli.engine.exports import (
     read_export,
     write_export,
 )
-from dkd_cli.engine.fingerprint import state_digest
-from dkd_cli.engine.inference import model_inputs, predict_logits
-from dkd_cli.engine.manifests import damage, seal
-from dkd_cli.engine.models import (
+from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.models import (
     LoadedModel,
     Model,
     check_fit,
@@ -47,9 +46,8 @@ from dkd_cli.engine.models import (
     load_trained,
     locate_model,
 )
-from dkd_cli.engine.onnx_model import OnnxClassifier
-from dkd_cli.engine.onnx_writer import OPSET, quantize, write_graph
-from dkd_cli.engine.predictors import ExportedTokens
+from dkd_cli.engine.models.onnx_model import OnnxClassifier
+from dkd_cli.engine.runs.checkpoints import read_run
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.gates import (
     Gates,
@@ -61,9 +59,11 @@ from dkd_cli.evaluation.gates import (
 )
 from dkd_cli.evaluation.temperature_file import NAME
 from dkd_cli.files import remove_folder, rename, write_json
+from dkd_cli.manifests import damage, seal
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Advance, Terminal
+from dkd_cli.version import __version__
 
 MOST_ROWS = 5000
 """So many validation texts tell a point of accuracy; more would take minutes on a CPU."""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.locate import local_path
 from dkd_cli.data.streams import FORMATS, Columns, Example, is_live, read_examples, windows
-from dkd_cli.engine.predictors import Predictor, load_predictor
+from dkd_cli.engine.deploy.load import load_predictor
+from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.errors import DataError, ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.files import replacing

@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dkd_cli.commands.answers import asked
-from dkd_cli.commands.running import Workshop
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.engine.checkpoints import teacher_source
-from dkd_cli.engine.selection import informativeness, kept, rank
+from dkd_cli.engine.method.selection import informativeness, kept, rank
+from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
+from dkd_cli.pipeline.predictions import asked
+from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from dkd_cli.engine.uncertainty import entropy
+from dkd_cli.engine.method.uncertainty import entropy
 from dkd_cli.evaluation.metrics import Floats
 
 STEPS = 20

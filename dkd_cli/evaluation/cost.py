@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
-from dkd_cli.engine.models import Model
+from dkd_cli.engine.models.models import Model
 from dkd_cli.evaluation.latency import Batch, Contestant
 from dkd_cli.evaluation.speed_grid import stretched
 

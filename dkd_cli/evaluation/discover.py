@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dkd_cli.data.locate import local_path
-from dkd_cli.engine.checkpoints import Run, read_run
-from dkd_cli.engine.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
-from dkd_cli.engine.fingerprint import weight_files
+from dkd_cli.engine.cache.fingerprint import weight_files
+from dkd_cli.engine.models.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
+from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.errors import ModelError
 
 

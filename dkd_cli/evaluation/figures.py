@@ -13,15 +13,15 @@ import numpy as np
 import torch
 import transformers
 
-from dkd_cli import __version__
 from dkd_cli.evaluation.cascade import CascadePoint
-from dkd_cli.evaluation.compare import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.contests import Contest
 from dkd_cli.evaluation.metrics import baseline, predicted
 from dkd_cli.evaluation.resampling import resampled_scores
+from dkd_cli.evaluation.scoring import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.training_log import training_log
 from dkd_cli.recipe.loader import dump_recipe
+from dkd_cli.version import __version__
 
 
 def contest_figures(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split
 from dkd_cli.data.tasks import Task
-from dkd_cli.engine.exports import Parity, Quality
+from dkd_cli.engine.models.exports import Parity, Quality
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.fidelity import agreement
 from dkd_cli.evaluation.metrics import task_metrics

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
-from dkd_cli.engine.inference import model_inputs
-from dkd_cli.engine.models import Model, limits
-from dkd_cli.engine.precision import Compute
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.models.inference import model_inputs
+from dkd_cli.engine.models.models import Model, limits
 
 SINGLES_PER_BLOCK = 8
 MIN_SINGLE_BLOCKS, MAX_SINGLE_BLOCKS = 3, 25

@@ -10,10 +10,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from dkd_cli import __version__
 from dkd_cli.data.examples import TaskData
-from dkd_cli.engine.checkpoints import Run
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.report.printable import printable
+from dkd_cli.version import __version__
 
 HUB_METRICS = {
     "accuracy": ("accuracy", "Accuracy"),

@@ -1,0 +1,90 @@
+"""How long the missing runs will take: an estimate, from runs like them or a short measured probe."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dkd_cli.data.examples import TaskData
+from dkd_cli.engine.models.models import LoadedModel
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.runs.checkpoints import Run, teacher_train
+from dkd_cli.engine.training.counts import examples_seen
+from dkd_cli.engine.training.pace import Pace, measure_pace
+from dkd_cli.pipeline.student import student_source
+from dkd_cli.pipeline.teacher import Wanted
+from dkd_cli.pipeline.workshop import Workshop
+from dkd_cli.recipe.schema import Recipe, Train
+
+SECONDS_A_RUN = 3.0
+"""To load, to save checkpoints and to publish."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """An estimate."""
+
+    seconds: float
+    basis: str
+    """What it stands on."""
+
+
+def forecast(
+    workshop: Workshop, teachers: Sequence[Wanted], students: Sequence[Recipe], done: Sequence[Run]
+) -> Forecast:
+    """Estimate the time of the missing runs; measures for some seconds where nothing like them is finished.
+
+    Args:
+        workshop: gives data and tokens.
+        teachers: those to be made.
+        students: those to be made, at least one unless there are teachers.
+        done: finished students of the same comparison.
+    """
+    seconds, measured = 0.0, bool(teachers)
+    for wanted in teachers:
+        recipe, teacher = wanted.recipe, wanted.recipe.teachers[wanted.name]
+        settings, data = teacher_train(recipe.train, teacher), workshop.data(recipe)
+        model = build_classifier(
+            teacher.model or recipe.model,
+            data,
+            layers=teacher.layers,
+            seed=settings.seed,
+            key=f"teachers.{wanted.name}",
+        )
+        pace = _pace(workshop, recipe, model, settings)
+        # It learns, and then says once what it makes of the training texts.
+        seconds += _run(pace, settings, data, examples_seen(settings, len(data.splits["train"])))
+        seconds += pace.answering * len(data.splits["train"])
+    if students and done:
+        rate = statistics.mean(run.seconds / _examples(run.recipe, workshop) for run in done)
+        seconds += sum(rate * _examples(recipe, workshop) for recipe in students)
+    elif students:
+        measured = True
+        first = students[0]
+        # The teacher that it may be cut from is perhaps not made yet; one like it is as fast.
+        source = first.model if first.student.model == "teacher" else student_source(first)
+        data = workshop.data(first)
+        student = first.student
+        model = build_classifier(
+            source, data, layers=student.layers, take=student.take, seed=first.train.seed, key="student"
+        )
+        pace = _pace(workshop, first, model, first.train)
+        seconds += sum(_run(pace, recipe.train, data, _examples(recipe, workshop)) for recipe in students)
+    basis = "from some timed steps" if measured else f"from the {len(done)} students that are there"
+    return Forecast(seconds, basis)
+
+
+def _pace(workshop: Workshop, recipe: Recipe, built: LoadedModel, settings: Train) -> Pace:
+    splits = workshop.splits(recipe, built.tokenizer)
+    return measure_pace(built.model, splits.train, splits.collator, settings, workshop.compute(settings))
+
+
+def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
+    judged = math.ceil(settings.epochs) * len(data.splits["validation"])
+    return SECONDS_A_RUN + pace.training * examples + pace.answering * judged
+
+
+def _examples(recipe: Recipe, workshop: Workshop) -> int:
+    return examples_seen(recipe.train, len(workshop.data(recipe).splits["train"]))

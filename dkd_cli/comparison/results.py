@@ -1,0 +1,254 @@
+"""From answers to the result of a comparison: scores, differences, costs, the verdict; all of it as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.comparison.runs import Candidate, Entry, Plan
+from dkd_cli.engine.runs.checkpoints import Run, student_folder
+from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
+from dkd_cli.evaluation.figures import machine
+from dkd_cli.evaluation.metrics import Metrics, predicted, task_metrics
+from dkd_cli.evaluation.resampling import resampled_scores
+from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
+from dkd_cli.evaluation.verdict import Standing, verdict
+from dkd_cli.pipeline.predictions import Logits, digest
+from dkd_cli.recipe.contenders import CONTROL, REFERENCES, SELECTING
+from dkd_cli.recipe.schema import Value
+
+Settings = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A strategy with the setting that was best on the validation split."""
+
+    entry: Entry
+    candidate: Candidate | None
+    """None where every setting has a run that failed."""
+    runs: tuple[Run, ...]
+    """By seed."""
+    validation: float | None
+    """The mean over seeds."""
+    tried: Sequence[tuple[Settings, float]]
+    """Every setting and its mean."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a strategy took, the mean over seeds; None where a run failed."""
+
+    teacher_rows: float | None = None
+    """Texts that teachers had to answer, whether for this run or, kept from then on, for an earlier one."""
+    backward_rows: float | None = None
+    """Rows trained on, repeats counted."""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy of the result."""
+
+    standing: Standing
+    settings: Settings
+    cost: Cost
+    tried: Sequence[tuple[Settings, float]]
+    seeds: tuple[int, ...]
+    metrics: tuple[Metrics, ...]
+    """All metrics on the reported split, by seed."""
+    folders: tuple[str, ...]
+    digests: tuple[str, ...]
+    """Of the predictions on the reported split."""
+    validations: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a comparison shows."""
+
+    rows: tuple[Row, ...]
+    teacher: float | None
+    """The largest teacher's score on the reported split."""
+    verdict: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def settle(
+    plan: Plan, chosen: Sequence[Chosen], said: Mapping[Path, Logits], teacher_said: Logits | None
+) -> Result:
+    """Score the answers, compare the strategies and say what it means."""
+    task, labels = plan.data.task, plan.reported.labels
+    assert labels is not None, "scores are reported on labelled rows"
+    main, truth = task.metrics[0], np.asarray(labels)
+    rows = [_row(plan, one, said) for one in chosen]
+    scored = [row for row in rows if row.standing.scores]
+    guesses = [predicted(task, said[Path(folder)]) for row in scored for folder in row.folders]
+    again = _resampled(main, guesses, truth)
+    by_name: dict[str, NDArray[np.float64]] = {}
+    for row in scored:
+        by_name[row.standing.name], again = again[:, : len(row.seeds)], again[:, len(row.seeds) :]
+    against = _differences({row.standing.name: row.standing.scores for row in scored}, by_name)
+    rows = [
+        replace(row, standing=replace(row.standing, against=against.get(row.standing.name, {})))
+        for row in rows
+    ]
+    teacher = None if teacher_said is None else task_metrics(task, teacher_said, labels)[main]
+    sentences = verdict([row.standing for row in rows], teacher, main.replace("_", " "))
+    return Result(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
+
+
+def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
+    task, labels = plan.data.task, plan.reported.labels
+    assert labels is not None, "scores are reported on labelled rows"
+    points = chosen.candidate.points if chosen.candidate else ()
+    folders = [student_folder(point) for point in points]
+    metrics = [task_metrics(task, said[folder], labels) for folder in folders]
+    scores = [score for one in metrics if (score := one[task.metrics[0]]) is not None]
+    # A student without a score (it says the same of every row) leaves its strategy without one.
+    whole = tuple(scores) if len(scores) == len(folders) else ()
+    return Row(
+        standing=Standing(
+            name=chosen.entry.name,
+            scores=whole,
+            chosen_by=chosen.validation,
+            against={},
+            control=chosen.entry.control,
+            chosen_by_error=plan.base.train.metric in LOWER_IS_BETTER,
+        ),
+        settings=chosen.candidate.settings if chosen.candidate else {},
+        cost=_cost(folders, chosen.runs),
+        tried=chosen.tried,
+        seeds=tuple(point.train.seed for point in points),
+        metrics=tuple(metrics),
+        folders=tuple(map(str, folders)),
+        digests=tuple(digest(predicted(task, said[folder])) for folder in folders),
+        validations=tuple(run.validation for run in chosen.runs),
+    )
+
+
+def _cost(folders: Sequence[Path], runs: Sequence[Run]) -> Cost:
+    if not folders:
+        return Cost()
+    logs = [json.loads((folder / "training.json").read_text(encoding="utf-8")) for folder in folders]
+    asked = [sum(log["teacher_queries"].values()) + sum(log["teacher_hits"].values()) for log in logs]
+    return Cost(
+        float(np.mean(asked)),
+        float(np.mean([log["backward_rows"] for log in logs])),
+        float(np.mean([run.seconds for run in runs])),
+    )
+
+
+def _resampled(
+    metric: str, guesses: Sequence[NDArray[np.generic]], truth: NDArray[np.generic]
+) -> NDArray[np.float64]:
+    if not guesses:
+        return np.empty((RESAMPLES, 0))
+    return resampled_scores(metric, np.stack(guesses), truth, RESAMPLES)
+
+
+def _differences(
+    scores: Mapping[str, Sequence[float]], again: Mapping[str, NDArray[np.float64]]
+) -> dict[str, dict[str, Difference]]:
+    """Each strategy against those it is compared with; p is corrected within what meets the same one."""
+    found: dict[str, dict[str, Difference]] = {name: {} for name in scores}
+    for other in (*REFERENCES, CONTROL):
+        if other not in scores:
+            continue
+        ours = [name for name in scores if _meet(name, other)]
+        family = [
+            paired_difference(np.array(scores[name]), np.array(scores[other]), again[name], again[other])
+            for name in ours
+        ]
+        corrected = holm([difference.p for difference in family])
+        for name, difference, p in zip(ours, family, corrected, strict=True):
+            found[name][other] = replace(difference, holm=p)
+    return found
+
+
+def _meet(name: str, other: str) -> bool:
+    """All meet `none`; all but `none` meet `static`; the control meets what it is the control of."""
+    if other == CONTROL:
+        return name == SELECTING
+    return name not in REFERENCES[: REFERENCES.index(other) + 1]
+
+
+def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
+    train = plan.base.train
+    length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
+    rows = len(plan.data.splits["train"])
+    lines = [
+        f"equal budgets: each student sees {rows} examples for {length}; asked of teachers, rows trained on "
+        "and time are means over seeds, and the first run that asks a teacher pays for its answers"
+    ]
+    most = max(len(one.entry.candidates) for one in chosen)
+    if most > 1:
+        lines.append(
+            f"settings: of up to {most} for each strategy the best by its mean over seeds on the validation "
+            "split, which nothing is reported on"
+        )
+    return lines
+
+
+def comparison_figures(plan: Plan, result: Result, metric: str) -> dict[str, Any]:
+    """All figures of a comparison as plain values."""
+    return {
+        "machine": machine(),
+        "task": plan.data.task.name,
+        "recipe": plan.base.name,
+        "reported": {
+            "split": plan.reported.name,
+            "rows": len(plan.reported),
+            "metric": plan.data.task.metrics[0],
+        },
+        "chosen_by": {
+            "split": "validation",
+            "rows": len(plan.data.splits["validation"]),
+            "metric": metric,
+        },
+        "training_rows": len(plan.data.splits["train"]),
+        "epochs": plan.base.train.epochs,
+        "max_steps": plan.base.train.max_steps,
+        "test": {
+            "resamples": RESAMPLES,
+            "level": LEVEL,
+            "variance": "examples by paired bootstrap, seeds by analysis of variance, Student's t",
+            "correction": "Holm, over the strategies that are set against the same one",
+        },
+        "notes": [*plan.notes, *result.notes],
+        "teacher": result.teacher,
+        "strategies": [_row_figures(row) for row in result.rows],
+        "verdict": list(result.verdict),
+    }
+
+
+def _row_figures(row: Row) -> dict[str, Any]:
+    standing = row.standing
+    runs = zip(row.folders, row.seeds, row.validations, row.metrics, row.digests, strict=True)
+    return {
+        "strategy": standing.name,
+        "control": standing.control,
+        "settings": dict(row.settings),
+        "tried": [{"settings": dict(settings), "validation": mean} for settings, mean in row.tried],
+        "validation": standing.chosen_by,
+        "mean": standing.mean,
+        "sd": standing.sd,
+        "runs": [
+            {
+                "folder": folder,
+                "seed": seed,
+                "validation": dict(validation),
+                "reported": metrics,
+                "predictions_blake2b": known,
+            }
+            for folder, seed, validation, metrics, known in runs
+        ],
+        "against": {other: asdict(difference) for other, difference in standing.against.items()},
+        "cost": asdict(row.cost),
+    }

@@ -1,0 +1,186 @@
+"""The runs of a comparison: which rows are reported, who can take part, which settings differ at all."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.engine.method.strategies import check_classes, resolve
+from dkd_cli.engine.runs.checkpoints import identity, student_folder, teacher_folder
+from dkd_cli.errors import DataError, DkdError
+from dkd_cli.pipeline.student import asked_teachers, largest_teacher
+from dkd_cli.pipeline.teacher import Wanted
+from dkd_cli.pipeline.workshop import Workshop
+from dkd_cli.recipe.contenders import (
+    CONTROL,
+    REFERENCES,
+    SELECTING,
+    Asked,
+    Contender,
+    Contenders,
+    load_contenders,
+)
+from dkd_cli.recipe.schema import Recipe, Value
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One setting of one strategy: a run for each seed."""
+
+    settings: Mapping[str, Value]
+    """What of the grid tells it from the strategy's others, by dotted key."""
+    points: tuple[Recipe, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One strategy and the settings that may stand for it."""
+
+    name: str
+    control: bool
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def points(self) -> tuple[Recipe, ...]:
+        """Every run of it."""
+        return tuple(point for candidate in self.candidates for point in candidate.points)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a comparison will do."""
+
+    base: Recipe
+    data: TaskData
+    reported: Split
+    """The rows that scores are reported on; nothing was chosen by them."""
+    entries: tuple[Entry, ...]
+    teacher: str | None
+    """The name of the teacher that scores are set beside: the largest one that is a model."""
+    teachers: tuple[Wanted, ...]
+    """Those that `dkd train-teacher` would make."""
+    notes: tuple[str, ...]
+
+    def students(self) -> list[Recipe]:
+        """Every run, a whole seed after the other: whoever stops early has whole seeds."""
+        points = [point for entry in self.entries for point in entry.points]
+        seeds = list(dict.fromkeys(point.train.seed for point in points))
+        return sorted(points, key=lambda point: seeds.index(point.train.seed))
+
+
+def make_plan(asked: Asked, workshop: Workshop) -> Plan:
+    """Load the data and settle what is run and what is reported.
+
+    Raises:
+        DataError: where neither test nor validation split has labels.
+        RecipeError: for a strategy that was asked for and is not defined on this task.
+    """
+    contenders = load_contenders(asked)
+    contenders, reported, halved = _reported(asked, contenders, workshop)
+    data = workshop.data(contenders.base)
+    admitted, refused = _defined(contenders, data, asked)
+    entries = tuple(Entry(one.name, one.control, _candidates(one.points)) for one in admitted)
+    names = dict.fromkeys(
+        name for entry in entries for point in entry.points for name in asked_teachers(point)
+    )
+    base = contenders.base
+    made = [
+        name
+        for name in base.teachers
+        if name in names and not (base.teachers[name].checkpoint or base.teachers[name].probabilities)
+    ]
+    wanted = tuple(Wanted(base, name, teacher_folder(base, name)) for name in made)
+    teacher, absent = _teacher(base, names)
+    notes = (*contenders.notes, *refused, *halved, *absent)
+    return Plan(base, data, reported, entries, teacher, wanted, notes)
+
+
+def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
+    """The largest teacher that is a model, unless nobody asks it and it was never made."""
+    name = largest_teacher(base)
+    if name is None:
+        return None, []
+    if name in asked or base.teachers[name].checkpoint or teacher_folder(base, name).is_dir():
+        return name, []
+    return None, [f"no strategy here asks the teacher {name!r}, which is not made: no score is set beside it"]
+
+
+def _reported(
+    asked: Asked, contenders: Contenders, workshop: Workshop
+) -> tuple[Contenders, Split, list[str]]:
+    """The rows to report on; where the test labels are hidden, half of the validation split."""
+    data = workshop.data(contenders.base)
+    test = data.splits.get("test")
+    if test is not None and test.labels is not None:
+        return contenders, test, []
+    whole = data.splits["validation"]
+    if whole.labels is None or len(whole) < 4:
+        raise DataError(
+            data.task.name,
+            "has no labels to report scores on, neither in a test nor in a validation split",
+            "name a labelled file in data.test",
+        )
+    contenders = load_contenders(asked, max_validation=len(whole) // 2)
+    choosing = set(workshop.data(contenders.base).splits["validation"].example_ids)
+    rest = [row for row, example in enumerate(whole.example_ids) if example not in choosing]
+    note = (
+        f"there is no labelled test split, so validation is halved by content: {len(choosing)} rows choose "
+        f"checkpoints and settings, the other {len(rest)} are reported on"
+    )
+    return contenders, whole.take(rest, "the other half of validation"), [note]
+
+
+def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequence[Contender], list[str]]:
+    """Those that are defined on the task; a single number has no entropy to go by."""
+    admitted: list[Contender] = []
+    notes = []
+    for one in contenders.strategies:
+        try:
+            for point in one.points:
+                check_classes(resolve(point), point.strategy.name, len(data.label_names or ("a number",)))
+        except DkdError as error:
+            if asked.strategies or one.name in REFERENCES:
+                raise
+            notes.append(f"{one.name} takes no part: {error.problem}")
+            continue
+        admitted.append(one)
+    if not any(one.name == SELECTING for one in admitted) and CONTROL not in asked.strategies:
+        admitted = [one for one in admitted if not one.control]
+    return admitted, notes
+
+
+def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:
+    """Points by setting, each experiment once: what a strategy does not look at makes no second run of it."""
+    idle = [key for key in points[0].sweep if _is_idle(key, points)]
+    runs: dict[Path, Recipe] = {}
+    for point in points:
+        slim = replace(point, sweep={key: value for key, value in point.sweep.items() if key not in idle})
+        runs.setdefault(student_folder(slim), slim)
+    varied = [
+        key
+        for key in points[0].sweep
+        if key not in idle and key != "train.seed" and len({run.sweep[key] for run in runs.values()}) > 1
+    ]
+    groups: dict[tuple[Value, ...], list[Recipe]] = {}
+    for run in runs.values():
+        groups.setdefault(tuple(run.sweep[key][0] for key in varied), []).append(run)
+    return tuple(
+        Candidate(dict(zip(varied, values, strict=True)), tuple(group)) for values, group in groups.items()
+    )
+
+
+def _is_idle(key: str, points: Sequence[Recipe]) -> bool:
+    """Whether points that differ in this key alone are the same experiment."""
+    groups: dict[tuple[object, ...], list[Recipe]] = {}
+    for point in points:
+        groups.setdefault(tuple(v for k, v in point.sweep.items() if k != key), []).append(point)
+    several = [group for group in groups.values() if len(group) > 1]
+    return bool(several) and all(
+        _experiment(other) == _experiment(group[0]) for group in several for other in group[1:]
+    )
+
+
+def _experiment(point: Recipe) -> dict[str, object]:
+    return identity(point, "student", point.strategy.name)

@@ -1,0 +1,246 @@
+"""What is kept of one teacher, or one tokenizer, for one split: rows found by key, in an entry of the cache.
+
+Rows that are new wait in memory until they are worth a shard; all others stay on disk, mapped. Without an
+entry nothing but the newest rows is at hand. Knows neither torch nor what the values mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.engine.cache.entries import Entry
+from dkd_cli.engine.cache.shards import Array, Damaged, Keys, Shard, shard_bytes, write_shard
+
+FLUSH_BYTES = 32 * 2**20
+"""So much waits in memory at most, a pass of the teacher more or less."""
+FLUSH_ROWS = 2**15
+"""Likewise: a small row costs more to hold than its values do."""
+MOST_SHARDS = 64
+SMALL_BYTES = 512 * 2**20
+"""What is merged where there are more shards than that; larger ones stay, so that no row is copied often."""
+
+Slots = NDArray[np.intp]
+"""Places in `keys`."""
+
+
+class CachedRows:
+    """The rows of one kind for the distinct keys of a split.
+
+    Args:
+        keys: [U], sorted and distinct.
+        width: values in each position of a row.
+        dtype: of the values.
+        entry: where they are kept; None: nowhere.
+    """
+
+    def __init__(self, keys: Keys, width: int, dtype: np.dtype[Any], entry: Entry | None) -> None:
+        self._keys = keys
+        self._width, self._dtype = width, dtype
+        self._entry = entry
+        self._waiting: dict[int, Array] = {}
+        self._waiting_bytes = 0
+        self._forget_shards()
+        self.refresh()
+
+    def _forget_shards(self) -> None:
+        self._shards: list[Shard] = []
+        self._seen: set[str] = set()
+        self._unverified = False
+        self._shard = np.full(len(self._keys), -1, dtype=np.int32)
+        self._row = np.zeros(len(self._keys), dtype=np.int64)
+
+    def refresh(self) -> bool:
+        """Whether rows came since the last time."""
+        if self._entry is None:
+            return False
+        before = len(self._shards)
+        self._open(self._entry, self._entry.shards_if_changed())
+        return len(self._shards) > before
+
+    def _open(self, entry: Entry, paths: Iterable[Path]) -> None:
+        for path in paths:
+            if path.name not in self._seen:
+                self._seen.add(path.name)
+                shard = self._shard_at(entry, path)
+                if shard is not None:
+                    self._register(shard)
+
+    def _shard_at(self, entry: Entry, path: Path) -> Shard | None:
+        """What can be believed so far; None for what is gone, or cannot be."""
+        try:
+            return Shard(path, entry.owner, self._width, self._dtype)
+        except FileNotFoundError:
+            pass  # merged away by another process; what it made of it is seen next time
+        except Damaged as damage:
+            entry.discard(path, str(damage))
+        except OSError as error:
+            entry.discard(path, f"cannot be read ({error.strerror})")
+        return None
+
+    def _register(self, shard: Shard) -> None:
+        place = np.searchsorted(self._keys, shard.keys)
+        place[place == len(self._keys)] = 0
+        wanted = (self._keys[place] == shard.keys) & (self._shard[place] < 0)
+        # Backwards, for of equal keys the first counts and NumPy keeps what it assigns last.
+        rows = np.flatnonzero(wanted)[::-1]
+        if len(rows):
+            self._shard[place[rows]] = len(self._shards)
+            self._row[place[rows]] = rows
+            self._shards.append(shard)
+            self._unverified |= not shard.verified
+
+    def _verify(self, slots: Slots) -> None:
+        """Check what these rows are read from, where that was not done yet; drop what is damaged."""
+        if not self._unverified or self._entry is None:
+            return
+        for number in np.unique(self._shard[slots]):
+            if number >= 0:
+                try:
+                    self._shards[number].verify()
+                except Damaged as damage:
+                    self._shard[self._shard == number] = -1
+                    self._shards[number].verified = True  # nothing is read from it any more
+                    self._entry.discard(self._shards[number].path, str(damage))
+        self._unverified = not all(shard.verified for shard in self._shards)
+
+    def stored(self) -> Slots:
+        """The slots of all rows on disk, checked."""
+        self._verify(np.flatnonzero(self._shard >= 0))
+        return np.flatnonzero(self._shard >= 0)
+
+    def singles(self, slots: Slots) -> Array:
+        """Stored rows of one position each: [n, width]."""
+        values = np.empty((len(slots), self._width), dtype=self._dtype)
+        for number in np.unique(self._shard[slots]):
+            here = self._shard[slots] == number
+            values[here] = self._shards[number].payload[self._row[slots[here]]]
+        return values
+
+    def lacking(self, slots: Slots) -> list[int]:
+        """The slots, each once and in this order, whose rows have to be put before `gather` can give all."""
+        self._verify(slots)
+        if bool((self._shard[slots] >= 0).all()):
+            return []
+        if not self._absent_and_not_waiting(slots):
+            return []
+        self.refresh()
+        self._verify(slots)
+        missing = self._absent_and_not_waiting(slots)
+        # Where nothing is written, what is put next takes the place of what waits.
+        return missing if self._writes or not missing else self._absent(slots)
+
+    @property
+    def _writes(self) -> bool:
+        return self._entry is not None and not self._entry.cache.off
+
+    def _absent(self, slots: Slots) -> list[int]:
+        return list(dict.fromkeys(slots[self._shard[slots] < 0].tolist()))
+
+    def _absent_and_not_waiting(self, slots: Slots) -> list[int]:
+        return [slot for slot in self._absent(slots) if slot not in self._waiting]
+
+    def put(self, rows: Mapping[int, Array]) -> None:
+        """Keep the rows of some slots, each [length, width]; what is there already stays as it is."""
+        self._verify(np.fromiter(rows, dtype=np.intp))
+        new = {slot: row for slot, row in rows.items() if self._shard[slot] < 0}
+        if not self._writes:
+            self._waiting = new
+            return
+        for slot, row in new.items():
+            if slot not in self._waiting:
+                self._waiting[slot] = row
+                self._waiting_bytes += row.nbytes
+        if self._waiting_bytes >= FLUSH_BYTES or len(self._waiting) >= FLUSH_ROWS:
+            self.flush()
+
+    def rows(self, slots: Slots) -> list[Array]:
+        """Each [length, width], views of what is mapped or waits; none of them may be lacking."""
+        return [
+            self._waiting[slot] if number < 0 else self._shards[number].row(row)
+            for slot, number, row in zip(
+                slots.tolist(), self._shard[slots].tolist(), self._row[slots].tolist(), strict=True
+            )
+        ]
+
+    def gather(self, slots: Slots) -> Array:
+        """[n, L, width], L the longest of these rows, padded with zeros; none of them may be lacking."""
+        rows = self.rows(slots)
+        values = np.empty((len(rows), max(map(len, rows)), self._width), dtype=self._dtype)
+        for place, row in enumerate(rows):
+            values[place, : len(row)] = row
+            values[place, len(row) :] = 0
+        return values
+
+    def flush(self) -> None:
+        """Write the rows that wait to a shard, all of them to one; if that fails, nothing more is kept."""
+        if self._entry is None or not self._writes or not self._waiting:
+            return
+        slots, rows = list(self._waiting), list(self._waiting.values())
+        lengths = [len(row) for row in rows]
+        path = self._entry.new_shard()
+        try:
+            if not self._entry.make_room(shard_bytes(len(rows), sum(lengths), self._width, self._dtype)):
+                self._entry.cache.off = True
+                self._entry.cache.warn(
+                    f"the cache {self._entry.cache.root} is full and all of it in use; further "
+                    "answers are not kept; raise DKD_CACHE_LIMIT"
+                )
+                return
+            write_shard(path, self._entry.owner, self._keys[slots], lengths, rows, self._width, self._dtype)
+            self._register(Shard(path, self._entry.owner, self._width, self._dtype, verified=True))
+        except OSError as error:
+            self._entry.cache.give_up(error)
+            return
+        self._seen.add(path.name)
+        self._waiting, self._waiting_bytes = {}, 0
+
+    def finish(self, hits: int) -> None:
+        """At the end of a run: write what waits, count the hits, merge small shards where there are many."""
+        self.flush()
+        if self._entry is None or not self._writes:
+            return
+        try:
+            self._entry.note_use(hits)
+            if len(self._entry.shards()) > MOST_SHARDS:
+                self._merge(self._entry)
+        except OSError as error:
+            self._entry.cache.give_up(error)
+
+    def _merge(self, entry: Entry) -> None:
+        """Make one shard of all small ones, each key once. Whoever has the old ones mapped may go on so."""
+        with entry.merging() as alone:
+            if not alone:
+                return
+            found = [self._shard_at(entry, path) for path in entry.shards()]
+            small = [shard for shard in found if shard is not None and shard.payload.nbytes < SMALL_BYTES]
+            for shard in small:
+                try:
+                    shard.verify()
+                except Damaged as damage:
+                    entry.discard(shard.path, str(damage))
+            small = [shard for shard in small if shard.verified]
+            if len(small) < 2:
+                return
+            keys = np.concatenate([shard.keys for shard in small])
+            owner = np.repeat(np.arange(len(small)), [len(shard.keys) for shard in small])
+            number = np.concatenate([np.arange(len(shard.keys)) for shard in small])
+            first = np.sort(np.unique(keys, return_index=True)[1])
+            lengths = np.concatenate([np.diff(shard.offsets) for shard in small])
+            write_shard(
+                entry.new_shard(),
+                entry.owner,
+                keys[first],
+                lengths[first].tolist(),
+                (small[owner[at]].row(number[at]) for at in first),
+                self._width,
+                self._dtype,
+            )
+            for shard in small:
+                shard.path.unlink(missing_ok=True)
+        self._forget_shards()
+        self._open(entry, entry.shards())

@@ -1,0 +1,25 @@
+"""Loads whatever classifier a name means: an export without torch, any other with it."""
+
+from __future__ import annotations
+
+from dkd_cli.data.locate import local_path
+from dkd_cli.engine.deploy.onnx_predictor import exported_predictor
+from dkd_cli.engine.deploy.predictor import Predictor
+from dkd_cli.engine.models.exports import read_export
+from dkd_cli.errors import ModelError
+
+
+def load_predictor(name: str) -> Predictor:
+    """The classifier that a folder, a hub id or `pkg://` names.
+
+    Raises:
+        ModelError: where there is none, or it is damaged.
+        SystemProblem: for an export, without onnxruntime.
+    """
+    folder = local_path(name, ModelError)
+    export = read_export(folder) if folder.is_dir() else None
+    if export is not None:
+        return exported_predictor(folder, export)
+    from dkd_cli.engine.deploy.torch_predictor import torch_predictor
+
+    return torch_predictor(name)

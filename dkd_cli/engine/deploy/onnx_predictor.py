@@ -1,0 +1,86 @@
+"""From texts to logits through onnxruntime: an export answers without torch and transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
+from dkd_cli.engine.models.exports import Export, Session, no_extra
+from dkd_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class ExportedTokens:
+    """An export's tokenizer, which needs no transformers."""
+
+    def __init__(self, folder: Path, export: Export) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise no_extra(error) from error
+        path = folder / TOKENIZER_FILE
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises nothing more special
+            raise ModelError(str(path), f"cannot be read ({error})", "export the model again") from error
+        self._tokenizer.enable_truncation(export.max_length)
+        padding = export.padding
+        self._tokenizer.enable_padding(
+            direction=padding.side, pad_id=padding.token_id, pad_type_id=padding.token_type
+        )
+
+    def __call__(self, texts: Sequence[str], pairs: Pairs) -> list[Encoding]:
+        """Tokens of each text, padded to the longest."""
+        inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        return self._tokenizer.encode_batch(inputs)
+
+
+def exported_predictor(folder: Path, export: Export) -> Predictor:
+    """Answers through onnxruntime, on as many threads as this process may use.
+
+    Raises:
+        ModelError: for a damaged export.
+        SystemProblem: without onnxruntime.
+    """
+    tokens, session = ExportedTokens(folder, export), Session(folder, available_threads())
+
+    def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
+        encoded = tokens(texts, pairs)
+        inputs = {
+            "input_ids": np.array([one.ids for one in encoded], dtype=np.int64),
+            "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
+            "token_type_ids": np.array([one.type_ids for one in encoded], dtype=np.int64),
+        }
+        return session.logits(inputs), sum(bool(one.overflowing) for one in encoded)
+
+    return Predictor(_labels(folder), export.text, export.text_pair, export.max_length, logits)
+
+
+def available_threads() -> int:
+    """What OMP_NUM_THREADS says, else the processors that this process may run on."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _labels(folder: Path) -> tuple[str, ...] | None:
+    path = folder / "config.json"
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["id2label"]
+        labels = tuple(str(named[str(index)]) for index in range(len(named)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            str(path), f"does not name the classes ({error})", "export the model again"
+        ) from error
+    return labels if len(labels) > 1 else None

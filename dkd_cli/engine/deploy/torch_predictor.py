@@ -1,0 +1,65 @@
+"""From texts to logits with torch: checkpoints, and whatever else transformers loads as a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dkd_cli.data.tasks import resolve_task
+from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
+from dkd_cli.engine.machine.precision import decide
+from dkd_cli.engine.models.inference import model_inputs
+from dkd_cli.engine.models.models import limits, load_trained, locate_model
+from dkd_cli.engine.runs.checkpoints import read_run
+from dkd_cli.errors import ModelError, NumericError
+
+
+def torch_predictor(name: str) -> Predictor:
+    """Answers with the precision, the length and the columns of the model's recipe, where it has one.
+
+    Raises:
+        ModelError: where there is no trained classifier, or it is damaged, or gives several labels at once.
+    """
+    located = Path(locate_model(name, name))
+    run = read_run(located) if located.is_dir() else None
+    loaded = load_trained(name, name)
+    model, tokenizer = loaded.model, loaded.tokenizer
+    if model.config.problem_type == "multi_label_classification":
+        problem = "gives several labels at once, and its outputs are no probabilities of one"
+        raise ModelError(name, problem, "choose a classifier of one label")
+    compute = decide(run.recipe.train.precision if run else "auto")
+    model.to(compute.device)
+    longest = run.recipe.data.max_length if run else limits(model).positions or LONGEST
+    longest = min(longest, tokenizer.model_max_length)
+    task = resolve_task(run.recipe.data) if run else None
+
+    @torch.inference_mode()
+    def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
+        batch = tokenizer(
+            list(texts),
+            None if pairs is None else list(pairs),
+            truncation=True,
+            max_length=longest,
+            padding=True,
+            return_tensors="pt",
+        )
+        with compute.autocast():
+            output = model(**model_inputs(model, batch, compute.device)).logits
+        said: Logits = output.float().cpu().numpy()
+        if not np.isfinite(said).all():
+            raise NumericError(name, "an answer is not a finite number", "train again in fp32")
+        # Tokenizers in plain Python have no encodings and do not tell what they cut.
+        cut = sum(bool(one.overflowing) for one in batch.encodings or ())
+        return said, cut
+
+    labels = tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
+    return Predictor(
+        labels if len(labels) > 1 else None,
+        task.text if task else "text",
+        task.text_pair if task else None,
+        longest,
+        logits,
+    )

@@ -1,0 +1,249 @@
+"""The processes that train one model together, and each one's part of a batch that they share.
+
+A run of one process is the case of one: every exchange is then the identity. Control messages travel between
+CPUs, so that they wait for no GPU; tensors on the device that they are on. Knows no model and no strategy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
+
+from dkd_cli import launch
+from dkd_cli.errors import DkdError, Problems, SystemProblem
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a run, seen from one of them; all must call the same methods in the same order."""
+
+    rank: int = 0
+    count: int = 1
+    control: dist.ProcessGroup | None = None
+    """For what is no tensor; None for one process."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that decides, writes and speaks."""
+        return self.rank == 0
+
+    def part(self, size: int) -> slice:
+        """This process's rows of a batch of `size`: parts that differ by one row at most, in order of rank.
+
+        >>> [Processes(rank, 3).part(8) for rank in range(3)]
+        [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
+        """
+        return slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
+
+    def all(self, value: T) -> list[T]:
+        """What each process says, in order of rank; anything that pickles."""
+        if self.count == 1:
+            return [value]
+        said: list[T] = [value] * self.count
+        dist.all_gather_object(said, value, group=self.control)
+        return said
+
+    def any(self, here: bool) -> bool:
+        """Whether it is so in any process."""
+        if self.count == 1:
+            return here
+        flag = torch.tensor([here], dtype=torch.uint8)
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.control)
+        return bool(flag)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over all processes, in place; a number that is none stays none."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do what each process does for itself; where one of them fails, all do, with the first one's error.
+
+        `work` must not exchange anything after a point where it may fail: the others would wait for it there.
+
+        Raises:
+            DkdError, Problems: alike in all processes, so that they stay in step.
+        """
+        if self.count == 1:
+            return work()
+        result, error = _attempt(work)
+        if self.any(error is not None):
+            self._raise_first(self.all(error))
+        return result  # type: ignore[return-value]
+
+    def decide(self, work: Callable[[], T]) -> T:
+        """What the leading process finds; the others take it over, as they do its error.
+
+        Raises:
+            DkdError, Problems: alike in all processes.
+        """
+        if self.count == 1:
+            return work()
+        said = [_attempt(work) if self.leads else None]
+        dist.broadcast_object_list(said, src=0, group=self.control)
+        assert said[0] is not None
+        result, error = said[0]
+        self._raise_first([error])
+        return result  # type: ignore[return-value]
+
+    @contextmanager
+    def led(self, context: AbstractContextManager[T]) -> Iterator[T]:
+        """Enter a context in the leading process alone; all get what it gives.
+
+        Raises:
+            DkdError, Problems: alike in all processes, where it cannot be entered.
+        """
+        with ExitStack() as held:
+            yield self.decide(lambda: held.enter_context(context))
+
+    def _raise_first(self, errors: list[DkdError | Problems | None]) -> None:
+        for error in errors:
+            if error is not None:
+                error.everywhere = True
+                raise error
+
+
+def _attempt(work: Callable[[], T]) -> tuple[T | None, DkdError | Problems | None]:
+    try:
+        return work(), None
+    except (DkdError, Problems) as error:
+        return None, error
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def meeting() -> Iterator[Processes]:
+    """Meet the processes that torchrun or accelerate started with this one, and part at the end.
+
+    Raises:
+        SystemProblem: for a way to train that dkd does not know, or when another process is lost.
+    """
+    for variable, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
+        if os.environ.get(variable, "false").lower() == "true":
+            raise SystemProblem(
+                "accelerate",
+                f"asks for {name}, which dkd does not run",
+                "choose data parallel (DDP) training",
+            )
+    if launch.processes() == 1:
+        yield ALONE
+        return
+    try:
+        yield _meet()
+    except RuntimeError as error:
+        if "gloo" not in str(error).lower() and not isinstance(error, dist.DistError):
+            raise
+        raise SystemProblem(
+            f"process {launch.rank()}", "has lost another process of this run", "see what that one said"
+        ) from error
+    dist.destroy_process_group()
+
+
+def _meet() -> Processes:
+    cuda = torch.cuda.is_available()
+    if cuda and launch.local_rank() >= torch.cuda.device_count():
+        raise SystemProblem(
+            f"process {launch.rank()}",
+            f"finds no GPU of its own among {torch.cuda.device_count()}",
+            "start as many processes on each machine as it has GPUs",
+        )
+    if cuda:
+        torch.cuda.set_device(launch.local_rank())
+    store, rank, count = next(rendezvous("env://"))
+    if launch.on_one_machine():
+        # torchrun hands what it restarts the store of those before, in which their addresses still stand.
+        store = PrefixStore(f"start {launch.restarts()}", store)
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=count
+    )
+    # A group of its own: control messages must not get between the gradients of a backward pass.
+    return Processes(rank, count, dist.new_group(backend="gloo"))
+
+
+@dataclass(frozen=True)
+class Share:
+    """This process's rows of a batch; the batch is the rows of all processes, in order of rank.
+
+    b is the number of rows here and B in all; a position counts from the first row of the batch.
+    """
+
+    peers: Processes
+    sizes: tuple[int, ...]
+    """The rows of each process."""
+
+    @classmethod
+    def of(cls, peers: Processes, rows: int) -> Share:
+        """Exchange how many rows each process has."""
+        if peers.count == 1:
+            return cls(peers, (rows,))
+        said = torch.zeros(peers.count, 1, dtype=torch.long)
+        dist.all_gather(list(said.unbind()), torch.tensor([rows]), group=peers.control)
+        return cls(peers, tuple(said.flatten().tolist()))
+
+    @classmethod
+    def dealt(cls, peers: Processes, size: int) -> Share:
+        """A batch of which each process has its `Processes.part`."""
+        parts = [Processes(rank, peers.count).part(size) for rank in range(peers.count)]
+        return cls(peers, tuple(part.stop - part.start for part in parts))
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return sum(self.sizes)
+
+    def own(self, values: Tensor) -> Tensor:
+        """Without the row that stands in where this process has none: [b or 1, ...] -> [b, ...]."""
+        return values if self.peers.count == 1 else values[: self.sizes[self.peers.rank]]
+
+    def gather(self, values: Tensor) -> Tensor:
+        """The values of the whole batch, without gradient: [b, ...] -> [B, ...]."""
+        if self.peers.count == 1:
+            return values.detach()
+        values = self.own(values.detach())
+        # Collectives want equal shapes: the shorter ones are padded and cut again.
+        padded = values.new_zeros(max(self.sizes), *values.shape[1:])
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in self.sizes]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:size] for part, size in zip(parts, self.sizes, strict=True)])
+
+    def agreed(self, values: Tensor) -> Tensor:
+        """The leading process's values: the others may have drawn other lots, or rounded otherwise."""
+        if self.peers.count > 1:
+            values = values.contiguous()
+            dist.broadcast(values, src=0)
+        return values
+
+    def mine(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of these positions are rows of this process, [n] -> [m], and which rows they are, [m]."""
+        if self.peers.count == 1:
+            return torch.arange(positions.numel(), device=positions.device), positions
+        first = sum(self.sizes[: self.peers.rank])
+        here = (positions >= first) & (positions < first + self.sizes[self.peers.rank])
+        which = here.nonzero().flatten()
+        return which, positions[which] - first
+
+    def mean(self, values: Tensor, count: int) -> Tensor:
+        """This process's part of a mean over `count` rows of the batch: [m] -> scalar.
+
+        The mean of the parts over the processes, which is what DDP makes of their gradients, is that mean.
+        """
+        return values.sum() / count * self.peers.count
+
+
+WHOLE = Share(ALONE, ())
+"""All of a batch whose size does not matter."""

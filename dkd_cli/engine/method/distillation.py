@@ -1,0 +1,154 @@
+"""One step: select, route, weigh. From the outputs of student and teachers to a scalar loss and its terms.
+
+Several processes share a batch: each decides over the whole of it, and trains on its own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.machine.processes import WHOLE, Share
+from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.objectives import kd, pt
+from dkd_cli.engine.method.schedules import at, moving
+from dkd_cli.engine.method.selection import asks_teacher, choose
+from dkd_cli.engine.method.strategies import OBJECTIVES, ROUTES, Plan, uncertainty_of
+
+NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
+
+
+class Teachers(Protocol):
+    """What a step asks of the teachers; `teachers.TeacherBank` answers."""
+
+    def logits(self, name: str, rows: Tensor) -> Tensor:
+        """[n] rows of the training split -> [n, C]."""
+        ...
+
+    def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
+        """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows; L' is 1 where
+        the first position alone is compared."""
+        ...
+
+
+@dataclass(frozen=True)
+class StudentOutput:
+    """What the student made of one batch, or of this process's share of it."""
+
+    logits: Tensor
+    """[B, C]."""
+    mask: Tensor
+    """[B, L], nonzero at real positions."""
+    hidden_states: Sequence[Tensor] = ()
+    """All layers, embeddings first, each [B, L, H]; empty where the plan aligns none."""
+    weights: Tensor | None = None
+    """[B], how much each example counts in every term, where it was chosen from a pool; None: 1 each."""
+    pool: int | None = None
+    """How many examples were scored to choose this batch; None: it was not chosen."""
+    share: Share = WHOLE
+    """Which part of the batch these B rows are, where several processes share it."""
+    progress: float = 0.0
+    """The share of the run that was done before this batch, which schedules follow."""
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one batch and its parts; of a shared batch, the mean over processes is the whole's."""
+
+    total: Tensor
+    """Scalar, with gradient."""
+    terms: Mapping[str, Tensor]
+    """Detached scalars for the log: `ce`, `kd`, `pt`, `uncertainty`, `kl-weight`, `pt-weight`,
+    `share-<teacher>`, `share-selected`, and by their recipe keys the numbers that a schedule moves."""
+
+
+def distillation_step(
+    plan: Plan,
+    student: StudentOutput,
+    labels: Tensor | None,
+    rows: Tensor,
+    teachers: Teachers,
+    layers: Mapping[str, Sequence[int]],
+    projections: Mapping[str, Callable[[Tensor], Tensor]] = NO_PROJECTIONS,
+) -> StepLoss:
+    """The whole loss of one batch.
+
+    ce_weight · mean v CE + Σ_teachers mean over its rows of v w (a · kd_weight · KD + b · hidden_weight · PT)
+    with the teacher's weight w, the objective's weights a, b and the selection's weight v of each example. v
+    is 1 but for a weighted draw: from a pool it weighs every term, within the batch all but CE.
+
+    Args:
+        plan: the resolved strategy.
+        student: logits, mask and (if aligned) hidden states of the batch.
+        labels: [B], or None where there are none: then the teachers alone teach.
+        rows: [B], places in the training split, by which the teachers know the examples.
+        teachers: asked only for the rows they teach.
+        layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
+        projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
+    """
+    changing = moving(plan.objective, student.progress)
+    plan = at(plan, student.progress)
+    share = student.share
+    logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
+    scored = student.pool or logits.size(0)
+    counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
+    # Every process takes part in the backward pass, also one that has nothing to learn from this batch.
+    total = student.logits.sum() * 0.0
+    terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
+    if labels is not None and plan.objective.ce_weight > 0:
+        ce = share.mean(counts * supervised(student.logits, labels), logits.size(0))
+        total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
+    if not plan.teachers:
+        return StepLoss(total, terms)
+
+    asked = None
+    if asks_teacher(plan.selection):
+        asked = share.peers.together(lambda: teachers.logits(plan.teachers[-1], rows))
+    gold, answers = (None if here is None else share.gather(here) for here in (labels, asked))
+    chosen = choose(plan.selection, logits, gold, answers).agreed(share)
+    selected = chosen.positions
+    uncertainty = uncertainty_of(plan, logits)
+    kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
+    kd_total = torch.zeros_like(total)
+    hidden_total = torch.zeros_like(total)
+    for route in ROUTES[plan.adoption.mode](plan, uncertainty[selected]):
+        size = route.positions.numel()
+        terms[f"share-{route.teacher}"] = total.new_tensor(size / scored)
+        which, taught = share.mine(selected[route.positions])
+        if not taught.numel():
+            continue
+        places = route.positions[which]
+        weights = route.weights[which] * chosen.weights[places] * counts[taught]
+        if plan.objective.kd_weight > 0:
+            answers = teachers.logits(route.teacher, rows[taught])
+            own_labels = None if labels is None else labels[taught]
+            term = kd(plan.objective, student.logits[taught], answers, own_labels)
+            kd_total = kd_total + share.mean(weights * kd_weights[places] * term, size)
+        if plan.hidden_weight > 0:
+            aligned = teachers.hidden_states(route.teacher, rows[taught])
+            length = aligned[0].size(1)
+            # Not by indexing: its backward pass adds up number by number, this one row by row.
+            own = [
+                student.hidden_states[layer][:, :length].index_select(0, taught)
+                for layer in layers[route.teacher]
+            ]
+            if route.teacher in projections:
+                own = [projections[route.teacher](states) for states in own]
+            term = pt(plan.objective, own, aligned, student.mask[taught, :length])
+            hidden_total = hidden_total + share.mean(weights * hidden_weights[places] * term, size)
+    total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
+    terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / scored)}
+    if plan.hidden_weight > 0:
+        terms["pt"] = hidden_total.detach()
+    if plan.uses_uncertainty:
+        terms |= {
+            "uncertainty": uncertainty.mean(),
+            "kl-weight": kd_weights.mean(),
+            "pt-weight": hidden_weights.mean(),
+        }
+    return StepLoss(total, terms)

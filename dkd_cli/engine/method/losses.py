@@ -1,0 +1,348 @@
+"""The terms of the loss: pure functions that return one value per example, [B, C] -> [B].
+
+Weighting and averaging are the strategy's business. `dynamic_kd_loss` is the one exception: the ready-made
+plug-in for a training loop of one's own. Needs nothing but torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dkd_cli.engine.method.uncertainty import entropy
+
+
+def supervised(logits: Tensor, labels: Tensor) -> Tensor:
+    """CE: -log softmax(z)[y], or (z - y)² where the label is a number (C = 1).
+
+    Args:
+        logits: [B, C].
+        labels: [B], class ids, or numbers if C = 1.
+
+    Returns:
+        [B], in nats (or squared label units).
+
+    >>> supervised(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([0, 1]))
+    tensor([0.6931, 0.6931])
+    >>> supervised(torch.tensor([[2.5], [1.0]]), torch.tensor([2.0, 1.0]))
+    tensor([0.2500, 0.0000])
+    """
+    if logits.size(-1) == 1:
+        return (logits.squeeze(-1).float() - labels.float()).square()
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """KD-KL: T² Σ_c q_c (log q_c - log p_c), q and p the softened teacher and student (Hinton et al., 2015).
+
+    Args:
+        student_logits: [B, C].
+        teacher_logits: [B, C].
+        temperature: T > 0; the factor T² keeps the gradient's size independent of it.
+
+    Returns:
+        [B], in nats times T².
+
+    >>> logits = torch.tensor([[1.0, 2.0, 3.0]])
+    >>> kd_kl(logits, logits, temperature=5.0)
+    tensor([0.])
+    """
+    student = F.log_softmax(student_logits.float() / temperature, dim=-1)
+    teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
+    return F.kl_div(student, teacher, reduction="none", log_target=True).sum(dim=-1) * temperature**2
+
+
+def kd_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """KD-MSE: the mean over classes of (z_s - z_t)², the published scripts' default.
+
+    Args:
+        student_logits: [B, C].
+        teacher_logits: [B, C].
+
+    Returns:
+        [B], in squared logits.
+
+    >>> kd_mse(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 4.0]]))
+    tensor([2.])
+    """
+    return (student_logits.float() - teacher_logits.float()).square().mean(dim=-1)
+
+
+def standardised(logits: Tensor) -> Tensor:
+    """Z-scores of each example's logits: (z - mean z) / sd z, with the population's sd.
+
+    Sun et al. (2024), logit standardisation: what is then softened has no scale or offset of its own. Logits
+    that are all alike give zeros.
+
+    Args:
+        logits: [B, C] with C >= 3; of two classes only the order would be left.
+
+    Returns:
+        [B, C] float32, dimensionless.
+
+    >>> standardised(torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]))
+    tensor([[-1.2247,  0.0000,  1.2247],
+            [ 0.0000,  0.0000,  0.0000]])
+    """
+    centred = logits.float() - logits.float().mean(dim=-1, keepdim=True)
+    # Bounded inside the root: the gradient of a root at 0 is not finite.
+    return centred / centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
+
+
+def kd_decoupled(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    temperature: float,
+    target_weight: float,
+    others_weight: float,
+) -> Tensor:
+    """DKD: T² (α KL(b_t ‖ b_s) + β KL(q̂_t ‖ q̂_s)).
+
+    Zhao et al. (2022), equation 7: b is the target class against all others together (TCKD), q̂ the
+    distribution among the others (NCKD). Plain KD is α = 1 and β = 1 - q_target of the teacher.
+
+    Args:
+        student_logits: [B, C] with C >= 3: two classes leave one other, and NCKD is 0.
+        teacher_logits: [B, C].
+        labels: [B], the target classes.
+        temperature: T > 0.
+        target_weight: α.
+        others_weight: β.
+
+    Returns:
+        [B], in nats times T².
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[9.0, 1.0, 0.0]])
+    >>> kd_decoupled(student, teacher, torch.tensor([0]), 1.0, target_weight=0.0, others_weight=1.0)
+    tensor([0.1109])
+    """
+    target = F.one_hot(labels, student_logits.size(-1)).bool()
+
+    def parts(logits: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = logits.float() / temperature
+        log_p = F.log_softmax(scaled, dim=-1)
+        others = log_p[~target].view(len(labels), -1)
+        together = others.logsumexp(dim=-1)
+        return torch.stack([log_p[target], together], dim=-1), others - together[:, None]
+
+    (student_binary, student_others), (teacher_binary, teacher_others) = (
+        parts(student_logits),
+        parts(teacher_logits),
+    )
+    by_target = F.kl_div(student_binary, teacher_binary, reduction="none", log_target=True).sum(dim=-1)
+    among_others = F.kl_div(student_others, teacher_others, reduction="none", log_target=True).sum(dim=-1)
+    return temperature**2 * (target_weight * by_target + others_weight * among_others)
+
+
+def kd_correlation(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float,
+    inter_weight: float,
+    intra_weight: float,
+) -> Tensor:
+    """DIST: T² (β (1 - ρ of each example's probabilities) + γ (1 - mean over classes of ρ over the batch)).
+
+    Huang et al. (2022), inter-class and intra-class relations; ρ is Pearson's correlation, of the softened
+    student with the softened teacher. 1 - ρ is half the squared distance of the two, centred and of length 1,
+    so both terms are sums over examples: each gets β ½ Σ_c (a_ic - b_ic)² of its row, and of the columns
+    γ (B/C) ½ Σ_c (a'_ic - b'_ic)², whose mean over the batch is the second term.
+
+    Args:
+        student_logits: [B, C]. The batch is these rows: those that one teacher teaches in one forward pass of
+            one process. A single row has no columns to compare: its second term is 0.
+        teacher_logits: [B, C].
+        temperature: T > 0.
+        inter_weight: β. Two classes correlate perfectly or not at all: without gradient.
+        intra_weight: γ.
+
+    Returns:
+        [B], dimensionless, times T².
+
+    >>> student, teacher = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[0.0, 2.0, 1.0]])
+    >>> kd_correlation(student, teacher, 1.0, inter_weight=1.0, intra_weight=1.0)
+    tensor([1.8671])
+    """
+    student = F.softmax(student_logits.float() / temperature, dim=-1)
+    teacher = F.softmax(teacher_logits.float() / temperature, dim=-1)
+    rows, classes = student.shape
+    inter = (_unit(student, dim=-1) - _unit(teacher, dim=-1)).square().sum(dim=-1) / 2
+    intra = (_unit(student, dim=0) - _unit(teacher, dim=0)).square().sum(dim=-1) / 2 * (rows / classes)
+    return temperature**2 * (inter_weight * inter + intra_weight * intra)
+
+
+def _unit(values: Tensor, dim: int) -> Tensor:
+    """Centred and of length 1 along one dimension."""
+    # What varies less than this does not vary: the gradient of a direction grows as its length shrinks.
+    return F.normalize(values - values.mean(dim=dim, keepdim=True), dim=dim, eps=1e-4)
+
+
+def kd_jensen_shannon(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float, beta: float
+) -> Tensor:
+    """Generalised JSD: T² (β KL(q ‖ m) + (1 - β) KL(p ‖ m)), m = β q + (1 - β) p, q and p softened as above.
+
+    Agarwal et al. (2024), generalised knowledge distillation. Never more than T² log 2, however wrong the
+    student. Divided by β it tends to KL(q ‖ p) as β falls to 0.
+
+    Args:
+        student_logits: [B, C].
+        teacher_logits: [B, C].
+        temperature: T > 0.
+        beta: in (0, 1); ½ is the Jensen-Shannon divergence.
+
+    Returns:
+        [B], in nats times T².
+
+    >>> kd_jensen_shannon(torch.tensor([[0.0, 99.0]]), torch.tensor([[99.0, 0.0]]), 1.0, beta=0.5)
+    tensor([0.6931])
+    """
+    student = F.log_softmax(student_logits.float() / temperature, dim=-1)
+    teacher = F.log_softmax(teacher_logits.float() / temperature, dim=-1)
+    middle = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
+    far = F.kl_div(middle, teacher, reduction="none", log_target=True).sum(dim=-1)
+    near = F.kl_div(middle, student, reduction="none", log_target=True).sum(dim=-1)
+    return temperature**2 * (beta * far + (1.0 - beta) * near)
+
+
+def kd_interpolated(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float, teacher_share: float
+) -> Tensor:
+    """TAID: KD-KL against a target between the two, softmax of (1 - t) z_s + t z_t, with z_s detached.
+
+    Shing et al. (2025), time-dependent intermediate distribution. t = 1 is KD-KL, t = 0 teaches nothing.
+
+    Args:
+        student_logits: [B, C].
+        teacher_logits: [B, C].
+        temperature: T > 0, for both sides.
+        teacher_share: t in [0, 1].
+
+    Returns:
+        [B], in nats times T².
+
+    >>> student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    >>> kd_interpolated(student, teacher, 1.0, teacher_share=0.5), kd_kl(student, teacher / 2, 1.0)
+    (tensor([0.1109]), tensor([0.1109]))
+    """
+    # Detached: the target leads, it must not come to meet the student.
+    target = torch.lerp(student_logits.detach().float(), teacher_logits.float(), teacher_share)
+    return kd_kl(student_logits, target, temperature)
+
+
+def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """PT: Σ_layers mean over real positions and hidden of (h_s/‖h_s‖ - h_t/‖h_t‖)².
+
+    Li et al. (2021), objective adaptation, after patient KD (Sun et al., 2019).
+
+    Args:
+        student: the aligned layers, each [B, L, H].
+        teacher: their counterparts, each [B, L, H]; no gradient reaches them.
+        mask: [B, L], nonzero at real (unpadded) positions.
+
+    Returns:
+        [B], dimensionless.
+
+    >>> states = torch.tensor([[[3.0, 4.0], [9.0, 9.0]]])
+    >>> hidden_alignment([states], [2 * states], torch.tensor([[1, 0]]))
+    tensor([0.])
+    """
+    real = mask.float()
+    positions = real.sum(dim=-1)
+    total = torch.zeros_like(positions)
+    for student_layer, teacher_layer in zip(student, teacher, strict=True):
+        directions = F.normalize(teacher_layer.float(), dim=-1)
+        gap: Tensor = _DirectionGap.apply(student_layer.float(), directions)  # type: ignore[no-untyped-call]
+        total = total + (gap * real).sum(dim=-1) / positions
+    return total
+
+
+class _DirectionGap(torch.autograd.Function):
+    """Mean over the last dimension of (s/‖s‖ - t)²: states s and directions t [..., H] -> [...].
+
+    With d = s/‖s‖ and g = d - t its gradient is 2 (g - (g·d) d) / (H ‖s‖). Left to autograd, the chain of
+    quotient, root and square takes about twice as long (docs/performance.md).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, directions: Tensor) -> Tensor:
+        # The bound of F.normalize, for states that are zero.
+        lengths = torch.linalg.vector_norm(states, dim=-1, keepdim=True).clamp(min=1e-12)
+        own = states / lengths
+        gap: Tensor = own - directions
+        ctx.save_for_backward(own, gap, lengths)
+        return gap.square().mean(dim=-1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        own, gap, lengths = ctx.saved_tensors
+        scale = 2 * gradient[..., None] / (own.size(-1) * lengths)
+        return scale * (gap - (gap * own).sum(dim=-1, keepdim=True) * own), None
+
+
+def attention_relations(
+    student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, heads: int
+) -> Tensor:
+    """MiniLMv2: Σ over queries, keys and values of the mean over heads and real positions of KL(r_t ‖ r_s).
+
+    Wang et al. (2021). A relation r is softmax(x xᵀ / √d) of one of them with itself, in so many relation
+    heads, of d dimensions each: how alike the positions are. So the two sides may differ in width and heads.
+
+    Args:
+        student: queries, keys and values of the aligned layers, each [B, L, H].
+        teacher: their counterparts, each [B, L, H'].
+        mask: [B, L], nonzero at real (unpadded) positions.
+        heads: divides H and H'.
+
+    Returns:
+        [B], in nats.
+
+    >>> states = torch.tensor([[[3.0, 4.0], [9.0, 9.0]]])
+    >>> attention_relations([states], [states], torch.tensor([[1, 1]]), heads=2)
+    tensor([0.])
+    """
+    real = mask.bool()
+    total = torch.zeros(len(mask), device=mask.device)
+    for own, other in zip(student, teacher, strict=True):
+        relations, target = (_log_relations(states, real, heads) for states in (own, other))
+        gap = F.kl_div(relations, target, reduction="none", log_target=True)
+        per_position = gap.sum(dim=-1).mean(dim=1)  # [B, L]
+        total = total + (per_position * real).sum(dim=-1) / real.sum(dim=-1)
+    return total
+
+
+def _log_relations(states: Tensor, real: Tensor, heads: int) -> Tensor:
+    """Logarithms of the relations among real positions, [B, L, H] -> [B, heads, L, L]."""
+    split = states.float().reshape(*states.shape[:2], heads, -1).transpose(1, 2)
+    alike = split @ split.transpose(-1, -2) / split.size(-1) ** 0.5
+    # Not minus infinity: its difference with itself is no number.
+    return F.log_softmax(alike.masked_fill(~real[:, None, None], -1e30), dim=-1)
+
+
+def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """The plug-in: KD-KL weighted by the student's normalised entropy, mean over the batch.
+
+    mean_i u_i · KD-KL_i, with u detached. Put it in a training loop of your own, beside the loss on the
+    labels.
+
+    Args:
+        student_logits: [B, C] with C >= 2.
+        teacher_logits: [B, C].
+        temperature: softens both sides.
+
+    Returns:
+        A scalar, in nats times T².
+
+    >>> sure, unsure = torch.tensor([[1000.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    >>> dynamic_kd_loss(sure, unsure), dynamic_kd_loss(unsure, torch.tensor([[1.0, 0.0]]))
+    (tensor(0.), tensor(0.1109))
+    """
+    uncertainty = entropy(student_logits)
+    return (kd_kl(student_logits, teacher_logits, temperature) * uncertainty).mean()

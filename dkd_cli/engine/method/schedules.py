@@ -1,0 +1,59 @@
+"""What the objective and the selection have become at some point of a run.
+
+Pure functions of the plan and of progress, the share of the run that is done. Nothing is counted or kept
+here, so a run that is continued goes on exactly where it was.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from dkd_cli.engine.method.strategies import Plan
+from dkd_cli.recipe.schema import DataSelection, Objective
+
+SHAPES: dict[str, Callable[[float], float]] = {
+    "linear": lambda progress: progress,
+    "cosine": lambda progress: (1.0 - math.cos(math.pi * progress)) / 2.0,
+}
+"""How much of the way is done, by progress: both in [0, 1], from 0 to 1."""
+
+SCHEDULED = ("temperature", "kd_weight", "ce_weight", "hidden_weight", "teacher_share")
+"""What `strategy.objective.final` can move."""
+
+
+def at(plan: Plan, progress: float) -> Plan:
+    """The plan that holds when this share of the run is done."""
+    changes: dict[str, Any] = dict(moving(plan.objective, progress))
+    objective = replace(plan.objective, **changes)
+    return replace(plan, objective=objective, selection=selection_at(plan.selection, progress))
+
+
+def moving(objective: Objective, progress: float) -> dict[str, float]:
+    """The present values of what changes during the run, by recipe key: a + (b - a) · shape(progress).
+
+    >>> from dkd_cli.recipe.schema import Final
+    >>> moving(Objective(temperature=5.0, final=Final(temperature=1.0)), 0.25)
+    {'temperature': 4.0}
+    """
+    done = SHAPES[objective.final.shape](progress)
+    found = {}
+    for name in SCHEDULED:
+        start, end = getattr(objective, name), getattr(objective.final, name)
+        unused = name == "teacher_share" and objective.kd_loss != "taid"
+        if end is not None and end != start and not unused:
+            found[name] = start + (end - start) * done
+    return found
+
+
+def selection_at(selection: DataSelection, progress: float) -> DataSelection:
+    """Before `warmup` is over no score decides.
+
+    Then everything is distilled or, where the batch is chosen from a pool, it is chosen by lot: so that there
+    are as many updates, each as full, as afterwards.
+    """
+    if progress >= selection.warmup:
+        return selection
+    return replace(selection, score="random" if selection.backward == "selected" else "none")

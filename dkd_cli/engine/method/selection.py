@@ -1,0 +1,137 @@
+"""Which examples of a batch are distilled: scored, ranked, kept, and how much each of them counts.
+
+Knows no model, and of the loss the term on the labels alone. Indices are positions in what is scored at
+once, by all processes where several share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dkd_cli.engine.machine.processes import Share
+from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.sampling import draw, inclusion
+from dkd_cli.engine.method.uncertainty import SCORES, sure_teacher_unsure_student
+from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.schema import DataSelection
+
+EVERYTHING = DataSelection(score="none")
+
+
+def asks_teacher(selection: DataSelection) -> bool:
+    """Whether the score reads what the teacher says of every example that is scored."""
+    return selection.score.removesuffix("-r") == "llkd" and selection.ratio < 1.0
+
+
+def informativeness(
+    score: str, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Tensor:
+    """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
+
+    `kl` and `kl-b` are the loss on the gold label; `llkd` reads the teacher's logits, [B, C], too; `random`
+    draws from torch's generator.
+    """
+    base, reverse = score.removesuffix("-r"), score.endswith("-r")
+    if base in SCORES:
+        values = SCORES[base](logits)
+    elif base == "llkd":
+        assert teacher_logits is not None, "asks_teacher says when they are needed"
+        values = sure_teacher_unsure_student(logits, teacher_logits)
+    elif base in ("kl", "kl-b"):
+        if labels is None:
+            raise RecipeError(
+                "strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence"
+            )
+        values = supervised(logits.detach(), labels)
+    else:
+        assert base == "random", base
+        values = torch.rand(logits.size(0), device=logits.device)
+    return -values if reverse else values
+
+
+def rank(score: str, values: Tensor) -> Tensor:
+    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn.
+
+    >>> rank("kl", torch.tensor([0.1, 3.0, 2.0])), rank("kl-b", torch.tensor([0.1, 3.0, 2.0]))
+    (tensor([1, 2, 0]), tensor([1, 0, 2]))
+    """
+    order = torch.argsort(values, descending=True, stable=True)
+    if score != "kl-b":
+        return order
+    alternating = torch.empty_like(order)
+    hard = (order.numel() + 1) // 2
+    alternating[0::2] = order[:hard]
+    alternating[1::2] = order[hard:].flip(0)
+    return alternating
+
+
+def kept(ratio: float, size: int) -> int:
+    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty.
+
+    >>> kept(0.29, 100), kept(0.1, 5)
+    (29, 1)
+    """
+    # The tiny surplus undoes binary rounding: 0.29 * 100 is 28.999999999999996.
+    return max(1, int(size * ratio + 1e-9))
+
+
+def select(
+    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Tensor:
+    """Positions of the examples to distil, most informative first, [B, C] -> [K].
+
+    Li et al. (2021), data selection.
+
+    Score `none` keeps all of them, whatever the ratio, as published.
+    """
+    if selection.ratio == 1.0 or selection.score == "none":
+        return torch.arange(logits.size(0), device=logits.device)
+    values = informativeness(selection.score, logits, labels, teacher_logits)
+    return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The examples that a selection takes."""
+
+    positions: Tensor
+    """[K], the most informative first."""
+    weights: Tensor
+    """[K], detached: how much each counts; all 1 where none was drawn for its score and `scale` is `mean`."""
+
+    def agreed(self, share: Share) -> Chosen:
+        """The choice that all processes follow, where several share the batch."""
+        return Chosen(share.agreed(self.positions), share.agreed(self.weights))
+
+
+@torch.no_grad()
+def choose(
+    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+) -> Chosen:
+    """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
+
+    `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
+    example i with probability π_i (`inclusion`), and weighs it by K / (B π_i). The weighted mean over the
+    drawn, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
+    (Horvitz & Thompson, 1952, "A generalization of sampling without replacement from a finite universe").
+
+    The score `random` draws evenly as it is: π_i = K/B, so its weights are 1 either way.
+
+    `scale: ratio` multiplies all weights by K/B: a mean over the selected becomes their part of the mean over
+    the batch.
+    """
+    size = logits.size(0)
+    everything = selection.ratio == 1.0 or selection.score == "none"
+    if selection.keep == "top" or selection.score == "random" or everything:
+        positions = select(selection, logits, labels, teacher_logits)
+        weights = torch.ones(positions.numel(), device=logits.device)
+    else:
+        count = kept(selection.ratio, size)
+        probabilities = inclusion(informativeness(selection.score, logits, labels, teacher_logits), count)
+        positions = draw(probabilities, count)
+        weights = (count / (size * probabilities[positions])).float()
+    scale = positions.numel() / size if selection.scale == "ratio" else 1.0
+    return Chosen(positions, scale * weights)

@@ -1,0 +1,56 @@
+"""How many examples, batches and updates a run goes through. Arithmetic on the schedule alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dkd_cli.engine.training.pool import Pool
+from dkd_cli.recipe.schema import Train
+
+
+@dataclass(frozen=True)
+class Work:
+    """Rows that a run went through, repeats counted."""
+
+    examples: int
+    """Seen: trained on, or scored in a pool."""
+    backward: int
+    """Trained on."""
+
+
+def work(settings: Train, size: int, pool: Pool | None, updates: int, processes: int = 1) -> Work:
+    """What so many updates on a training split of `size` rows go through.
+
+    Several processes are counted as one with batches so many times as large; a pool is that of all of them.
+    """
+    loaded = loaded_at_once(settings, pool, processes)
+    chosen = processes * settings.batch_size
+    epochs, rest = divmod(updates, updates_per_epoch(settings, size, loaded))
+    # The sampler puts the batch that is not full last, so those of an unfinished epoch are full.
+    begun = rest * settings.accumulation
+    examples = epochs * size + begun * loaded
+    if pool is None:
+        return Work(examples, examples)
+    full, left = divmod(size, loaded)
+    return Work(examples, epochs * (full * chosen + (pool.kept(left) if left else 0)) + begun * chosen)
+
+
+def loaded_at_once(settings: Train, pool: Pool | None, processes: int = 1) -> int:
+    """What the loaders of all processes give at once."""
+    return processes * settings.batch_size if pool is None else pool.size
+
+
+def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
+    """The last one may be of fewer batches than the others."""
+    return math.ceil(math.ceil(size / loaded) / settings.accumulation)
+
+
+def examples_seen(settings: Train, size: int, pool: Pool | None = None, processes: int = 1) -> int:
+    """How many examples a whole run over a training split of `size` sees, repeats counted."""
+    updates = settings.max_steps
+    if updates is None:
+        updates = math.ceil(
+            settings.epochs * updates_per_epoch(settings, size, loaded_at_once(settings, pool, processes))
+        )
+    return work(settings, size, pool, updates, processes).examples

@@ -1,0 +1,66 @@
+"""What a training run needs, and what it leaves. Knows nothing of the loop between the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
+from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.machine.processes import ALONE, Processes
+from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.models.models import Model
+from dkd_cli.engine.teachers.alignment import Projection
+from dkd_cli.engine.training.counts import Work
+from dkd_cli.engine.training.pool import Pool
+from dkd_cli.recipe.schema import Train
+
+Step = Callable[[StudentOutput, Tensor | None, Tensor], StepLoss]
+Metrics = Callable[[np.ndarray, np.ndarray], Mapping[str, float | None]]
+Advance = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that one training run needs."""
+
+    model: Model
+    train: EncodedSplit
+    validation: EncodedSplit
+    collator: PaddingCollator
+    step: Step
+    needs_hidden_states: bool
+    settings: Train
+    compute: Compute
+    metrics: Metrics
+    metric: str
+    """The one that picks the best checkpoint."""
+    working: Path
+    """Where checkpoints go while it runs; the newest whole one is continued from."""
+    advance: Advance
+    projections: Mapping[str, Projection] = field(default_factory=dict)
+    """Those that `step` uses; trained with the model, and no part of it afterwards."""
+    pool: Pool | None = None
+    """Choose each training batch from so many; None: train on what comes."""
+    peers: Processes = ALONE
+    """The processes that share each batch."""
+    warn: Callable[[str], None] = lambda line: None
+    """Told, in a line, of a checkpoint that cannot be believed."""
+    before_save: Callable[[], None] = lambda: None
+    """Called before each checkpoint: what a continued run will look for must be on disk by then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a finished run leaves beside the weights, which are the best ones."""
+
+    validation: Mapping[str, float]
+    best_step: int
+    steps: int
+    work: Work
+    history: list[dict[str, float]]
+    seconds: float

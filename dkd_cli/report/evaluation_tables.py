@@ -1,0 +1,202 @@
+"""The tables that `dkd evaluate` prints: all models, and a few short ones on the best student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dkd_cli.evaluation.contests import Contest
+from dkd_cli.evaluation.metrics import baseline
+from dkd_cli.evaluation.scoring import Result, SeedSummary, best_student
+from dkd_cli.report.tables import Column
+from dkd_cli.report.terminal import Terminal
+
+MOST_CLASSES = 12
+CASCADE_POINTS = (2, 4, 6, 10)
+"""Of the curve's: 10, 20, 30 and 50 % deferred."""
+
+
+def show(
+    contest: Contest,
+    results: Sequence[Result],
+    summaries: Sequence[SeedSummary],
+    *,
+    asked: bool,
+    terminal: Terminal,
+) -> None:
+    """Print all tables of a contest; the models' first."""
+    models_table(contest, results, asked=asked, terminal=terminal)
+    if summaries:
+        seeds_table(contest, summaries, terminal)
+    best = best_student(results, contest)
+    if best is not None:
+        teacher = next((one for one in results if one.answers.entrant.folder.label == best.teacher), None)
+        classes_table(best, teacher, terminal)
+        calibration_table([one for one in (best, teacher) if one is not None], terminal)
+        cascade_table(best, teacher, terminal)
+
+
+def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, terminal: Terminal) -> None:
+    """A row for each model and one for the constant answer."""
+    task = contest.data.task
+    percent = task.kind == "classification"
+    formats = len({result.answers.format for result in results}) > 1
+    columns: list[Column | str] = [
+        *("model", "role", *(["format"] if formats else []), "strategy", "seed", "layers"),
+        Column("params", 1, " M"),
+        Column("size", 1, " MB"),
+        *(Column(name.replace("_", " "), 4) for name in results[0].metrics),
+        Column("retention", 1, " %"),
+        Column("agreement", 1, " %") if percent else Column("agreement", 4),
+        Column("latency", 2, " ms"),
+        Column("throughput", 0, "/s"),
+        Column("speed-up", 2, "×"),
+    ]
+    rows = [row(contest, result, formats) for result in results]
+    constant = baseline(contest.data, contest.split)
+    if constant is not None:
+        before, after = [None] * (6 if formats else 5), [None] * 5
+        rows.append([constant.name, "baseline", *before, *constant.metrics.values(), *after])
+    why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
+    title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
+    terminal.table(title, columns, rows, notes(contest, results))
+
+
+def seeds_table(contest: Contest, summaries: Sequence[SeedSummary], terminal: Terminal) -> None:
+    """Each strategy over its seeds."""
+    metric = contest.data.task.metrics[0].replace("_", " ")
+    several = len({summary.recipe for summary in summaries}) > 1
+    terminal.table(
+        f"{metric} over seeds",
+        ["strategy", "seeds", Column("mean", 4), Column("± sd", 4)],
+        [
+            [f"{s.strategy} ({s.recipe})" if several else s.strategy, len(s.seeds), s.mean, s.sd]
+            for s in summaries
+        ],
+    )
+
+
+def classes_table(best: Result, teacher: Result | None, terminal: Terminal) -> None:
+    """The classes of the best student, those that changed most first where there are many."""
+    theirs = {one.label: one for one in teacher.details.classes} if teacher else {}
+    rows: list[tuple[float, list[object]]] = []
+    for one in best.details.classes:
+        change = one.f1 - theirs[one.label].f1 if one.label in theirs else None
+        rows.append((abs(change or 0.0), [one.label, one.precision, one.recall, one.f1, one.support, change]))
+    if not rows:
+        return
+    notes = []
+    if len(rows) > MOST_CLASSES:
+        notes.append(
+            f"the {MOST_CLASSES} of {len(rows)} classes that changed most; all are in evaluation.json"
+        )
+        rows = sorted(rows, key=lambda entry: -entry[0])[:MOST_CLASSES]
+    scores = [Column(name, 4) for name in ("precision", "recall", "f1")]
+    terminal.table(
+        f"classes of {name_of(best)}, the best student by validation",
+        ["class", *scores, "support", Column("f1 − teacher's", 4)],
+        [cells for _, cells in rows],
+        notes,
+    )
+
+
+def calibration_table(models: Sequence[Result], terminal: Terminal) -> None:
+    """What the temperature does to the best student and its teacher."""
+    known = [(one, one.details.calibration) for one in models if one.details.calibration is not None]
+    if not known:
+        return
+    bins = len(known[0][1].before.bins)
+    names = ("temperature", "ece", "calibrated ece", "nll", "calibrated nll", "brier", "calibrated brier")
+    terminal.table(
+        "calibration",
+        ["model", *(Column(name, 4) for name in names)],
+        [
+            [
+                name_of(one),
+                found.fitted.temperature,
+                *(found.before.ece, found.after.ece),
+                *(found.before.nll, found.after.nll),
+                *(found.before.brier, found.after.brier),
+            ]
+            for one, found in known
+        ],
+        [f"temperature: fitted on {known[0][1].fitted.fitted_on}, in calibration.json; ece: {bins} bins"],
+    )
+
+
+def cascade_table(best: Result, teacher: Result | None, terminal: Terminal) -> None:
+    """Quality and time where the teacher answers what the student is unsure of."""
+    found = best.details.cascade
+    if found is None or teacher is None:
+        return
+    shown = [found.curve[0], *(found.curve[i] for i in CASCADE_POINTS), found.curve[-1]]
+    points = [("", one) for one in shown] + [("keeps the teacher's quality", found.chosen)]
+    rows = []
+    for name, one in sorted(points, key=lambda entry: (entry[1].deferred, entry[0])):
+        latency = None
+        if best.timing is not None and teacher.timing is not None:
+            latency = best.timing.speed.median_ms + one.deferred * teacher.timing.speed.median_ms
+        rows.append([f"{100 * one.deferred:.1f} %", one.threshold, one.quality, latency, name or None])
+    metric = next(iter(best.metrics)).replace("_", " ")
+    terminal.table(
+        f"cascade: {name_of(best)} answers where its uncertainty is at most the threshold, "
+        f"else {name_of(teacher)}",
+        [
+            "deferred",
+            Column("threshold", 4),
+            Column(metric, 4),
+            Column("latency", 2, " ms"),
+            "the one that",
+        ],
+        rows,
+        [f"chosen on {found.chosen_on}: there it defers the fewest rows and scores no less than it"],
+    )
+
+
+def name_of(result: Result) -> str:
+    """The model's label."""
+    return result.answers.entrant.folder.label
+
+
+def row(contest: Contest, result: Result, formats: bool) -> list[object]:
+    """One model's line, in the order of the columns."""
+    answers, run = result.answers, result.answers.entrant.folder.run
+    agreement = result.agreement
+    if agreement is not None and contest.data.task.kind == "classification":
+        agreement *= 100
+    return [
+        answers.entrant.folder.label,
+        contest.role(answers.entrant),
+        *([answers.format] if formats else []),
+        run.strategy if run else None,
+        run.seed if run else None,
+        answers.layers,
+        answers.parameters / 1e6,
+        answers.entrant.folder.weights_mb,
+        *result.metrics.values(),
+        None if result.retention is None else 100 * result.retention,
+        agreement,
+        None if result.timing is None else result.timing.speed.median_ms,
+        None if result.timing is None else result.timing.speed.examples_per_second,
+        result.latency_speedup,
+    ]
+
+
+def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
+    """What the columns mean, in the two lines that a reader needs."""
+    teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
+    main = contest.data.task.metrics[0].replace("_", " ")
+    same = "same class" if contest.data.task.kind == "classification" else "correlation of the predictions"
+    lines = []
+    if teachers:
+        against = next(iter(teachers)) if len(teachers) == 1 else "each model's teacher"
+        lines.append(
+            f"against {against}: retention (of {main}), agreement ({same}), speed-up (of the latency)"
+        )
+    if (timing := results[0].timing) is not None:
+        compute = "; ".join(dict.fromkeys(str(result.answers.compute) for result in results))
+        lines.append(
+            f"latency: median of single examples; throughput: batches of {timing.speed.batch_size};"
+            f" forward passes alone, on {compute}; models of one shape are timed once, all"
+            " shapes in turns"
+        )
+    return lines

@@ -1,0 +1,44 @@
+"""How much a schedule comes to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dkd_cli.engine.training.counts import Work, examples_seen, work
+from dkd_cli.engine.training.pool import Pool
+from dkd_cli.recipe.schema import DataSelection, Train
+
+HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
+
+
+@pytest.mark.parametrize(
+    ("settings", "pool", "updates", "expected"),
+    [
+        (Train(batch_size=8), None, 3, Work(24, 24)),
+        (Train(batch_size=8), None, 13, Work(100, 100)),
+        (Train(batch_size=8), None, 15, Work(116, 116)),
+        (Train(batch_size=8), Pool(HALF, 16), 3, Work(48, 24)),
+        (Train(batch_size=8), Pool(HALF, 16), 7, Work(100, 50)),
+        (Train(batch_size=8), Pool(HALF, 16), 9, Work(132, 66)),
+        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 3, Work(100, 50)),
+        (Train(batch_size=8, accumulation=3), Pool(HALF, 16), 4, Work(148, 74)),
+        (Train(batch_size=4), Pool(replace(HALF, ratio=0.04), 100), 2, Work(200, 8)),
+        (Train(batch_size=8), Pool(replace(HALF, ratio=0.04), 200), 2, Work(200, 8)),
+    ],
+)
+def test_the_work_of_some_updates(settings: Train, pool: Pool | None, updates: int, expected: Work) -> None:
+    assert work(settings, 100, pool, updates) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Train(epochs=3.0), 300),
+        (Train(epochs=0.5), 64),
+        (Train(max_steps=7, batch_size=4, accumulation=2), 56),
+    ],
+)
+def test_examples_seen(settings: Train, expected: int) -> None:
+    assert examples_seen(settings, 100) == expected
