@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from dkd_cli.engine.machine import products  # noqa: F401  before anything is multiplied
 from dkd_cli.errors import SystemProblem
 
 
