@@ -16,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input --disable-pip-version
 DKD := HF_HUB_OFFLINE=1 $(BIN)/dkd
 STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
 
-.PHONY: help quickstart test lint bench soak reference clean
+.PHONY: help quickstart test lint bench soak reference figure clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -44,14 +44,18 @@ bench: $(INSTALLED)  ## what distillation costs beside fine-tuning alone; ARGS='
 	@echo '[bench] benchmarks/, on a machine that has nothing else to do'
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(INSTALLED_DEV)  ## an hour of kills, full disks, damage and signals; goes on where it was; ARGS='--share 0.1' for less
+soak: $(INSTALLED_DEV)  ## an hour of kills, full disks, damage and signals; resumes; ARGS='--share 0.1' for less
 	@echo '[soak] soak/, for an hour at most'
 	@$(BIN)/python -m soak $(ARGS)
 
-reference: $(INSTALLED)  ## write docs/recipe-reference.md anew from the recipe's dataclasses
+reference: $(INSTALLED)  ## regenerate docs/recipe-reference.md from the recipe's dataclasses
 	@echo '[reference] docs/recipe-reference.md'
 	@$(BIN)/python -m dkd_cli.recipe.reference > docs/recipe-reference.md.new
 	@mv docs/recipe-reference.md.new docs/recipe-reference.md
+
+figure: $(INSTALLED)  ## redraw docs/strategies.svg from the table in docs/results.md
+	@echo '[figure] docs/strategies.svg'
+	@$(BIN)/python -m tools.figure
 
 clean:  ## remove .venv and every cache; keeps checkpoints/
 	@echo '[clean] .venv, caches, dist'

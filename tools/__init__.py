@@ -1,0 +1,1 @@
+"""What builds the documentation: its picture and its site. Not part of the installed package."""
