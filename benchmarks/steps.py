@@ -20,6 +20,7 @@ from dkd_cli.engine.cache.entries import Cache, cache_limit
 from dkd_cli.engine.machine.precision import decide
 from dkd_cli.engine.models.models import load_config, load_tokenizer, locate_model
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.student import one_student
 from dkd_cli.pipeline.workshop import Splits, Workshop
 from dkd_cli.recipe.schema import Recipe
@@ -67,7 +68,7 @@ class Ours:
         cold: bool = False,
     ) -> None:
         self._batch_size = setting.batch_size
-        self._texts, self._recipe, self._steps = texts, recipe, steps
+        self._texts, self._student, self._steps = texts, plan_student(recipe), steps
         self._cache, self._cold = cache, cold
         self._shelf: LoadedTeachers | None = None
         self._opened: Cache | None = None
@@ -84,12 +85,12 @@ class Ours:
             self._shelf = None
         workshop, clock = self._texts.workshop, self._texts.clock
         if self._shelf is None:
-            self._shelf = LoadedTeachers(workshop, [self._recipe])
+            self._shelf = LoadedTeachers(workshop, [self._student])
             self._opened = None if self._cache is None else Cache(self._cache, cache_limit(), clock.warn)
         workshop.cache = self._opened
         clock.time(self._steps)
         try:
-            one_student(workshop, self._shelf, self._recipe, fresh=True)
+            one_student(workshop, self._shelf, self._student, fresh=True)
         except Enough:
             return 1000 * clock.seconds * self._batch_size / clock.rows
         raise AssertionError(f"the run was over before {self._steps} steps were timed")

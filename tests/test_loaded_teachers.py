@@ -22,6 +22,7 @@ from dkd_cli.engine.teachers.alignment import Projection
 from dkd_cli.engine.teachers.bank import TeacherBank, probability_logits
 from dkd_cli.errors import ModelError, RecipeError
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.workshop import Splits, Workshop
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Objective, Recipe, Strategy, Teacher, TeacherAdoption
@@ -36,7 +37,7 @@ class Bench:
 
     def __init__(self, recipes: list[Recipe], *, cached: bool = True) -> None:
         self.workshop = Workshop(Terminal(quiet=True), cached=cached)
-        self.shelf = LoadedTeachers(self.workshop, recipes)
+        self.shelf = LoadedTeachers(self.workshop, [plan_student(recipe) for recipe in recipes])
 
     def student(self, recipe: Recipe) -> tuple[LoadedModel, Splits]:
         data, layers = self.workshop.data(recipe), recipe.student.layers
@@ -44,7 +45,7 @@ class Bench:
         return built, self.workshop.splits(recipe, built.tokenizer)
 
     def bank(self, recipe: Recipe) -> Bank:
-        return self.shelf.bank(recipe, resolve(recipe), *self.student(recipe), CPU)
+        return self.shelf.bank(plan_student(recipe), *self.student(recipe), CPU)
 
 
 @pytest.fixture

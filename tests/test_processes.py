@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def test_one_process_talks_to_itself() -> None:
     assert WHOLE.agreed(values) is values
     assert WHOLE.mean(values, 3).item() == values.mean().item()
     assert ALONE.all("word") == ["word"]
-    assert ALONE.decide(lambda: 3) == ALONE.together(lambda: 3) == 3
+    assert ALONE.decide(lambda: 3) == 3
+    with pytest.raises(DataError), ALONE.together():
+        raise DataError("a file", "is missing", "find it")
     assert ALONE.any(True)
     assert not ALONE.any(False)
     assert ALONE.part(7) == slice(0, 7)
@@ -85,12 +88,19 @@ def told(peers: Processes) -> list[Any]:
         raise SystemProblem("a folder", f"is locked for {peers.rank}", "wait")
 
     found: list[Any] = []
-    for way, work in ((peers.together, second_fails), (peers.decide, leader_fails)):
+
+    def together(work: Callable[[], None]) -> None:
+        with peers.together():
+            work()
+
+    for way, work in ((together, second_fails), (peers.decide, leader_fails)):
         try:
             way(work)
         except DkdError as error:
             found.append([str(error), error.exit_code, error.everywhere])
-    return [*found, peers.together(lambda: peers.rank)]
+    with peers.together():
+        rank = peers.rank
+    return [*found, rank]
 
 
 def test_an_error_of_one_is_an_error_of_all() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import statistics
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.runs.checkpoints import Run, read_run, teacher_source
 from dkd_cli.errors import DkdError, NumericError, Problems
+from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.sweeping import Outcome, Point, over_seeds, raise_failures, report, run_points
 from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.recipe.schema import Recipe
@@ -40,13 +41,23 @@ def outcome(name: str, seed: int, value: float | None) -> Outcome:
         seconds=1.0,
     )
 
-    def make() -> Run:
-        if error is not None:
-            raise error
-        return made
-
-    point = Point(folder=Path("x") / f"{name}-seed{seed}", recipe=recipe, seed=seed, make=make)
+    folder = Path("x") / f"{name}-seed{seed}"
+    point = replace(plan_student(replace(recipe, train=replace(recipe.train, seed=seed))), folder=folder)
     return Outcome(point, made if error is None else None, error)
+
+
+def play(planned: list[Outcome], screen: Terminal) -> list[Outcome]:
+    """Run points that end as planned."""
+    ends = {one.point.folder: one for one in planned}
+
+    def make(point: Point) -> Run:
+        end = ends[point.folder]
+        if end.error is not None:
+            raise end.error
+        assert end.run is not None
+        return end.run
+
+    return run_points([one.point for one in planned], make, screen)
 
 
 def texts(_: Recipe) -> TaskData:
@@ -87,7 +98,7 @@ def test_the_others_go_on_and_the_failure_is_shown(
 ) -> None:
     planned = [outcome("a", seed, value) for seed, value in ((1, 0.5), (2, None), (3, 0.7))]
     screen, stream = terminal()
-    outcomes = run_points([one.point for one in planned], screen)
+    outcomes = play(planned, screen)
     assert [one.run is None for one in outcomes] == [False, True, False]
     assert "a-seed2 failed: step 3: the loss is not finite" in capsys.readouterr().err
     report("students", outcomes, tmp_path / "students.json", texts, screen)
@@ -110,7 +121,7 @@ def test_the_others_go_on_and_the_failure_is_shown(
 def test_a_single_run_fails_by_itself() -> None:
     screen, _ = terminal()
     with pytest.raises(NumericError):
-        run_points([outcome("a", 1, None).point], screen)
+        play([outcome("a", 1, None)], screen)
 
 
 def test_where_nothing_succeeded_there_is_no_table(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def train_teacher(
     only = tuple(teacher or ())
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
-        from dkd_cli.pipeline.teacher import wanted
+        from dkd_cli.pipeline.teacher import teachers_to_make
 
-        show_plan(points, [made.folder for made in wanted(points, only)], terminal)
+        show_plan(points, [run.folder for run in teachers_to_make(points, only)], terminal)
         return
     from dkd_cli.commands.train_teacher import train_teacher
 

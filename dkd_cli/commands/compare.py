@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,18 @@ from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.results import Chosen, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Plan, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
-from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, student_folder, teacher_source
+from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
 from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
 from dkd_cli.files import write_json, write_text
+from dkd_cli.pipeline.judging import best_metric
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.predictions import Logits, answers
-from dkd_cli.pipeline.student import asked_teachers, one_student, weights_of_teachers
-from dkd_cli.pipeline.sweeping import Outcome, Point, attempt, raise_failures
-from dkd_cli.pipeline.teacher import Wanted, one_teacher
-from dkd_cli.pipeline.workshop import Workshop, best_metric
+from dkd_cli.pipeline.student import one_student, weights_of_teachers
+from dkd_cli.pipeline.sweeping import Outcome, attempt, raise_failures
+from dkd_cli.pipeline.teacher import one_teacher
+from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import Asked
-from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal, duration
 
@@ -66,7 +66,7 @@ def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = T
     raise_failures(list(outcomes.values()))
 
 
-def missing(plan: Plan) -> tuple[dict[Path, Run], list[Wanted], list[Recipe]]:
+def missing(plan: Plan) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
     """The students that are there, and the teachers and students that are not.
 
     Raises:
@@ -78,12 +78,12 @@ def missing(plan: Plan) -> tuple[dict[Path, Run], list[Wanted], list[Recipe]]:
     done: dict[Path, Run] = {}
     students = []
     for point in plan.students():
-        known = NO_TEACHERS if unmade & set(asked_teachers(point)) else weights_of_teachers(point)
-        there = finished(student_folder(point), point, "student", point.strategy.name, known)
+        known = NO_TEACHERS if unmade & set(point.teachers) else weights_of_teachers(point)
+        there = finished(point.folder, point.recipe, "student", point.recipe.strategy.name, known)
         if there is None:
             students.append(point)
         else:
-            done[student_folder(point)] = there
+            done[point.folder] = there
     return done, teachers, students
 
 
@@ -91,21 +91,21 @@ def announce(
     workshop: Workshop,
     plan: Plan,
     done: Mapping[Path, Run],
-    teachers: Sequence[Wanted],
-    students: Sequence[Recipe],
+    teachers: Sequence[TeacherRun],
+    students: Sequence[StudentRun],
 ) -> None:
     """Say what there is to do, and about how long it will take."""
     say = workshop.terminal.say
     for note in plan.notes:
         say(note)
-    seeds = len({point.train.seed for point in plan.students()})
+    seeds = len({point.seed for point in plan.students()})
     settings = max(len(entry.candidates) for entry in plan.entries)
     tried = f", up to {settings} settings each" if settings > 1 else ""
     names = ", ".join(entry.name for entry in plan.entries)
     say(f"{len(plan.entries)} strategies{tried}, {seeds} seeds: {names}")
     there = f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
     say(f"{len(teachers)} teachers and {len(students)} students to make, {there}")
-    for folder in (*(one.folder for one in teachers), *map(student_folder, students)):
+    for folder in [*(one.folder for one in teachers), *(one.folder for one in students)]:
         say(f"  {folder}")
     if teachers or students:
         estimate = forecast(workshop, teachers, students, list(done.values()))
@@ -116,15 +116,15 @@ def run(
     workshop: Workshop,
     plan: Plan,
     done: Mapping[Path, Run],
-    teachers: Sequence[Wanted],
-    students: Sequence[Recipe],
+    teachers: Sequence[TeacherRun],
+    students: Sequence[StudentRun],
 ) -> dict[Path, Outcome]:
     """Make every missing run; what became of each student, by its folder."""
     terminal = workshop.terminal
     every = len(plan.teachers) + len(plan.students())
     before = every - len(teachers) - len(students)
     outcomes: dict[Path, Outcome] = {}
-    shelf = LoadedTeachers(workshop, plan.students())
+    loaded = LoadedTeachers(workshop, plan.students())
     with terminal.progress("comparison", every, unit="runs", done=before) as advance:
         number = before
         for wanted in teachers:
@@ -132,20 +132,15 @@ def run(
             terminal.say(f"{number} of {every}: {wanted.folder.name}")
             one_teacher(workshop, wanted, fresh=False)
             advance(1)
-        for recipe in plan.students():
-            folder = student_folder(recipe)
-            point = Point(
-                folder=folder,
-                recipe=recipe,
-                seed=recipe.train.seed,
-                make=partial(one_student, workshop, shelf, recipe, fresh=False),
-            )
-            if folder in done:
-                outcomes[folder] = Outcome(point, done[folder], None)
+        for run in plan.students():
+            if run.folder in done:
+                outcomes[run.folder] = Outcome(run, done[run.folder], None)
                 continue
             number += 1
-            terminal.say(f"{number} of {every}: {folder.name}")
-            outcomes[folder] = attempt(point, terminal)
+            terminal.say(f"{number} of {every}: {run.folder.name}")
+            outcomes[run.folder] = attempt(
+                run, lambda run: one_student(workshop, loaded, run, fresh=False), terminal
+            )
             advance(1)
     return outcomes
 
@@ -157,7 +152,7 @@ def choose(plan: Plan, outcomes: dict[Path, Outcome], metric: str) -> list[Chose
     for entry in plan.entries:
         tried: list[tuple[Candidate, tuple[Run, ...], float]] = []
         for candidate in entry.candidates:
-            runs = [outcomes[student_folder(point)].run for point in candidate.points]
+            runs = [outcomes[point.folder].run for point in candidate.points]
             whole = tuple(one for one in runs if one is not None and metric in one.validation)
             if len(whole) == len(runs):
                 mean = float(np.mean([one.validation[metric] for one in whole]))
@@ -180,9 +175,8 @@ def ask(plan: Plan, chosen: Sequence[Chosen], terminal: Terminal) -> tuple[dict[
     rows, total = plan.reported, len(plan.reported) * (len(points) + (name is not None))
     with terminal.progress(f"answers to {rows.name}", total) as advance:
         for point in points:
-            folder = student_folder(point)
-            kept = top / f"{folder.name}.safetensors"
-            said[folder] = answers(str(folder), point, plan.data, rows, kept, advance)
+            kept = top / f"{point.folder.name}.safetensors"
+            said[point.folder] = answers(str(point.folder), point.recipe, plan.data, rows, kept, advance)
         if name is None:
             return said, None
         labels = plan.base.teachers[name].labels

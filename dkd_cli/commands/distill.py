@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 
 from dkd_cli.engine.machine.processes import meeting
-from dkd_cli.engine.runs.checkpoints import student_folder
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.student import one_student, require_teachers
-from dkd_cli.pipeline.sweeping import Point, raise_failures, report, run_points
+from dkd_cli.pipeline.sweeping import raise_failures, report, run_points
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
@@ -34,22 +33,12 @@ def distill(
         DkdError: at the end, what became of the points that failed.
     """
     quiet_libraries()
+    runs = [plan_student(recipe) for recipe in points]
     with meeting() as peers, closing(Workshop(terminal, cached=cached, peers=peers)) as workshop:
-        peers.decide(lambda: require_teachers(points, typed))
-        shelf = LoadedTeachers(workshop, points)
-        outcomes = run_points(
-            [
-                Point(
-                    folder=student_folder(recipe),
-                    recipe=recipe,
-                    seed=recipe.train.seed,
-                    make=partial(one_student, workshop, shelf, recipe, fresh),
-                )
-                for recipe in points
-            ],
-            terminal,
-        )
-    folder = student_folder(points[0]).parent
+        peers.decide(lambda: require_teachers(runs, typed))
+        teachers = LoadedTeachers(workshop, runs)
+        outcomes = run_points(runs, lambda run: one_student(workshop, teachers, run, fresh), terminal)
+    folder = runs[0].folder.parent
     report(f"students in {folder}", outcomes, folder / "students.json", workshop.data, terminal)
     terminal.say(f"next: dkd evaluate {folder}")
     raise_failures(outcomes)

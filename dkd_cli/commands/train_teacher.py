@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
 
 from dkd_cli.engine.machine.processes import meeting
-from dkd_cli.pipeline.sweeping import Point, raise_failures, report, run_points
-from dkd_cli.pipeline.teacher import one_teacher, wanted
+from dkd_cli.pipeline.sweeping import raise_failures, report, run_points
+from dkd_cli.pipeline.teacher import one_teacher, teachers_to_make
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
@@ -30,22 +29,11 @@ def train_teacher(
     Raises:
         RecipeError: for a name that is no teacher of the recipe, or one that is made elsewhere.
     """
-    teachers = wanted(points, only)
+    runs = teachers_to_make(points, only)
     quiet_libraries()
     with meeting() as peers, closing(Workshop(terminal, peers=peers)) as workshop:
-        outcomes = run_points(
-            [
-                Point(
-                    folder=one.folder,
-                    recipe=one.recipe,
-                    seed=one.recipe.train.seed,
-                    make=partial(one_teacher, workshop, one, fresh),
-                )
-                for one in teachers
-            ],
-            terminal,
-        )
-    folder = teachers[0].folder.parent
+        outcomes = run_points(runs, lambda run: one_teacher(workshop, run, fresh), terminal)
+    folder = runs[0].folder.parent
     report(f"teachers in {folder}", outcomes, folder / "teachers.json", workshop.data, terminal)
     terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")
     raise_failures(outcomes)

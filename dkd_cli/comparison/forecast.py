@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.models.models import LoadedModel
 from dkd_cli.engine.models.students import build_classifier
-from dkd_cli.engine.runs.checkpoints import Run, teacher_train
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.engine.training.counts import examples_seen
 from dkd_cli.engine.training.pace import Pace, measure_pace
-from dkd_cli.pipeline.student import student_source
-from dkd_cli.pipeline.teacher import Wanted
+from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe, Train
 
@@ -32,7 +31,7 @@ class Forecast:
 
 
 def forecast(
-    workshop: Workshop, teachers: Sequence[Wanted], students: Sequence[Recipe], done: Sequence[Run]
+    workshop: Workshop, teachers: Sequence[TeacherRun], students: Sequence[StudentRun], done: Sequence[Run]
 ) -> Forecast:
     """Estimate the time of the missing runs; measures for some seconds where nothing like them is finished.
 
@@ -44,34 +43,31 @@ def forecast(
     """
     seconds, measured = 0.0, bool(teachers)
     for wanted in teachers:
-        recipe, teacher = wanted.recipe, wanted.recipe.teachers[wanted.name]
-        settings, data = teacher_train(recipe.train, teacher), workshop.data(recipe)
-        model = build_classifier(
-            teacher.model or recipe.model,
-            data,
-            layers=teacher.layers,
-            seed=settings.seed,
-            key=f"teachers.{wanted.name}",
-        )
+        recipe, settings = wanted.recipe, wanted.settings
+        layers, data = recipe.teachers[wanted.name].layers, workshop.data(recipe)
+        key = f"teachers.{wanted.name}"
+        model = build_classifier(wanted.source, data, layers=layers, seed=settings.seed, key=key)
         pace = _pace(workshop, recipe, model, settings)
         # It learns, and then says once what it makes of the training texts.
         seconds += _run(pace, settings, data, examples_seen(settings, len(data.splits["train"])))
         seconds += pace.answering * len(data.splits["train"])
     if students and done:
         rate = statistics.mean(run.seconds / _examples(run.recipe, workshop) for run in done)
-        seconds += sum(rate * _examples(recipe, workshop) for recipe in students)
+        seconds += sum(rate * _examples(run.recipe, workshop) for run in students)
     elif students:
         measured = True
-        first = students[0]
+        first = students[0].recipe
         # The teacher that it may be cut from is perhaps not made yet; one like it is as fast.
-        source = first.model if first.student.model == "teacher" else student_source(first)
+        source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
         student = first.student
         model = build_classifier(
             source, data, layers=student.layers, take=student.take, seed=first.train.seed, key="student"
         )
         pace = _pace(workshop, first, model, first.train)
-        seconds += sum(_run(pace, recipe.train, data, _examples(recipe, workshop)) for recipe in students)
+        seconds += sum(
+            _run(pace, run.recipe.train, data, _examples(run.recipe, workshop)) for run in students
+        )
     basis = "from some timed steps" if measured else f"from the {len(done)} students that are there"
     return Forecast(seconds, basis)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.comparison.runs import Candidate, Entry, Plan
-from dkd_cli.engine.runs.checkpoints import Run, student_folder
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.metrics import Metrics, predicted, task_metrics
@@ -108,7 +108,7 @@ def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
     points = chosen.candidate.points if chosen.candidate else ()
-    folders = [student_folder(point) for point in points]
+    folders = [point.folder for point in points]
     metrics = [task_metrics(task, said[folder], labels) for folder in folders]
     scores = [score for one in metrics if (score := one[task.metrics[0]]) is not None]
     # A student without a score (it says the same of every row) leaves its strategy without one.
@@ -125,7 +125,7 @@ def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
         settings=chosen.candidate.settings if chosen.candidate else {},
         cost=_cost(folders, chosen.runs),
         tried=chosen.tried,
-        seeds=tuple(point.train.seed for point in points),
+        seeds=tuple(point.seed for point in points),
         metrics=tuple(metrics),
         folders=tuple(map(str, folders)),
         digests=tuple(digest(predicted(task, said[folder])) for folder in folders),

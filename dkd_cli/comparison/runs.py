@@ -8,10 +8,9 @@ from pathlib import Path
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.method.strategies import check_classes, resolve
-from dkd_cli.engine.runs.checkpoints import identity, student_folder, teacher_folder
+from dkd_cli.engine.runs.checkpoints import identity, teacher_folder
 from dkd_cli.errors import DataError, DkdError
-from dkd_cli.pipeline.student import asked_teachers, largest_teacher
-from dkd_cli.pipeline.teacher import Wanted
+from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_teacher
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import (
     CONTROL,
@@ -23,6 +22,7 @@ from dkd_cli.recipe.contenders import (
     load_contenders,
 )
 from dkd_cli.recipe.schema import Recipe, Value
+from dkd_cli.recipe.teacher_kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Candidate:
 
     settings: Mapping[str, Value]
     """What of the grid tells it from the strategy's others, by dotted key."""
-    points: tuple[Recipe, ...]
+    points: tuple[StudentRun, ...]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Entry:
     candidates: tuple[Candidate, ...]
 
     @property
-    def points(self) -> tuple[Recipe, ...]:
+    def points(self) -> tuple[StudentRun, ...]:
         """Every run of it."""
         return tuple(point for candidate in self.candidates for point in candidate.points)
 
@@ -59,15 +59,15 @@ class Plan:
     entries: tuple[Entry, ...]
     teacher: str | None
     """The name of the teacher that scores are set beside: the largest one that is a model."""
-    teachers: tuple[Wanted, ...]
+    teachers: tuple[TeacherRun, ...]
     """Those that `dkd train-teacher` would make."""
     notes: tuple[str, ...]
 
-    def students(self) -> list[Recipe]:
+    def students(self) -> list[StudentRun]:
         """Every run, a whole seed after the other: whoever stops early has whole seeds."""
         points = [point for entry in self.entries for point in entry.points]
-        seeds = list(dict.fromkeys(point.train.seed for point in points))
-        return sorted(points, key=lambda point: seeds.index(point.train.seed))
+        seeds = list(dict.fromkeys(point.seed for point in points))
+        return sorted(points, key=lambda point: seeds.index(point.seed))
 
 
 def make_plan(asked: Asked, workshop: Workshop) -> Plan:
@@ -82,27 +82,22 @@ def make_plan(asked: Asked, workshop: Workshop) -> Plan:
     data = workshop.data(contenders.base)
     admitted, refused = _defined(contenders, data, asked)
     entries = tuple(Entry(one.name, one.control, _candidates(one.points)) for one in admitted)
-    names = dict.fromkeys(
-        name for entry in entries for point in entry.points for name in asked_teachers(point)
-    )
+    needed = {name for entry in entries for point in entry.points for name in point.teachers}
     base = contenders.base
-    made = [
-        name
-        for name in base.teachers
-        if name in names and not (base.teachers[name].checkpoint or base.teachers[name].probabilities)
-    ]
-    wanted = tuple(Wanted(base, name, teacher_folder(base, name)) for name in made)
-    teacher, absent = _teacher(base, names)
+    here = [name for name, one in base.teachers.items() if kind_of(one).trained_here]
+    teachers = tuple(plan_teacher(base, name) for name in here if name in needed)
+    teacher, absent = _teacher(base, needed)
     notes = (*contenders.notes, *refused, *halved, *absent)
-    return Plan(base, data, reported, entries, teacher, wanted, notes)
+    return Plan(base, data, reported, entries, teacher, teachers, notes)
 
 
 def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
     """The largest teacher that is a model, unless nobody asks it and it was never made."""
-    name = largest_teacher(base)
+    name = plan_student(base).reference
     if name is None:
         return None, []
-    if name in asked or base.teachers[name].checkpoint or teacher_folder(base, name).is_dir():
+    made = not kind_of(base.teachers[name]).trained_here or teacher_folder(base, name).is_dir()
+    if name in asked or made:
         return name, []
     return None, [f"no strategy here asks the teacher {name!r}, which is not made: no score is set beside it"]
 
@@ -154,18 +149,16 @@ def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequ
 def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:
     """Points by setting, each experiment once: what a strategy does not look at makes no second run of it."""
     idle = [key for key in points[0].sweep if _is_idle(key, points)]
-    runs: dict[Path, Recipe] = {}
+    runs: dict[Path, StudentRun] = {}
     for point in points:
-        slim = replace(point, sweep={key: value for key, value in point.sweep.items() if key not in idle})
-        runs.setdefault(student_folder(slim), slim)
-    varied = [
-        key
-        for key in points[0].sweep
-        if key not in idle and key != "train.seed" and len({run.sweep[key] for run in runs.values()}) > 1
-    ]
-    groups: dict[tuple[Value, ...], list[Recipe]] = {}
+        sweep = {key: value for key, value in point.sweep.items() if key not in idle}
+        run = plan_student(replace(point, sweep=sweep))
+        runs.setdefault(run.folder, run)
+    swept = [key for key in points[0].sweep if key not in idle and key != "train.seed"]
+    varied = [key for key in swept if len({run.recipe.sweep[key] for run in runs.values()}) > 1]
+    groups: dict[tuple[Value, ...], list[StudentRun]] = {}
     for run in runs.values():
-        groups.setdefault(tuple(run.sweep[key][0] for key in varied), []).append(run)
+        groups.setdefault(tuple(run.recipe.sweep[key][0] for key in varied), []).append(run)
     return tuple(
         Candidate(dict(zip(varied, values, strict=True)), tuple(group)) for values, group in groups.items()
     )

@@ -144,10 +144,15 @@ def baseline(data: TaskData, split: Split) -> Baseline | None:
     return Baseline(f"always {label}", label, metrics)
 
 
+def known_metrics(task: Task) -> list[str]:
+    """The names of all metrics of a task, its own first."""
+    return list(dict.fromkeys((*task.metrics, *ALWAYS[task.kind])))
+
+
 def _scores(task: Task, guesses: NDArray[np.generic], labels: Labels) -> Metrics:
     if len(guesses) != len(labels) or not len(labels):
         raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
-    names = dict.fromkeys((*task.metrics, *ALWAYS[task.kind]))
+    names = known_metrics(task)
     if task.kind == "regression":
         numbers = np.asarray(labels, dtype=np.float64)
         return {name: REGRESSION[name](guesses.astype(np.float64), numbers) for name in names}

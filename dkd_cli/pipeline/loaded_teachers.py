@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
-from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.engine.models.attention import check_heads, places, show_attention
 from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.layers import layer_pairs
@@ -21,21 +19,23 @@ from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.engine.teachers.alignment import Projection, check_alignable, make_projections
 from dkd_cli.engine.teachers.bank import Cached, Recorded, Teacher, TeacherBank, probability_logits
 from dkd_cli.errors import RecipeError
+from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.workshop import Splits, Workshop
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Recipe, Train
+from dkd_cli.recipe.teacher_kinds import kind_of
 
 Key = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Shelved:
-    """A teacher that is a model."""
+class Loaded:
+    """A teacher of any kind."""
 
-    teacher: Teacher
-    student_layers: list[int]
+    teacher: Teacher | Recorded
+    on_validation: Callable[[Train], torch.Tensor]
+    """Its logits on the validation split, [N, C], by a schedule's precision and batch size."""
+    student_layers: Sequence[int] = ()
     """Those that learn from its hidden states."""
-    validation: EncodedSplit
-    """In its own tokens."""
 
 
 class LoadedTeachers:
@@ -43,23 +43,19 @@ class LoadedTeachers:
 
     Args:
         workshop: gives data, terminal and cache.
-        recipes: all that will ask.
+        runs: the students that will be made.
     """
 
-    def __init__(self, workshop: Workshop, recipes: Sequence[Recipe]) -> None:
+    def __init__(self, workshop: Workshop, runs: Sequence[StudentRun]) -> None:
         self._workshop = workshop
         # Only those that some run aligns: the others need no layer map, and no memory for hidden states.
         self._aligned = {
-            _meeting(recipe, name)
-            for recipe in recipes
-            if (plan := resolve(recipe)).aligns
-            for name in plan.teachers
+            _meeting(run.recipe, name) for run in runs if run.plan.aligns for name in run.plan.teachers
         }
-        self._models: dict[Key, Shelved] = {}
-        self._files: dict[Key, Recorded] = {}
+        self._loaded: dict[Key, Loaded] = {}
 
     def bank(
-        self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits, compute: Compute
+        self, run: StudentRun, student: LoadedModel, splits: Splits, compute: Compute
     ) -> tuple[TeacherBank, dict[str, list[int]], dict[str, Projection]]:
         """The teachers of one run.
 
@@ -67,40 +63,27 @@ class LoadedTeachers:
             The bank; for each teacher that is a model the student layers that learn from its hidden states;
             untrained projections to those that are aligned and have another width.
         """
-        found: dict[str, Teacher | Recorded] = {}
-        layers: dict[str, list[int]] = {}
-        for name in plan.teachers:
-            if recipe.teachers[name].probabilities is not None:
-                found[name] = self._file(recipe, name)
-            else:
-                shelved = self._model(recipe, name, student, splits)
-                found[name], layers[name] = shelved.teacher, shelved.student_layers
-        bank = TeacherBank(found, compute)
-        if not plan.aligns or plan.relates:  # relations have no width
-            return bank, layers, {}
+        loaded = {name: self._load(run, name, student, splits) for name in run.plan.teachers}
+        found = {name: one.teacher for name, one in loaded.items()}
         models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
-        return bank, layers, make_projections(student.model, models, recipe.train.seed, compute)
+        layers = {name: list(loaded[name].student_layers) for name in models}
+        bank = TeacherBank(found, compute)
+        if not run.plan.aligns or run.plan.relates:  # relations have no width
+            return bank, layers, {}
+        return bank, layers, make_projections(student.model, models, run.seed, compute)
 
-    def validation_answers(
-        self, recipe: Recipe, plan: Plan, student: LoadedModel, splits: Splits
-    ) -> torch.Tensor:
-        """What the largest teacher of the run says of the validation split: logits, [N, C]."""
-        name = plan.teachers[-1]
-        if recipe.teachers[name].probabilities is not None:
-            return self._recorded(recipe, name, "validation")
-        shelved = self._model(recipe, name, student, splits)
-        return predict_logits(
-            shelved.teacher.model,
-            shelved.validation,
-            shelved.teacher.collator,
-            batch_size=recipe.train.eval_batch_size,
-            precision=recipe.train.precision,
-        )
+    def validation_answers(self, run: StudentRun, student: LoadedModel, splits: Splits) -> torch.Tensor:
+        """The logits of the run's largest teacher on the validation split, [N, C]."""
+        return self._load(run, run.plan.teachers[-1], student, splits).on_validation(run.recipe.train)
 
-    def _model(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Shelved:
+    def _load(self, run: StudentRun, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+        load = LOADERS[kind_of(run.recipe.teachers[name]).name]
+        return load(self, run.recipe, name, student, splits)
+
+    def _model(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
         meeting = _meeting(recipe, name)
         key = meeting if meeting in self._aligned else _answers(recipe, name)
-        if key not in self._models:
+        if key not in self._loaded:
             objective = recipe.strategy.objective
             source, labels = teacher_source(recipe, name), recipe.teachers[name].labels
             data = self._workshop.data(recipe)
@@ -128,14 +111,22 @@ class LoadedTeachers:
             )
             if pairs:
                 check_alignable(splits.train, splits.collator, teacher, name)
-            self._models[key] = Shelved(teacher, [layer for layer, _ in pairs], own.validation)
-        return self._models[key]
 
-    def _file(self, recipe: Recipe, name: str) -> Recorded:
+            def on_validation(train: Train) -> torch.Tensor:
+                size, precision = train.eval_batch_size, train.precision
+                return predict_logits(
+                    loaded.model, own.validation, own.collator, batch_size=size, precision=precision
+                )
+
+            self._loaded[key] = Loaded(teacher, on_validation, [layer for layer, _ in pairs])
+        return self._loaded[key]
+
+    def _file(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
         key = _answers(recipe, name)
-        if key not in self._files:
-            self._files[key] = Recorded(self._recorded(recipe, name, "train"))
-        return self._files[key]
+        if key not in self._loaded:
+            answers = Recorded(self._recorded(recipe, name, "train"))
+            self._loaded[key] = Loaded(answers, lambda train: self._recorded(recipe, name, "validation"))
+        return self._loaded[key]
 
     def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
         data, settings = self._workshop.data(recipe), recipe.teachers[name]
@@ -150,6 +141,14 @@ class LoadedTeachers:
             settings.probabilities, data.splits[split], data.label_names, settings.labels, f"teachers.{name}"
         )
         return probability_logits(torch.from_numpy(found))
+
+
+LOADERS: dict[str, Callable[[LoadedTeachers, Recipe, str, LoadedModel, Splits], Loaded]] = {
+    "trained": LoadedTeachers._model,
+    "checkpoint": LoadedTeachers._model,
+    "probabilities": LoadedTeachers._file,
+}
+"""By the kind's name (`recipe.teacher_kinds`)."""
 
 
 def _called(source: str) -> str:

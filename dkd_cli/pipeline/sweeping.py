@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from dkd_cli import launch
 from dkd_cli.data.examples import TaskData
@@ -23,14 +23,23 @@ from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal, duration
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """One run to be made."""
+class Point(Protocol):
+    """One run to be made: a teacher's or a student's."""
 
-    folder: Path
-    recipe: Recipe
-    seed: int
-    make: Callable[[], Run]
+    @property
+    def folder(self) -> Path:
+        """Where it goes."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """With one value of each swept key."""
+
+    @property
+    def seed(self) -> int:
+        """The random seed."""
+
+
+AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 
 @dataclass(frozen=True)
@@ -55,24 +64,26 @@ class Mean:
     """Of the sample; None for a single seed."""
 
 
-def run_points(points: Sequence[Point], terminal: Terminal) -> list[Outcome]:
-    """Make every run; of several, one that fails is told at once and the others go on."""
+def run_points(
+    points: Sequence[AnyPoint], make: Callable[[AnyPoint], Run], terminal: Terminal
+) -> list[Outcome]:
+    """Make every run; of several, one that fails is reported at once and the others continue."""
     if len(points) == 1:
-        return [Outcome(points[0], points[0].make(), None)]
+        return [Outcome(points[0], make(points[0]), None)]
     outcomes = []
     for number, point in enumerate(points, start=1):
         terminal.say(f"{number} of {len(points)}: {point.folder.name}")
-        outcomes.append(attempt(point, terminal))
+        outcomes.append(attempt(point, make, terminal))
     return outcomes
 
 
-def attempt(point: Point, terminal: Terminal) -> Outcome:
-    """Make one run of several; that it fails is told at once and stops nothing.
+def attempt(point: AnyPoint, make: Callable[[AnyPoint], Run], terminal: Terminal) -> Outcome:
+    """Make one run of several; a failure is reported at once and stops nothing.
 
     Where several processes make each run, one that fails alone cannot go on: the others wait for it.
     """
     try:
-        return Outcome(point, point.make(), None)
+        return Outcome(point, make(point), None)
     except (DkdError, Problems) as problem:
         if launch.processes() > 1 and not problem.everywhere:
             raise

@@ -1,56 +1,54 @@
-"""One teacher: which are wanted, what is read and built for it, and its training."""
+"""One teacher: which are to be made, what is read and built for it, and its training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from dkd_cli.engine.method.distillation import distillation_step
+from dkd_cli.engine.method.distillation import StrategyStep
 from dkd_cli.engine.method.strategies import FINE_TUNING
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_classifier
-from dkd_cli.engine.runs.checkpoints import Run, claim, teacher_folder, teacher_train
+from dkd_cli.engine.runs.checkpoints import Run, claim
 from dkd_cli.engine.teachers.bank import NO_TEACHERS
+from dkd_cli.engine.training.job import Job
 from dkd_cli.errors import RecipeError, raise_all
-from dkd_cli.pipeline.workshop import Workshop, judge_by_labels, make_or_find, train_and_publish
+from dkd_cli.pipeline.judging import judge_by_labels
+from dkd_cli.pipeline.planned import TeacherRun, plan_teacher
+from dkd_cli.pipeline.training import Prepared, train_and_publish
+from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe, decides_teachers
+from dkd_cli.recipe.teacher_kinds import made_elsewhere
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A teacher to make, and where."""
+def teachers_to_make(points: Sequence[Recipe], only: tuple[str, ...]) -> list[TeacherRun]:
+    """The teachers to train: each once, however many points share it.
 
-    recipe: Recipe
-    name: str
-    folder: Path
-
-
-def wanted(points: Sequence[Recipe], only: tuple[str, ...]) -> list[Wanted]:
-    """The teachers to make: each once, however many points share it.
+    Args:
+        points: resolved recipes.
+        only: the names to make; empty: all that are not made elsewhere.
 
     Raises:
-        RecipeError: as `train_teacher`, and for a swept key that changes no teacher.
+        RecipeError: for a name that is no teacher of the recipe, or one that is made elsewhere, and for a
+            swept key that changes no teacher.
     """
     idle = [key for key in points[0].sweep if not (decides_teachers(key) or key.startswith("train."))]
     raise_all(
         [RecipeError(f"--sweep {key}", "changes no teacher", "sweep it with `dkd distill`") for key in idle]
     )
-    made: dict[Path, Wanted] = {}
+    made: dict[Path, TeacherRun] = {}
     for recipe in points:
-        for name in chosen(recipe, only):
-            folder = teacher_folder(recipe, name, schedule=True)
-            made.setdefault(folder, Wanted(recipe, name, folder))
+        for name in _chosen(recipe, only):
+            run = plan_teacher(recipe, name, schedule=True)
+            made.setdefault(run.folder, run)
     return list(made.values())
 
 
-def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
-    """The names of the teachers to make."""
+def _chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
     elsewhere = {
         name: source
         for name, teacher in recipe.teachers.items()
-        if (source := teacher.checkpoint or teacher.probabilities) is not None
+        if (source := made_elsewhere(teacher)) is not None
     }
     for name in only:
         if name not in recipe.teachers:
@@ -73,56 +71,58 @@ def chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
     return names
 
 
-def one_teacher(workshop: Workshop, wanted: Wanted, fresh: bool) -> Run:
+def one_teacher(workshop: Workshop, run: TeacherRun, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
     warn = workshop.terminal.warn
-    place = claim(wanted.folder, wanted.recipe, "teacher", wanted.name, fresh=fresh, warn=warn)
-    return make_or_find(workshop, wanted.folder, place, lambda: prepared(workshop, wanted))
+    claiming = claim(run.folder, run.recipe, "teacher", run.name, fresh=fresh, warn=warn)
+    with workshop.peers.led(claiming) as working:
+        if working is None:
+            return workshop.found(run.folder)
+        with workshop.peers.together():
+            prepared = prepare(workshop, run, working)
+        return train_and_publish(workshop, prepared, run.folder)
 
 
-def prepared(workshop: Workshop, wanted: Wanted) -> Callable[..., Run]:
-    """All that a process reads and builds before the training begins; what is left wants the folders."""
-    recipe, name = wanted.recipe, wanted.name
-    teacher = recipe.teachers[name]
-    settings = teacher_train(recipe.train, teacher)
-    key, source = f"teachers.{name}", teacher.model or recipe.model
-    workshop.check(recipe, settings, {key: source})
+def prepare(workshop: Workshop, run: TeacherRun, working: Path) -> Prepared:
+    """Read and build everything that training a teacher needs.
+
+    Raises:
+        Problems, DkdError: for whatever is wrong with data, machine or model, before training begins.
+    """
+    recipe, settings, key = run.recipe, run.settings, f"teachers.{run.name}"
+    workshop.check(recipe, settings, {key: run.source})
     data = workshop.data(recipe)
     judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
     compute = workshop.compute(settings)
-    built = build_classifier(
-        source,
-        data,
-        layers=teacher.layers,
-        seed=settings.seed,
-        key=key,
-    )
+    layers = recipe.teachers[run.name].layers
+    built = build_classifier(run.source, data, layers=layers, seed=settings.seed, key=key)
     for note in built.notes:
         workshop.terminal.warn(note)
     splits = workshop.splits(recipe, built.tokenizer)
     check_fit(built.model, (splits.train, splits.validation), recipe.data.max_length, "teacher")
-    return partial(
-        train_and_publish,
-        workshop,
-        Run(
-            role="teacher",
-            name=wanted.folder.name,
-            strategy=None,
-            seed=settings.seed,
-            teacher=None,
-            recipe=recipe,
-            validation={},
-            seconds=0.0,
-        ),
-        built,
-        splits,
-        lambda student, labels, rows: distillation_step(FINE_TUNING, student, labels, rows, NO_TEACHERS, {}),
-        base=source,
-        judge=judge,
+    job = Job(
+        model=built.model,
+        train=splits.train,
+        validation=splits.validation,
+        collator=splits.collator,
+        step=StrategyStep(plan=FINE_TUNING, teachers=NO_TEACHERS),
+        needs_hidden_states=False,
         settings=settings,
         compute=compute,
-        needs_hidden_states=False,
-        projections={},
-        pool=None,
-        teachers=NO_TEACHERS,
+        metrics=judge.metrics,
+        metric=judge.metric,
+        working=working,
+        peers=workshop.peers,
+        warn=workshop.terminal.warn,
     )
+    made = Run(
+        role="teacher",
+        name=run.folder.name,
+        strategy=None,
+        seed=settings.seed,
+        teacher=None,
+        recipe=recipe,
+        validation={},
+        seconds=0.0,
+    )
+    return Prepared(job=job, built=built, source=run.source, run=made, teachers=NO_TEACHERS)

@@ -1,14 +1,11 @@
-"""What `train-teacher` and `distill` share: from a recipe to encoded splits, from a model to its folder."""
+"""From a recipe to its data, tokens, device and cache: each made once for all runs of a command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
@@ -17,20 +14,11 @@ from dkd_cli.engine.cache.entries import open_cache
 from dkd_cli.engine.cache.tokens import encode_once, tokenizer_digest
 from dkd_cli.engine.machine.precision import Compute, decide
 from dkd_cli.engine.machine.processes import ALONE, Processes
-from dkd_cli.engine.models.models import LoadedModel, Tokenizer, depth, locate_model
-from dkd_cli.engine.runs.checkpoints import Run, publish, read_run
-from dkd_cli.engine.teachers.alignment import Projection
-from dkd_cli.engine.teachers.bank import TeacherBank
-from dkd_cli.engine.training.counts import examples_seen
-from dkd_cli.engine.training.fit import fit
-from dkd_cli.engine.training.job import Job, Metrics, Step
-from dkd_cli.engine.training.pool import Pool
+from dkd_cli.engine.models.models import Tokenizer, locate_model
+from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
-from dkd_cli.errors import RecipeError, collect, raise_all
-from dkd_cli.evaluation.metrics import task_metrics
-from dkd_cli.files import write_text
+from dkd_cli.errors import collect, raise_all
 from dkd_cli.recipe.schema import Data, Recipe, Train
-from dkd_cli.report.model_card import model_card
 from dkd_cli.report.terminal import Terminal
 
 TRUNCATED_SHARE_WORTH_A_WARNING = 0.05
@@ -43,14 +31,6 @@ class Splits:
     train: EncodedSplit
     validation: EncodedSplit
     collator: PaddingCollator
-
-
-@dataclass(frozen=True)
-class Judge:
-    """How the validation split is scored, and which score picks the best checkpoint."""
-
-    metrics: Metrics
-    metric: str
 
 
 class Workshop:
@@ -119,6 +99,13 @@ class Workshop:
                 )
         return Splits(train, validation, PaddingCollator(tokenizer))
 
+    def found(self, folder: Path) -> Run:
+        """A run that is complete; says so."""
+        self.terminal.say(f"{folder} is complete; --fresh starts over")
+        run = read_run(folder)
+        assert run is not None
+        return run
+
     def _tokens(self, recipe: Recipe, tokenizer: Tokenizer) -> tuple[EncodedSplit, EncodedSplit]:
         splits = self.data(recipe).splits
 
@@ -137,156 +124,3 @@ class Workshop:
         if (about or message) not in self._said:
             self._said.add(about or message)
             tell(message)
-
-
-def judge_by_labels(train: Train, data: TaskData) -> Judge:
-    """The task's own metrics, against the labels of the validation split.
-
-    Raises:
-        RecipeError: for a metric that the task does not have.
-    """
-    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), best_metric(train, data))
-
-
-def best_metric(train: Train, data: TaskData) -> str:
-    """The metric that picks the best checkpoint.
-
-    Raises:
-        RecipeError: for one that the task does not have.
-    """
-    if train.metric is None:
-        return data.task.metrics[0]
-    known = known_metrics(data)
-    if train.metric not in known:
-        raise RecipeError(
-            "train.metric", f"{train.metric!r} is not measured on this task", f"choose {', '.join(known)}"
-        )
-    return train.metric
-
-
-def known_metrics(data: TaskData) -> list[str]:
-    """The names of all metrics of a task."""
-    classes = 1 if data.label_names is None else len(data.label_names)
-    labels = np.arange(4.0) if classes == 1 else np.arange(classes)
-    logits = labels[:, None] if classes == 1 else np.eye(classes)
-    return list(task_metrics(data.task, logits, labels))
-
-
-def make_or_find(
-    workshop: Workshop,
-    final: Path,
-    claiming: AbstractContextManager[Path | None],
-    prepare: Callable[[], Callable[..., Run]],
-) -> Run:
-    """Make a run in its folder, or find it there complete.
-
-    Args:
-        workshop: gives the terminal and the processes.
-        final: the run's own folder.
-        claiming: `checkpoints.claim` of that folder.
-        prepare: reads and builds all that the training wants but the folders, and gives what trains.
-    """
-    with workshop.peers.led(claiming) as working:
-        if working is None:
-            workshop.terminal.say(f"{final} is complete; --fresh starts over")
-            run = read_run(final)
-            assert run is not None
-            return run
-        train = workshop.peers.together(prepare)
-        return train(working=working, final=final)
-
-
-def train_and_publish(
-    workshop: Workshop,
-    run: Run,
-    built: LoadedModel,
-    splits: Splits,
-    step: Step,
-    *,
-    base: str,
-    judge: Judge,
-    settings: Train,
-    compute: Compute,
-    needs_hidden_states: bool,
-    projections: Mapping[str, Projection],
-    pool: Pool | None,
-    working: Path,
-    final: Path,
-    teachers: TeacherBank,
-) -> Run:
-    """Fine-tune or distil one model, put it in its folder, and return the run with its results.
-
-    Args:
-        workshop: gives the terminal and the processes.
-        run: all but the results.
-        built: the untrained model.
-        splits: in the model's own tokens.
-        step: the loss of a batch.
-        base: what the model was cut from, for its card.
-        judge: scores the validation split.
-        settings: the schedule.
-        compute: device and precision.
-        needs_hidden_states: whether `step` reads the student's layers.
-        projections: those that `step` uses, trained with the model.
-        pool: each training batch is chosen from so many, or None.
-        working: the claimed folder.
-        final: the run's own folder.
-        teachers: those that `step` asks; their answers are kept, their queries and hits logged.
-    """
-    peers = workshop.peers
-    seen = examples_seen(settings, len(splits.train), pool, peers.count)
-    with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
-        fitted = fit(
-            Job(
-                model=built.model,
-                train=splits.train,
-                validation=splits.validation,
-                collator=splits.collator,
-                step=step,
-                needs_hidden_states=needs_hidden_states,
-                projections=projections,
-                pool=pool,
-                settings=settings,
-                compute=compute,
-                metrics=judge.metrics,
-                metric=judge.metric,
-                working=working,
-                advance=advance,
-                peers=peers,
-                warn=workshop.terminal.warn,
-                before_save=teachers.flush,
-            )
-        )
-
-    def save_weights(folder: Path) -> None:
-        built.model.save_pretrained(folder)
-        # How the last texts were cut stays in it, unless the cache had all tokens: no part of the model.
-        backend = getattr(built.tokenizer, "backend_tokenizer", None)
-        if backend is not None:
-            backend.no_truncation()
-            backend.no_padding()
-        built.tokenizer.save_pretrained(folder)
-        card = model_card(
-            done,
-            workshop.data(run.recipe),
-            base=base,
-            layers=depth(built.model),
-            parameters=sum(weight.numel() for weight in built.model.parameters()),
-        )
-        write_text(folder / "README.md", card)
-
-    done = replace(run, validation=fitted.validation, seconds=fitted.seconds)
-    queries, hits = teachers.tally(peers)
-    log = {
-        "best_step": fitted.best_step,
-        "steps": fitted.steps,
-        "examples": fitted.work.examples,
-        "backward_rows": fitted.work.backward,
-        "processes": peers.count,
-        "compute": str(compute),
-        "teacher_queries": queries,
-        "teacher_hits": hits,
-        "history": fitted.history,
-    }
-    peers.decide(lambda: publish(working, final, done, save_weights, log))
-    return peers.decide(lambda: done)

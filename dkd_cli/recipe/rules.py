@@ -12,6 +12,7 @@ from typing import Literal
 
 from dkd_cli.recipe.fields import did_you_mean
 from dkd_cli.recipe.schema import STRATEGIES, Recipe, strategy_parts
+from dkd_cli.recipe.teacher_kinds import kind_of
 
 Broken = tuple[str, str, str]
 """(dotted key, problem, remedy)"""
@@ -32,7 +33,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_data(recipe),
         *_strategy_name(recipe),
         *_teachers(recipe),
-        *_files_as_teachers(recipe),
+        *_teachers_without_weights(recipe),
         *_unlabelled(recipe),
         *_selection(recipe),
         *_objective(recipe),
@@ -173,22 +174,22 @@ def _teachers(recipe: Recipe) -> Iterator[Broken]:
         yield key, "gives every teacher the weight 0", "make one of them positive"
 
 
-def _files_as_teachers(recipe: Recipe) -> Iterator[Broken]:
-    files = [name for name, teacher in recipe.teachers.items() if teacher.probabilities is not None]
-    for name in files:
-        for key in ("model", "layers", "checkpoint"):
+def _teachers_without_weights(recipe: Recipe) -> Iterator[Broken]:
+    kinds = {name: kind_of(teacher) for name, teacher in recipe.teachers.items()}
+    for name, kind in kinds.items():
+        for key in kind.contradicts:
             if getattr(recipe.teachers[name], key) is not None:
-                yield f"teachers.{name}.{key}", "contradicts `probabilities`", "remove one of the two"
+                yield f"teachers.{name}.{key}", f"contradicts `{kind.name}`", "remove one of the two"
     last = [*recipe.teachers, ""][len(recipe.teachers) - 1]
-    if recipe.student.model == "teacher" and last in files:
-        yield "student.model", f"is `teacher`, but `{last}` is a file of probabilities", "name a model"
+    if recipe.student.model == "teacher" and last in kinds and not kinds[last].is_model:
+        yield "student.model", f"is `teacher`, but `{last}` is {kinds[last].noun}", "name a model"
     parts = strategy_parts(recipe.strategy.name)
     asked = list(recipe.teachers) if "dynamic-teacher" in parts else [last]
-    silent = [name for name in asked if name in files]
+    silent = [name for name in asked if name in kinds and not kinds[name].is_model]
     if parts != ("none",) and silent and _ever(recipe, "hidden_weight"):
         yield (
             f"teachers.{silent[0]}",
-            "is a file of probabilities and has no hidden states",
+            f"is {kinds[silent[0]].noun} and has no hidden states",
             "set `strategy.objective.hidden_weight: 0`, or choose another strategy than `dynamic-objective`",
         )
 

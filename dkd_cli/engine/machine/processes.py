@@ -68,20 +68,24 @@ class Processes:
             dist.all_reduce(values)
         return values
 
-    def together(self, work: Callable[[], T]) -> T:
-        """Do what each process does for itself; where one of them fails, all do, with the first one's error.
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Context for work that each process does for itself: if it fails in one, it fails in all.
 
-        `work` must not exchange anything after a point where it may fail: the others would wait for it there.
+        The work must not exchange anything after a point where it may fail: the others would wait there.
 
         Raises:
-            DkdError, Problems: alike in all processes, so that they stay in step.
+            DkdError, Problems: the first process's error, in all of them, so that they stay in step.
         """
-        if self.count == 1:
-            return work()
-        result, error = _attempt(work)
+        error = None
+        try:
+            yield
+        except (DkdError, Problems) as raised:
+            if self.count == 1:
+                raise
+            error = raised
         if self.any(error is not None):
             self._raise_first(self.all(error))
-        return result  # type: ignore[return-value]
 
     def decide(self, work: Callable[[], T]) -> T:
         """What the leading process finds; the others take it over, as they do its error.

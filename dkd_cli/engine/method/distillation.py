@@ -6,7 +6,7 @@ Several processes share a batch: each decides over the whole of it, and trains o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
@@ -34,6 +34,22 @@ class Teachers(Protocol):
         """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows; L' is 1 where
         the first position alone is compared."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrategyStep:
+    """`distillation_step` of one run: called with a batch, it returns the loss."""
+
+    plan: Plan
+    teachers: Teachers
+    layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    projections: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+
+    def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        """Student output, labels [B] and rows [B] of the training split -> the loss of the batch."""
+        return distillation_step(
+            self.plan, student, labels, rows, self.teachers, self.layers, self.projections
+        )
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,8 @@ def distillation_step(
 
     asked = None
     if asks_teacher(plan.selection):
-        asked = share.peers.together(lambda: teachers.logits(plan.teachers[-1], rows))
+        with share.peers.together():
+            asked = teachers.logits(plan.teachers[-1], rows)
     gold, answers = (None if here is None else share.gather(here) for here in (labels, asked))
     chosen = choose(plan.selection, logits, gold, answers).agreed(share)
     selected = chosen.positions

@@ -116,12 +116,14 @@ def fit(job: Job) -> Fitted:
         SystemProblem: if the run began with other data, or its checkpoints cannot be written or have no room.
     """
     started = time.monotonic()
-    job.peers.together(lambda: refuse_parts_among_several(job))
+    with job.peers.together():
+        refuse_parts_among_several(job)
     prepare_model(job.model, job.settings)
     job.peers.decide(lambda: check_room(job.working, *weight_bytes(job.model)))
     last = job.peers.decide(lambda: newest(job.working, job.warn))
     if last is not None:
-        job.peers.together(lambda: refuse_another_run(job, last))
+        with job.peers.together():
+            refuse_another_run(job, last)
         done = work(job.settings, len(job.train), job.pool, last.step, job.peers.count)
         job.advance(done.examples)
     resumed = last is not None
@@ -135,7 +137,8 @@ def fit(job: Job) -> Fitted:
     ):
         trainer = DistillationTrainer(job, training_arguments(job), callbacks, last)
         trainer.train(resume_from_checkpoint=str(last.folder) if last is not None else None)
-        job.peers.together(trainer.load_best)
+        with job.peers.together():
+            trainer.load_best()
     state = trainer.state
     assert state.best_global_step is not None, "the best weights were there"
     best = next(

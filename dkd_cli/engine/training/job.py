@@ -41,7 +41,8 @@ class Job:
     """The one that picks the best checkpoint."""
     working: Path
     """Where checkpoints go while it runs; the newest whole one is continued from."""
-    advance: Advance
+    advance: Advance = lambda count, **fields: None
+    """Called with the number of rows gone through, and with values to show."""
     projections: Mapping[str, Projection] = field(default_factory=dict)
     """Those that `step` uses; trained with the model, and no part of it afterwards."""
     pool: Pool | None = None

@@ -105,7 +105,8 @@ def pick(
     done.
     """
     labels, rows, ask = inputs.get("labels"), share.own(inputs["row"]), pool.teacher
-    answers = None if ask is None else share.peers.together(lambda: ask(rows))
+    with share.peers.together():
+        answers = None if ask is None else ask(rows)
     logits = share.gather(score(model, inputs, chunk, side))
     gold, answers = (None if here is None else share.gather(here) for here in (labels, answers))
     return choose(selection_at(pool.selection, progress), logits, gold, answers).agreed(share)

@@ -269,12 +269,12 @@ class DistillationTrainer(ResumableTrainer):
             share,
             batch.progress,
         )
-        result = peers.together(
-            lambda: job.step(student, labels if labels is None else share.own(labels), rows)
-        )
+        with peers.together():
+            result = job.step(student, labels if labels is None else share.own(labels), rows)
         self._watch.loss(self.state.global_step + 1, result, student.logits, rows)
         if self._watch.at_once:
-            peers.together(self._watch.check)
+            with peers.together():
+                self._watch.check()
         self._learnt = result.terms, batch.seen
         total: Tensor = result.total
         return total
@@ -293,7 +293,8 @@ class DistillationTrainer(ResumableTrainer):
         self._begun.clear()
         self._watch.gradient(torch.as_tensor(norm))
         if self._watch.at_once:
-            self.job.peers.together(self._watch.check)
+            with self.job.peers.together():
+                self._watch.check()
         else:
             self._watch.guard(self.optimizer.optimizer, self.job.peers.sum)
         return norm
@@ -301,7 +302,8 @@ class DistillationTrainer(ResumableTrainer):
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         # Nothing is told, judged or saved of a run whose numbers were not looked at.
         if self.control.should_log or self.control.should_evaluate or self.control.should_save:
-            self.job.peers.together(self._watch.check)
+            with self.job.peers.together():
+                self._watch.check()
         super()._maybe_log_save_evaluate(*args, **kwargs)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

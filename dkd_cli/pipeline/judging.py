@@ -1,21 +1,53 @@
-"""Choosing a student's best checkpoint where the validation split has no labels: by its teacher's answers.
-
-Knows neither how the teacher answered nor how the student learns.
-"""
+"""How a validation split is scored while a model trains: by its labels, or by a teacher where it has none."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
+from dkd_cli.engine.training.job import Metrics
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.fidelity import agreement
-from dkd_cli.pipeline.workshop import Judge, Splits
+from dkd_cli.evaluation.metrics import known_metrics, task_metrics
+from dkd_cli.pipeline.workshop import Splits
 from dkd_cli.recipe.schema import Train
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How the validation split is scored, and which score picks the best checkpoint."""
+
+    metrics: Metrics
+    metric: str
+
+
+def judge_by_labels(train: Train, data: TaskData) -> Judge:
+    """The task's own metrics, against the labels of the validation split.
+
+    Raises:
+        RecipeError: for a metric that the task does not have.
+    """
+    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), best_metric(train, data))
+
+
+def best_metric(train: Train, data: TaskData) -> str:
+    """The metric that picks the best checkpoint.
+
+    Raises:
+        RecipeError: for one that the task does not have.
+    """
+    if train.metric is None:
+        return data.task.metrics[0]
+    known = known_metrics(data.task)
+    if train.metric not in known:
+        raise RecipeError(
+            "train.metric", f"{train.metric!r} is not measured on this task", f"choose {', '.join(known)}"
+        )
+    return train.metric
 
 
 def judge_by_teacher(train: Train, data: TaskData, splits: Splits, answers: Tensor) -> tuple[Splits, Judge]:

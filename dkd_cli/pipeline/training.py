@@ -1,0 +1,77 @@
+"""Training of a prepared run, and its publication in the run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dkd_cli.engine.models.models import LoadedModel, depth
+from dkd_cli.engine.runs.checkpoints import Run, publish
+from dkd_cli.engine.teachers.bank import TeacherBank
+from dkd_cli.engine.training.counts import examples_seen
+from dkd_cli.engine.training.fit import fit
+from dkd_cli.engine.training.job import Job
+from dkd_cli.files import write_text
+from dkd_cli.pipeline.workshop import Workshop
+from dkd_cli.report.model_card import model_card
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run of which everything is read and built."""
+
+    job: Job
+    built: LoadedModel
+    """The untrained model of the job, and its tokenizer."""
+    source: str
+    """The model that it was built from."""
+    run: Run
+    """All but the results."""
+    teachers: TeacherBank
+    """Those that the job's step queries."""
+
+
+def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Run:
+    """Train a prepared model, put it in its folder `final`, and return the run with its results.
+
+    Raises:
+        DkdError: as `fit.fit`.
+    """
+    peers, built, teachers = workshop.peers, prepared.built, prepared.teachers
+    settings, train = prepared.job.settings, prepared.job.train
+    seen = examples_seen(settings, len(train), prepared.job.pool, peers.count)
+    with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
+        fitted = fit(replace(prepared.job, advance=advance))
+
+    def save_weights(folder: Path) -> None:
+        built.model.save_pretrained(folder)
+        # How the last texts were cut stays in it, unless the cache had all tokens: no part of the model.
+        backend = getattr(built.tokenizer, "backend_tokenizer", None)
+        if backend is not None:
+            backend.no_truncation()
+            backend.no_padding()
+        built.tokenizer.save_pretrained(folder)
+        card = model_card(
+            done,
+            workshop.data(done.recipe),
+            base=prepared.source,
+            layers=depth(built.model),
+            parameters=sum(weight.numel() for weight in built.model.parameters()),
+        )
+        write_text(folder / "README.md", card)
+
+    done = replace(prepared.run, validation=fitted.validation, seconds=fitted.seconds)
+    queries, hits = teachers.tally(peers)
+    log = {
+        "best_step": fitted.best_step,
+        "steps": fitted.steps,
+        "examples": fitted.work.examples,
+        "backward_rows": fitted.work.backward,
+        "processes": peers.count,
+        "compute": str(prepared.job.compute),
+        "teacher_queries": queries,
+        "teacher_hits": hits,
+        "history": fitted.history,
+    }
+    peers.decide(lambda: publish(prepared.job.working, final, done, save_weights, log))
+    return peers.decide(lambda: done)
