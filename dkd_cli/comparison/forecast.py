@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.models.models import LoadedModel
-from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.models.students import build_classifier, build_student
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.engine.training.counts import examples_seen
 from dkd_cli.engine.training.pace import Pace, measure_pace
@@ -60,10 +60,7 @@ def forecast(
         # The teacher that it may be cut from is perhaps not made yet; one like it is as fast.
         source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
-        student = first.student
-        model = build_classifier(
-            source, data, layers=student.layers, take=student.take, seed=first.train.seed, key="student"
-        )
+        model = build_student(source, data, first.student, first.train.seed)
         pace = _pace(workshop, first, model, first.train)
         seconds += sum(
             _run(pace, run.recipe.train, data, _examples(run.recipe, workshop)) for run in students

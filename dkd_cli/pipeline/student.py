@@ -10,7 +10,7 @@ from dkd_cli.engine.method.distillation import StrategyStep
 from dkd_cli.engine.method.strategies import check_classes
 from dkd_cli.engine.models.attention import show_attention
 from dkd_cli.engine.models.models import check_fit
-from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.models.students import build_student
 from dkd_cli.engine.runs.checkpoints import Run, claim
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.pool import pooled
@@ -87,14 +87,7 @@ def prepare(
     # A wrong metric is reported before any weight is read.
     judge = judge_by_labels(settings, data) if labelled else None
     compute = workshop.compute(settings)
-    student = build_classifier(
-        run.source,
-        data,
-        layers=recipe.student.layers,
-        take=recipe.student.take,
-        seed=settings.seed,
-        key="student",
-    )
+    student = build_student(run.source, data, recipe.student, settings.seed)
     if plan.relates:
         show_attention(student.model, "student")
     for note in student.notes:

@@ -118,6 +118,8 @@ class Teacher:
 class Student:
     """How the small model is built."""
 
+    family: Literal["encoder"] = "encoder"
+    """`encoder`: some layers of a pretrained encoder."""
     model: Name | None = None
     """The pretrained encoder it is cut from, or `teacher` for the (largest) trained teacher;
     null: the recipe's `model`."""

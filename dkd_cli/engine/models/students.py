@@ -5,7 +5,7 @@ Knows the structure of encoders in general and no architecture by name. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from dkd_cli.engine.models.models import (
 )
 from dkd_cli.errors import ModelError
 from dkd_cli.recipe.rules import parse_take
+from dkd_cli.recipe.schema import Student
 
 PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
 """What configurations list layer by layer."""
@@ -104,6 +105,29 @@ def build_classifier(
     elif picks != first:
         notes = _put_layers(model, picks, name, key)
     return LoadedModel(model, load_tokenizer(name, key), notes)
+
+
+def build_student(source: str, data: TaskData, student: Student, seed: int) -> LoadedModel:
+    """An untrained student as the recipe's `student` section asks for.
+
+    Args:
+        source: hub id, folder or `pkg://` of the model that it is made from.
+        data: the task, whose labels the head gets.
+        student: the recipe's section.
+        seed: decides what is drawn.
+
+    Raises:
+        ModelError: as the builder of its family.
+    """
+    return STUDENTS[student.family](source, data, student, seed)
+
+
+def _cut_encoder(source: str, data: TaskData, student: Student, seed: int) -> LoadedModel:
+    return build_classifier(source, data, layers=student.layers, take=student.take, seed=seed, key="student")
+
+
+STUDENTS: dict[str, Callable[[str, TaskData, Student, int], LoadedModel]] = {"encoder": _cut_encoder}
+"""Builders by the recipe's word, `student.family`."""
 
 
 def layer_list(model: Model) -> ModuleList | None:
