@@ -9,6 +9,7 @@ PYTHON ?= $(firstword $(shell for p in python3 python3.11 python3.12 python3.13 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
+INSTALLED_DOCS := .venv/.installed-docs
 # Without --no-compile pip compiles thousands of modules, which takes as long as the rest; the first run compiles
 # the few hundred that it imports, provided it may keep the result.
 export PYTHONDONTWRITEBYTECODE :=
@@ -16,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input --disable-pip-version
 DKD := HF_HUB_OFFLINE=1 $(BIN)/dkd
 STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
 
-.PHONY: help quickstart test lint bench soak reference figure clean
+.PHONY: help quickstart test lint bench soak docs reference figure clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -48,6 +49,10 @@ soak: $(INSTALLED_DEV)  ## an hour of kills, full disks, damage and signals; res
 	@echo '[soak] soak/, for an hour at most'
 	@$(BIN)/python -m soak $(ARGS)
 
+docs: $(INSTALLED_DOCS)  ## build the documentation site in site/; a dead link or a warning fails
+	@echo '[docs] site/'
+	@$(BIN)/python -m tools.site
+
 reference: $(INSTALLED)  ## regenerate docs/recipe-reference.md from the recipe's dataclasses
 	@echo '[reference] docs/recipe-reference.md'
 	@$(BIN)/python -m dkd_cli.recipe.reference > docs/recipe-reference.md.new
@@ -57,9 +62,9 @@ figure: $(INSTALLED)  ## redraw docs/strategies.svg from the table in docs/resul
 	@echo '[figure] docs/strategies.svg'
 	@$(BIN)/python -m tools.figure
 
-clean:  ## remove .venv and every cache; keeps checkpoints/
-	@echo '[clean] .venv, caches, dist'
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+clean:  ## remove .venv, caches, dist/ and site/; keeps checkpoints/
+	@echo '[clean] .venv, caches, dist, site'
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache dist build site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -67,7 +72,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		"install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo '[setup] .venv with $(PYTHON): torch, transformers and a small pretrained encoder (1.5 GB, a minute or two)'
 	@test -e $@ || '$(PYTHON)' -m venv --clear .venv
-	@rm -f $(INSTALLED) $(INSTALLED_DEV)
+	@rm -f $(INSTALLED) $(INSTALLED_DEV) $(INSTALLED_DOCS)
 # On its own and first: pip then takes the build it was told to prefer (find-links, an extra index for CPUs), and
 # nothing that comes later replaces it.
 	@$(PIP_INSTALL) torch
@@ -79,3 +84,8 @@ $(INSTALLED_DEV): $(INSTALLED)
 	@rm -f $(INSTALLED)
 	@$(PIP_INSTALL) -e '.[quickstart,onnx,dev]'
 	@touch $(INSTALLED) $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	@echo '[setup] documentation tools'
+	@$(PIP_INSTALL) -e '.[docs]'
+	@touch $@

@@ -29,7 +29,11 @@ from dkd_cli.recipe.fields import known_paths
 from dkd_cli.recipe.loader import load_recipe, parse_recipe
 
 PAGES = {
-    path.relative_to(ROOT).as_posix(): path for path in (*(ROOT / "docs").glob("*.md"), ROOT / "README.md")
+    path.relative_to(ROOT).as_posix(): path
+    for path in (
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
+    )
 }
 STUDENT = "checkpoints/quickstart/student-dynamic-objective-seed1"
 

@@ -60,7 +60,12 @@ def draw(figure: Figure, rows: list[Row]) -> None:
         axes.plot([low, high], [place, place], color=colour, alpha=0.55, linewidth=3)
         axes.plot([row.accuracy], [place], "o", color=colour, markersize=8)
         axes.annotate(
-            f"{row.accuracy:.3f}", (row.accuracy, place), (0, 8), textcoords="offset points", ha="center"
+            f"{row.accuracy:.3f}",
+            (row.accuracy, place),
+            (0, 8),
+            textcoords="offset points",
+            ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     axes.axvline(teacher.accuracy, color=INK, linestyle="--", linewidth=1)
     axes.annotate(
