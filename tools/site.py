@@ -1,8 +1,8 @@
 """Builds the documentation site from README.md, CONTRIBUTING.md, CHANGELOG.md and docs/: `make docs`.
 
 The pages are written for a forge, where README.md links to docs/. They are copied into a folder of their own,
-in which links are the site's and each `<!-- api: MODULE -->` stands for the module's documented functions. Then
-zensical builds the site; a dead link or a warning is an error. Knows nothing about what the pages say.
+in which links are the site's and each `<!-- api: MODULE -->` stands for the module's documented functions.
+Then zensical builds the site; a dead link or a warning is an error. Knows nothing about what the pages say.
 """
 
 from __future__ import annotations
