@@ -42,10 +42,10 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
     ),
     (
         "another format",
-        "a.xlsx",
+        "a.xls",
         "x",
         {},
-        "a.xlsx: '.xlsx' is not a known format; use .csv, .tsv, .json, .jsonl, .parquet",
+        "a.xls: '.xls' is not a known format; use .csv, .tsv, .json, .jsonl, .parquet, .xlsx, also gzipped",
     ),
     (
         "text column",
@@ -72,9 +72,9 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
     (
         "encoding",
         "a.csv",
-        b"text,label\nfine,1\n\xff,0\n",
+        b"text,label\nfine,1\n\x8d,0\n",
         {},
-        "a.csv:3: byte 18 (0xff) is not utf-8; save the file as UTF-8, or name its encoding in "
+        "a.csv:3: byte 18 (0x8d) is not utf-8; save the file as UTF-8, or name its encoding in "
         "data.encoding (latin-1 takes any byte)",
     ),
     (
@@ -107,11 +107,63 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.json:2: not JSON (Unterminated string starting at); the file may have been cut off",
     ),
     (
-        "other keys",
+        "no label in an object",
         "a.jsonl",
         '{"text": "x", "label": 1}\n{"text": "y"}\n',
         {},
-        "a.jsonl:2: other keys than in the first row: label; give every object the same keys",
+        "a.jsonl:2: the label is missing; add it or remove the row",
+    ),
+    (
+        "no text in an object",
+        "a.jsonl",
+        '{"text": "x", "label": 1}\n{"label": 1}\n',
+        {},
+        "a.jsonl:2: 'text' is missing; write it as a string, or remove the row",
+    ),
+    (
+        "nothing inside an object",
+        "a.jsonl",
+        '{"ticket": {"body": "x", "queue": "a"}}\n',
+        {"text": "ticket.subject", "label": "ticket.queue"},
+        "a.jsonl: there is no column 'ticket.subject'; name one of: ticket.body, ticket.queue",
+    ),
+    (
+        "a name in another case",
+        "a.csv",
+        "Text,label\nx,1\n",
+        {},
+        "a.csv: there is no column 'text'; did you mean 'Text'?",
+    ),
+    (
+        "half an archive",
+        "a.csv.gz",
+        b"\x1f\x8b\x08\x00",
+        {},
+        "a.csv.gz: not a whole gzip file (Compressed file ended before the end-of-stream marker was "
+        "reached); compress it again; it may be cut off",
+    ),
+    (
+        "a workbook by another name",
+        "a.csv",
+        b"PK\x03\x04",
+        {},
+        "a.csv: is a zip archive or an Excel workbook, not text; name a workbook .xlsx, or unpack the "
+        "archive",
+    ),
+    (
+        "no workbook",
+        "a.xlsx",
+        "text,label",
+        {},
+        "a.xlsx: not an Excel workbook (File is not a zip file); save it again as .xlsx",
+    ),
+    (
+        "semicolons, one too many",
+        "a.csv",
+        "text;label\na, b;1\nc;d;0\ne;1\n",
+        {},
+        "a.csv:3: 3 columns where the header has 2; put texts that contain semicolons or line breaks in "
+        "quotes",
     ),
     (
         "nested",

@@ -137,3 +137,37 @@ def test_matched_and_mismatched(workdir: Path) -> None:
         "test": 12,
         "test_mismatched": 12,
     }
+
+
+def saved(count: int, seed: int = 0) -> datasets.Dataset:
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["bad", "good"])}
+    )
+    columns = {"text": sentences(count, seed), "label": [i % 2 for i in range(count)]}
+    return datasets.Dataset.from_dict(columns, features=features)
+
+
+def test_a_saved_data_set_with_splits(workdir: Path) -> None:
+    datasets.DatasetDict(train=saved(40), validation=saved(20, 1)).save_to_disk("set")
+    data = load(source="set")
+    assert sizes(data) == {"train": 40, "validation": 20}
+    assert data.label_names == ("bad", "good")
+    with pytest.raises(DataError, match=r"^data\.test: set has no split 'x'; name one of: train, validation"):
+        load(source="set", test="x")
+
+
+def test_a_saved_split_is_cut_like_a_file(workdir: Path) -> None:
+    saved(200).save_to_disk("one")
+    data = load(source="one")
+    assert list(data.splits) == ["train", "validation", "test"]
+    assert sum(sizes(data).values()) == 200
+    assert data.label_names == ("bad", "good")
+    assert sizes(load(train="one", validation="one")) == {"train": 200, "validation": 200}
+
+
+def test_a_broken_saved_split(workdir: Path) -> None:
+    saved(20).save_to_disk("one")
+    for shard in Path("one").glob("*.arrow"):
+        shard.write_bytes(b"nonsense")
+    with pytest.raises(DataError, match=r"^one: cannot be loaded \(.+\); save the data set again"):
+        load(source="one")

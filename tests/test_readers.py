@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 from pathlib import Path
 
@@ -56,7 +58,11 @@ def test_text_stays_text(tmp_path: Path, name: str, delimiter: str | None) -> No
         ("a.jsonl", "\n", "a.jsonl", "empty"),
         ("a.json", "[]", "a.json", "no rows"),
         ("a.csv", "text,text\na,b\n", "a.csv:1", "'text' appears twice"),
-        ("a.csv", b"text,label\nfine,1\ncaf\xe9,0\n", "a.csv:3", r"byte 21 \(0xe9\) is not utf-8"),
+        ("a.csv", b"text,label\nfine,1\ncaf\x8e,0\n", "a.csv:3", r"byte 21 \(0x8e\) is not utf-8"),
+        ("a.csv", b"\xff\xfet\0e\0x", "a.csv:1", "is not utf-16"),
+        ("a.csv", "text,label\ngood,1\n".encode("utf-16-le"), "a.csv:1", "set data.encoding: utf-16-le"),
+        ("a.csv.gz", gzip.compress(b"text,label\ngood,1\n")[:-4], "a.csv.gz", "not a whole gzip file"),
+        ("a.csv", b"PK\x03\x04 and more", "a.csv", "name a workbook .xlsx"),
         ("a.csv", "text,label\na,1\nb\0,0\n", "a.csv:3", "NUL"),
         ("a.csv", "text,label\na,1\nb,c,0\n", "a.csv:3", "3 columns where the header has 2"),
         ("a.csv", "text,label\na\nb,0\n", "a.csv:2", "1 columns"),
@@ -69,12 +75,12 @@ def test_text_stays_text(tmp_path: Path, name: str, delimiter: str | None) -> No
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "lab', "a.jsonl:2", "cut off"),
         ("a.jsonl", '{"text": "a", "label": 1}\n["b", 2]\n', "a.jsonl:2", "not an object"),
         ("a.jsonl", '{"text": "a", "text": "b"}\n', "a.jsonl:1", "key appears twice"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b"}\n', "a.jsonl:2", "other keys.*: label"),
         ("a.json", '[{"text": "a", "label": 1},\n {"text": "b", ', "a.json:2", "cut off"),
         ("a.json", '[{"text": "a", "label": 1}\n {"text": "b"}]', "a.json:1", "comma"),
         ("a.json", '[{"text": "a", "label": 1},\n]', "a.json:2", "not JSON"),
         ("a.parquet", b"PAR1 nonsense", "a.parquet", "not a parquet file"),
-        ("a.xlsx", b"", "a.xlsx", "not a known format"),
+        ("a.xls", b"", "a.xls", "'.xls' is not a known format; use .csv, .*, .xlsx, also gzipped"),
+        ("a.xlsx", b"PK nonsense", "a.xlsx", "not an Excel workbook"),
     ],
 )
 def test_refuses(tmp_path: Path, name: str, content: str | bytes, place: str, words: str) -> None:
@@ -106,6 +112,69 @@ def test_encoding(tmp_path: Path) -> None:
     assert list(read(tmp_path, "a.csv", b"\xef\xbb\xbf" + content.encode()).columns) == ["text", "label"]
     with pytest.raises(RecipeError, match=r"^data\.encoding: 'klingon'"):
         read(tmp_path, "a.csv", content.encode("latin-1"), "klingon")
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "A.CSV.GZ", "a.csv"])
+def test_gzip_is_recognised(tmp_path: Path, name: str) -> None:
+    """Also where the suffix does not say so."""
+    table = read(tmp_path, name, gzip.compress(b"text,label\nNA,1\n"))
+    assert (table.columns["text"], table.where(0)) == (("NA",), f"{name}:2")
+
+
+def test_gzipped_formats(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", "b"]}), buffer)
+    content = {
+        "a.tsv.gz": b"text\na\nb\n",
+        "a.json.gz": b'[{"text": "a"}, {"text": "b"}]',
+        "a.jsonl.gz": b'{"text": "a"}\n{"text": "b"}\n',
+        "a.parquet.gz": buffer.getvalue(),
+    }
+    for name, plain in content.items():
+        assert list(read(tmp_path, name, gzip.compress(plain)).columns["text"]) == ["a", "b"], name
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_byte_order_marks_are_recognised(tmp_path: Path, encoding: str) -> None:
+    table = read(tmp_path, "a.csv", "text;label\ncafé — naïve;1\n".encode(encoding))
+    assert table.columns["text"] == ("café — naïve",)
+
+
+def test_western_windows_files_are_recognised_and_noted(tmp_path: Path) -> None:
+    table = read(tmp_path, "a.csv", "text,label\ncafé “Zoë” 5 €,1\n".encode("cp1252"))
+    assert table.columns["text"] == ("café “Zoë” 5 €",)
+    assert table.notes == ("a.csv: not UTF-8, read as cp1252; data.encoding names another encoding",)
+
+
+def test_a_declared_encoding_is_taken_where_utf8_would_give_nuls(tmp_path: Path) -> None:
+    content = "text,label\ngood,1\n".encode("utf-16-le")
+    assert read(tmp_path, "a.csv", content, "utf-16-le").columns["text"] == ("good",)
+
+
+def test_objects_need_not_have_the_same_keys(tmp_path: Path) -> None:
+    table = read(tmp_path, "a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": 0, "id": 7}\n')
+    assert list(table.columns) == ["text", "label", "id"]
+    assert table.columns["id"] == [None, 7]
+
+
+def test_how_a_file_is_separated_is_noted_where_its_suffix_says_otherwise(tmp_path: Path) -> None:
+    assert read(tmp_path, "a.csv", "text,label\na,1\n").notes == ()
+    assert read(tmp_path, "a.csv", "text;label\na;1\n").notes == ("a.csv: read as separated by semicolons",)
+    assert read(tmp_path, "a.tsv", 'text\tlabel\n"a ""b"""\t1\n').notes == (
+        "a.tsv: quotes around its texts are not part of them",
+    )
+
+
+def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
+    """As pandas writes its index, and Excel columns that once held something."""
+    table = read(tmp_path, "a.csv", ",text,label,,\n0,a,1,,\n1,b,0,,\n")
+    assert dict(table.columns) == {"text": ("a", "b"), "label": ("1", "0")}
+
+
+def test_the_lines_count_from_the_top_of_the_file(tmp_path: Path) -> None:
+    table = read(tmp_path, "a.csv", "sep=;\ntext;label\na;1\nb;0\n")
+    assert [table.where(row) for row in range(2)] == ["a.csv:3", "a.csv:4"]
+    assert problems(tmp_path, "a.csv", "sep=;\ntext;text\na;1\n")[0].startswith("a.csv:2: the column 'text'")
 
 
 def test_lines_are_those_of_an_editor(tmp_path: Path) -> None:

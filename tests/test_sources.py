@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from data_samples import load, rows, sentences, sizes, write_csv, write_parquet
 
@@ -230,3 +232,77 @@ def test_tweets() -> None:
     assert data.label_names == ("negative", "neutral", "positive")
     assert sum(sizes(data).values()) == 38158 - 868
     assert data.notes[0] == "train: 868 duplicate examples dropped, 37,290 left"
+
+
+# --- files as other programs write them ------------------------------------------------------------------
+
+
+def written(suffix: str, found: list[dict[str, Any]]) -> str:
+    """The rows as pandas writes them; their texts have quotes, commas and line breaks."""
+    frame = pandas.DataFrame(found)
+    if suffix == "xlsx":
+        frame.to_excel("a.xlsx", index=False)
+    elif suffix == "tsv":
+        frame.to_csv("a.tsv", sep="\t", index=False)
+    elif suffix == "semicolon.csv":
+        frame.to_csv("a.semicolon.csv", sep=";", index=False)
+    else:
+        frame.to_csv(f"a.{suffix}", index=False)
+    return f"a.{suffix}"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "semicolon.csv", "xlsx"])
+def test_what_pandas_writes_gives_the_same_examples(workdir: Path, suffix: str) -> None:
+    found = [
+        row | {"text": f'he said "{row["text"]}",\nand left; ' + str(i)} for i, row in enumerate(rows(120))
+    ]
+    data = load(source=written(suffix, found))
+    texts = {row["text"]: row["label"] for row in found}
+    assert data.label_names is not None
+    for split in data.splits.values():
+        assert [data.label_names[int(label)] for label in split.labels or ()] == [
+            texts[t] for t in split.texts
+        ]
+    assert sum(sizes(data).values()) == 120
+
+
+MAILS = [[f"Hello,\n{text}", ("A", "B")[i % 2]] for i, text in enumerate(sentences(80))]
+PLAIN = [[text, ("A", "B")[i % 2]] for i, text in enumerate(sentences(80, 1))]
+
+
+def mails(name: str, found: list[list[str]]) -> str:
+    with Path(name).open("w", encoding="utf-8", newline="") as handle:
+        csv.writer(handle).writerows([["body", "queue"], *found])
+    return name
+
+
+def test_texts_that_begin_with_a_greeting_are_no_merged_rows(workdir: Path) -> None:
+    """A first line such as `Hello,` has as many commas as a row; without a label in its place it is none."""
+    columns = {"text": "body", "label": "queue"}
+    everything = mails("a.csv", MAILS + PLAIN)
+    assert sum(sizes(load(source=everything, **columns)).values()) == 160
+    missing = [*MAILS, *PLAIN[:9], [PLAIN[9][0], ""], *PLAIN[10:]]
+    with pytest.raises(DataError) as caught:
+        load(source=mails("b.csv", missing), **columns)
+    assert str(caught.value).startswith("b.csv:171: the label is missing")
+    hidden = mails("c.csv", [[text, ""] for text, _ in MAILS])
+    assert load(source=everything, test=hidden, **columns).splits["test"].labels is None
+    unlabelled = load(source=hidden, unlabelled=True, labels=("A", "B"), **columns)
+    assert sum(sizes(unlabelled).values()) == 80
+
+
+def test_columns_inside_objects(workdir: Path) -> None:
+    found = [{"ticket": {"body": row["text"], "meta": {"queue": row["label"]}}} for row in rows(60)]
+    found[3]["ticket"]["note"] = "read by nobody"
+    Path("a.jsonl").write_text("\n".join(map(json.dumps, found)))
+    data = load(source="a.jsonl", text="ticket.body", label="ticket.meta.queue")
+    assert (data.label_names, sum(sizes(data).values())) == (("no", "yes"), 60)
+
+
+def test_how_a_file_was_read_is_said(workdir: Path) -> None:
+    frame = pandas.DataFrame(rows(60)).assign(text=[f"café {text}" for text in sentences(60)])
+    frame.to_csv("a.csv", sep=";", index=False, encoding="cp1252")
+    assert load(source="a.csv").notes[:2] == (
+        "a.csv: not UTF-8, read as cp1252; data.encoding names another encoding",
+        "a.csv: read as separated by semicolons",
+    )

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dkd_cli.data.readers import MOST_PROBLEMS
-from dkd_cli.data.tables import Table
+from dkd_cli.data.readers import no_column
+from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.errors import DataError, RecipeError, raise_all
 
 Labels = list[int] | list[float] | None
@@ -39,16 +39,11 @@ def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
     Raises:
         DataError: the column is missing, or its values are of several types.
     """
-    raw = table.columns.get(column)
+    raw = table.column(column)
     if raw is None and may_hide:
         raw = [None] * len(table)
     if raw is None:
-        present = ", ".join(table.columns)
-        raise DataError(
-            table.place,
-            f"there is no column {column!r}",
-            f"name one of: {present} in data.label, or set data.unlabelled: true",
-        )
+        raise no_column(table, column, "name one of: {} in data.label, or set data.unlabelled: true")
     types: dict[str, int] = {}
     for row, value in enumerate(raw):
         if not _missing(value):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from dkd_cli.data.examples import TaskData
-from dkd_cli.data.hub import load_hub_splits
+from dkd_cli.data.hub import is_saved_split, load_hub_splits, read_saved_split
 from dkd_cli.data.labels import (
     LabelColumn,
     Labels,
@@ -22,9 +22,9 @@ from dkd_cli.data.labels import (
     without_labels,
 )
 from dkd_cli.data.locate import file_path
-from dkd_cli.data.readers import MOST_PROBLEMS, is_file_name, missing_columns, read_table
+from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_table
 from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
-from dkd_cli.data.tables import Table
+from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task, resolve_task
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
 from dkd_cli.recipe.schema import Data
@@ -52,7 +52,7 @@ def load_task_data(data: Data) -> TaskData:
     """
     task = resolve_task(data)
     sources = _gather(data, task)
-    notes: list[str] = []
+    notes = [note for table in sources.tables.values() for note in table.notes]
     label_names, parts = _parts(sources, task, data, notes)
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
@@ -86,15 +86,23 @@ def load_task_data(data: Data) -> TaskData:
 
 
 def _read_file(reference: str, task: Task, data: Data) -> Table:
+    if is_saved_split(reference):
+        return read_saved_split(reference)
     return read_table(file_path(reference), reference, task.label, data.encoding)
+
+
+def _is_table(reference: str) -> bool:
+    """Whether the recipe's value names one table, rather than a split or a data set with splits."""
+    folder = Path(reference).is_dir() and not reference.startswith("pkg://")
+    return is_saved_split(reference) if folder else is_file_name(reference)
 
 
 def _gather(data: Data, task: Task) -> Sources:
     """Read every table that the recipe names; problems with several files are reported together."""
     wanted = {TRAIN: data.train, VALIDATION: data.validation, TEST: data.test}
-    files = {name: value for name, value in wanted.items() if value is not None and is_file_name(value)}
+    files = {name: value for name, value in wanted.items() if value is not None and _is_table(value)}
     named = {name: value for name, value in wanted.items() if value is not None and name not in files}
-    one_file = data.source is not None and is_file_name(data.source) and not Path(data.source).is_dir()
+    one_file = data.source is not None and _is_table(data.source)
     if (data.source is None or one_file) and named:
         raise_all([_no_splits(name, value, data.source) for name, value in named.items()])
     if data.source is None and TRAIN not in files:
@@ -127,7 +135,7 @@ def _gather(data: Data, task: Task) -> Sources:
 
 def _no_splits(name: str, value: str, source: str | None) -> RecipeError:
     problem = f"{value!r} is no file, and {source or 'data.source: null'} has no named splits"
-    return RecipeError(f"data.{name}", problem, "name a csv, tsv, json, jsonl or parquet file")
+    return RecipeError(f"data.{name}", problem, f"name a file: {', '.join(READERS)}")
 
 
 def _hub_tables(
@@ -159,7 +167,7 @@ def _parts(
 ) -> tuple[tuple[str, ...] | None, dict[str, Part]]:
     """Turn tables into examples with class ids or target values, where these are wanted."""
     tables = sources.tables
-    if data.unlabelled and data.label and not any(data.label in table.columns for table in tables.values()):
+    if data.unlabelled and data.label and all(table.column(data.label) is None for table in tables.values()):
         raise DataError(
             "data.label", f"no table has the column {data.label!r}", "leave it out, or correct the name"
         )
@@ -197,7 +205,7 @@ def _label_column(
     if not data.unlabelled:
         return label_column(table, task.label, may_hide=name.startswith(TEST))
     training = name == TRAIN or (name == POOL and TRAIN not in sources.tables)
-    if training and task.label in table.columns:
+    if training and table.column(task.label) is not None:
         notes.append(f"{TRAIN}: the column {task.label!r} is left aside, as data.unlabelled says")
     if name == TRAIN or (name == POOL and not sources.shares):
         return without_labels(table, task.label)
@@ -205,13 +213,13 @@ def _label_column(
 
 
 def _texts(table: Table, column: str) -> list[str]:
-    return [str(text) for text in table.columns[column]]
+    return [str(text) for text in table.column(column) or ()]
 
 
 def _not_text(table: Table, wanted: Sequence[str]) -> list[DkdError]:
     problems: list[DkdError] = []
     for column in wanted:
-        for row, value in enumerate(table.columns[column]):
+        for row, value in enumerate(table.column(column) or ()):
             if not isinstance(value, str) and len(problems) < MOST_PROBLEMS:
                 problem = "is missing" if value is None else f"is {value!r}, not text"
                 remedy = "write it as a string, or remove the row"

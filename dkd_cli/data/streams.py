@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from dkd_cli.data.readers import DECODER, HALF, encodable, ragged, records
+from dkd_cli.data.decoding import HALF, encodable
+from dkd_cli.data.json_rows import DECODER
+from dkd_cli.data.separated import Dialect, ragged, records
 from dkd_cli.errors import DataError
 
 LONGEST_LINE = 10_000_000
@@ -155,13 +157,14 @@ def _tsv(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
 
 def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> Iterator[Example]:
     header: list[str] | None = None
-    for number, record in records((line for _, line in lines), place, delimiter, LONGEST_LINE):
+    dialect = Dialect(delimiter, quoted=delimiter == ",")
+    for number, record in records((line for _, line in lines), place, dialect, LONGEST_LINE):
         where = f"{place}:{number}"
         if header is None:
             header = record
             _check_columns(header, where, columns)
         elif len(record) != len(header):
-            raise ragged(where, len(record), len(header), delimiter)
+            raise ragged(where, len(record), len(header), dialect)
         else:
             row = dict(zip(header, record, strict=True))
             yield Example(row[columns.text], None if columns.text_pair is None else row[columns.text_pair])

@@ -42,14 +42,16 @@ class Data:
     """Where the texts and labels come from, how they are split and how long they may be."""
 
     source: Name | None = None
-    """A hub id, a folder in the hub's layout, one file (csv, tsv, json, jsonl, parquet) or
-    `pkg://package/path`; null when `train`, `validation` and `test` each name a file."""
+    """A hub id, a folder in the hub's layout or of `save_to_disk`, one file (csv, tsv, xlsx, json, jsonl,
+    parquet; also gzipped) or `pkg://package/path`; null when `train`, `validation` and `test` each name a
+    file."""
     config: Name | None = None
     """The configuration of a hub data set, such as `rte` of `nyu-mll/glue`."""
     task: Name | None = None
     """A known task whose columns and metric are used; null: the one named by `config`, if it is known."""
     text: Name | None = None
-    """The column with the text; null: the known task's, else `text`."""
+    """The column with the text, such as `body`, or `ticket.body` inside objects; null: the known task's, else
+    `text`."""
     text_pair: Name | None = None
     """The column with the second text; null: the known task's, else none."""
     label: Name | None = None
@@ -68,7 +70,8 @@ class Data:
     test: Name | None = None
     """Likewise; null: `test` if the source has it, or cut out of a single file by content."""
     encoding: Name | None = None
-    """The encoding of files that are not UTF-8, such as `latin-1`; null: such files are refused."""
+    """The encoding of files that are not UTF-8, such as `latin-1`; null: UTF-16 with its mark and cp1252 are
+    recognised, others refused."""
     validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     """The share cut out for validation where the source has no such split."""
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.1
