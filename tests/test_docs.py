@@ -43,7 +43,21 @@ FENCE = re.compile(
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DRY = {"train-teacher", "distill", "select-data"}
 NEED_MODELS = ("evaluate", "compare", "export", "predict")
-DATA_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".yaml", ".md")
+DATA_SUFFIXES = (
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".parquet",
+    ".yaml",
+    ".md",
+    ".html",
+    ".txt",
+    ".bin",
+    ".py",
+)
+FOREIGN = {"torch", "transformers", "ticket"}
+"""Other packages, and the column of an example."""
 CHOSEN = {"teachers": ["small", "large"], "strategy.teacher.weights": ["small", "large"]}
 
 
@@ -239,8 +253,10 @@ def problem(word: str) -> str | None:
         places = (ROOT / word, ROOT / "dkd_cli" / word)
         return None if any(place.exists() for place in places) else "no such file"
     dotted = re.fullmatch(r"([a-z]\w*)\.([\w.<>-]+)(?:[:=] ?.+)?", word)
-    if dotted is None or word.endswith(DATA_SUFFIXES) or dotted[1] not in STEMS | SECTIONS:
+    if dotted is None or word.endswith(DATA_SUFFIXES) or dotted[1] in FOREIGN:
         return None
+    if dotted[1] not in STEMS | SECTIONS:
+        return "no such module and no such section of a recipe"
     head, tail = dotted[1], dotted[2]
     is_name = any(tail in names_in(path) for path in MODULES.values() if path.stem == head)
     is_key = f"{head}.{tail}".replace("<name>", "large") in KEYS
@@ -263,6 +279,8 @@ def test_every_name_in_code_style_exists(page: str) -> None:
         ("bank.TeacherBank", False),
         ("teachers.<name>.labels", False),
         ("bank.Bank", True),
+        ("peers.Share", True),
+        ("torch.load", False),
         ("engine/method/losses.py", False),
         ("engine/loses.py", True),
         ("test_docs.py::test_a_wrong_name_is_found", False),
