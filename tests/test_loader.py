@@ -112,7 +112,7 @@ def test_rules_are_told_together_with_unknown_keys() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("train: {report_to: x}", "train.report_to must be a list of texts"),
+        ("train: {report_to: 3}", "train.report_to must be a list of texts"),
         ("train: 3", "train must be a section of keys, not 3; indent its keys below it, or remove it"),
         ("train:", "train must be a section of keys, but is empty"),
         ("teachers: [a]", "teachers must be sections by name, not a list"),

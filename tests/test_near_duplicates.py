@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dkd_cli.data.near_duplicates import group_near_duplicates, normalise
+from dkd_cli.data.near_duplicates import group_near_duplicates, near_known, normalise
 
 WORDS = [f"{a}{b}{c}" for a in "bdfglmnprst" for b in "aeiou" for c in ("nk", "rd", "st", "mp")]
 
@@ -83,3 +83,23 @@ def test_agrees_with_comparing_every_pair(seed: int, threshold: float) -> None:
             value = similarity(first, texts[j])
             if value >= threshold + 0.02:  # the exact bound may be missed once in a thousand pairs
                 assert groups[i] == groups[j]
+
+
+def test_known_texts_are_recognised_as_grouping_would() -> None:
+    known = [normalise(text) for text in sentences(300)]
+    edited = [" ".join(text.split()[:-1]) for text in known[:100]]
+    strange = [normalise(text) for text in sentences(300, seed=5)]
+    assert (
+        near_known([*edited, *strange, *known[:5]], known, 0.7) == [True] * 100 + [False] * 300 + [True] * 5
+    )
+    assert near_known([*edited, known[0]], known, 1.0) == [False] * 100 + [True]
+    assert near_known(strange, [], 0.7) == [False] * 300
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.text("ab c", min_size=0, max_size=12), max_size=12), st.lists(st.text("ab c", max_size=12))
+)
+def test_known_texts_are_those_that_are_alike_enough(texts: list[str], known: list[str]) -> None:
+    expected = [any(similarity(text, other) >= 0.7 for other in known) for text in texts]
+    assert near_known(texts, known, 0.7) == expected

@@ -82,7 +82,7 @@ class EncodedSplit(Dataset[Item]):
     """A split, tokenised once and not padded.
 
     Item i holds `input_ids`, `token_type_ids` where the tokenizer makes them, `labels` where they are
-    known, and `row`, which is i.
+    known, `labelled` where only some rows have one, and `row`, which is i.
     """
 
     def __init__(self, split: Split, columns: dict[str, Sequence[Any]], cut: NDArray[np.bool_]) -> None:
@@ -141,9 +141,13 @@ def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) ->
         cut[[start + row for row in _truncated(texts, pairs, full, tokenizer, max_length)]] = True
     columns: dict[str, Sequence[Any]] = {name: TokenRows.chain(rows) for name, rows in parts.items()}
     columns.setdefault("input_ids", TokenRows.join([]))
-    if split.labels is not None:
-        columns["labels"] = split.labels
-    return EncodedSplit(split, columns, cut)
+    return EncodedSplit(split, columns | label_columns(split), cut)
+
+
+def label_columns(split: Split) -> dict[str, Sequence[Any]]:
+    """The columns `labels`, where there are any, and `labelled`, where only some rows have one."""
+    found = {"labels": split.labels, "labelled": split.labelled}
+    return {name: column for name, column in found.items() if column is not None}
 
 
 def _truncated(
@@ -171,7 +175,7 @@ class PaddingCollator:
     """Turns items of an `EncodedSplit` into a batch as long as its longest item, or as asked for.
 
     `input_ids`, `attention_mask` and `token_type_ids` are [B, L]; `labels` [B] is long for class ids and
-    float32 for target values; `row` [B] is long.
+    float32 for target values; `labelled` [B] is bool; `row` [B] is long.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -206,6 +210,8 @@ class PaddingCollator:
             labels = [item["labels"] for item in items]
             dtype = torch.float32 if isinstance(labels[0], float) else torch.long
             batch["labels"] = torch.tensor(labels, dtype=dtype)
+        if "labelled" in items[0]:
+            batch["labelled"] = torch.tensor([item["labelled"] for item in items])
         batch["row"] = torch.tensor([item["row"] for item in items])
         return batch
 
@@ -236,6 +242,8 @@ class LengthGroupedBatches(Sampler[list[int]]):
     """`length_grouped_order` in batches, and of each the part that one process works on.
 
     What stands in for a part without rows is the row -1: it keeps that process in step, and counts nowhere.
+    An epoch is one pass over the rows unless `rows_per_epoch` is larger: it then takes the next so many rows
+    of pass after pass, each in an order of its own.
     """
 
     def __init__(
@@ -244,9 +252,11 @@ class LengthGroupedBatches(Sampler[list[int]]):
         batch_size: int,
         seed: int,
         part: Callable[[int], slice] = slice,
+        rows_per_epoch: int | None = None,
     ) -> None:
         """`batch_size` is that of all processes; `part` says which rows of so many are this one's."""
         self.lengths = lengths
+        self.rows_per_epoch = rows_per_epoch or len(lengths)
         self.batch_size = batch_size
         self.seed = seed
         self.part = part
@@ -257,10 +267,20 @@ class LengthGroupedBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return -(-self.rows_per_epoch // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = length_grouped_order(self.lengths, self.batch_size, self.seed, self.epoch)
+        order = self._order()
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             yield batch[self.part(len(batch))] or [-1]
+
+    def _order(self) -> list[int]:
+        """The rows of this epoch: of the endless row of passes, those from `epoch * rows_per_epoch` on."""
+        size, first = len(self.lengths), self.epoch * self.rows_per_epoch
+        begun, skipped = divmod(first, size)
+        passes = range(begun, -(-(first + self.rows_per_epoch) // size))
+        rows: list[int] = []
+        for one in passes:
+            rows += length_grouped_order(self.lengths, self.batch_size, self.seed, one)
+        return rows[skipped : skipped + self.rows_per_epoch]

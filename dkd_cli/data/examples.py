@@ -5,10 +5,14 @@ Knows nothing about files, tokenizers or tensors.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dkd_cli.data.tasks import Task
+
+NO_LABEL = -100
+"""Stands in for the class id of a row without one; it is no index, so what reads it by mistake fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,8 @@ class Split:
     """Class ids or target values; None where a test split hides them, and in unlabelled training data."""
     example_ids: Sequence[str]
     """16 hex digits made of the texts alone, whatever the order of the rows and the sizes of the splits."""
+    labelled: Sequence[bool] | None = None
+    """Which rows have a label, where only some have: the others hold `NO_LABEL` or NaN. None: all or none."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -34,6 +40,7 @@ class Split:
             None if self.text_pairs is None else [self.text_pairs[row] for row in rows],
             None if self.labels is None else [self.labels[row] for row in rows],
             [self.example_ids[row] for row in rows],
+            None if self.labelled is None else [self.labelled[row] for row in rows],
         )
 
 
@@ -48,3 +55,26 @@ class TaskData:
     """`train`, `validation` and, if there is one, `test`; for MNLI also the two `_mismatched` ones."""
     notes: tuple[str, ...]
     """What the user should know about the data, a line each."""
+    transfer: Split | None = None
+    """Texts without labels that teachers alone teach; None where the recipe names none."""
+
+    def taught(self) -> Split:
+        """What a student with teachers trains on: the labelled training rows, then the transfer set."""
+        train = self.splits["train"]
+        return train if self.transfer is None else joined(train, self.transfer)
+
+
+def joined(labelled: Split, transfer: Split) -> Split:
+    """Put a transfer set after labelled rows; where these have labels, `labelled` tells the two apart."""
+    labels: list[int] | list[float] | None = None
+    if labelled.labels is not None:
+        missing = math.nan if isinstance(labelled.labels[0], float) else NO_LABEL
+        labels = [*labelled.labels, *[missing] * len(transfer)]
+    return Split(
+        labelled.name,
+        [*labelled.texts, *transfer.texts],
+        None if labelled.text_pairs is None else [*labelled.text_pairs, *(transfer.text_pairs or ())],
+        labels,
+        [*labelled.example_ids, *transfer.example_ids],
+        None if labels is None else [True] * len(labelled) + [False] * len(transfer),
+    )

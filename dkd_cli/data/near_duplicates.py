@@ -7,7 +7,7 @@ splits or labels.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,53 @@ def group_near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
     return [_root(parents, row) for row in range(len(texts))]
 
 
+def near_known(texts: Sequence[str], known: Sequence[str], threshold: float) -> list[bool]:
+    """Mark the texts that have a near-duplicate among `known`; what lies between two of `texts` is not looked for.
+
+    Takes memory for the signatures of `known` and of `CHUNK` texts, so that `texts` may be a million.
+
+    Args:
+        texts: normalised.
+        known: normalised.
+        threshold: Jaccard similarity from which on two texts are near-duplicates, in (0, 1].
+
+    Returns:
+        [N]; a text that equals a known one is marked too.
+    """
+    alike = list(map(set(known).__contains__, texts))
+    if threshold == 1 or not known:
+        return alike
+    rows = _band_rows(threshold)
+    theirs = np.concatenate(
+        [_signatures(known[start : start + CHUNK]) for start in range(0, len(known), CHUNK)]
+    )
+    columns = list(_band_keys(theirs, rows))
+    orders = [np.argsort(keys, kind="stable") for keys in columns]
+    tables = [keys[order] for keys, order in zip(columns, orders, strict=True)]
+    shingles: dict[int, set[str]] = {}
+    for start in range(0, len(texts), CHUNK):
+        chunk = texts[start : start + CHUNK]
+        own = _signatures(chunk)
+        found: list[Array] = []
+        for keys, table, order in zip(_band_keys(own, rows), tables, orders, strict=True):
+            first, last = np.searchsorted(table, keys, "left"), np.searchsorted(table, keys, "right")
+            for row in np.flatnonzero(last - first > CROWD).tolist():
+                alike[start + row] = True  # a crowd: taken as alike unseen
+            sizes = np.where(last - first > CROWD, 0, last - first)
+            left = np.repeat(np.arange(len(chunk)), sizes)
+            step = np.arange(len(left)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            right = order[first[left] + step]
+            near = (own[left] == theirs[right]).mean(axis=1) >= threshold - SLACK
+            found.append(left[near] * len(known) + right[near])
+        for pair in np.unique(np.concatenate(found)).tolist():
+            row, other = divmod(pair, len(known))
+            if not alike[start + row]:
+                if other not in shingles:
+                    shingles[other] = _shingle_set(known[other])
+                alike[start + row] = _jaccard(_shingle_set(chunk[row]), shingles[other]) >= threshold
+    return alike
+
+
 def _band_rows(threshold: float) -> int:
     """The most rows per band with which a pair at the threshold is still found with `RECALL`."""
     return max(
@@ -111,15 +158,21 @@ def _jaccard(first: set[str], second: set[str]) -> float:
     return shared / (len(first) + len(second) - shared)
 
 
+def _band_keys(signatures: Array, rows: int) -> Iterator[Array]:
+    """One number for each band of `rows` columns, [texts] each: equal where the whole band is."""
+    for band in range(PERMUTATIONS // rows):
+        keys = signatures[:, band * rows].astype(np.uint64)
+        for column in range(band * rows + 1, (band + 1) * rows):
+            keys = keys * np.uint64(0x9E3779B97F4A7C15) ^ signatures[:, column]
+        yield keys
+
+
 def _candidates(signatures: Array, rows: int, threshold: float) -> tuple[Array, Array, list[tuple[int, int]]]:
     """Pairs (left < right) that agree on a whole band and look alike enough; and pairs out of crowds."""
     count = len(signatures)
     found: list[Array] = []
     crowds: list[tuple[int, int]] = []
-    for band in range(PERMUTATIONS // rows):
-        keys = signatures[:, band * rows].astype(np.uint64)
-        for column in range(band * rows + 1, (band + 1) * rows):
-            keys = keys * np.uint64(0x9E3779B97F4A7C15) ^ signatures[:, column]
+    for keys in _band_keys(signatures, rows):
         order = np.argsort(keys, kind="stable")
         starts = np.flatnonzero(np.diff(keys[order], prepend=~keys[order[0]]))
         sizes = np.diff(starts, append=count)

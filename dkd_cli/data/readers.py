@@ -52,6 +52,18 @@ def read_table(path: Path, place: str, label: str, encoding: str | None = None) 
     suffix = file_suffix(path.name)
     if suffix not in READERS:
         raise unknown_format(place, path)
+    table = READERS[suffix](Content(read_bytes(path, place), place, label, encoding))
+    if not len(table):
+        raise DataError(place, "the file has no rows", "give it at least two examples of each class")
+    return table
+
+
+def read_bytes(path: Path, place: str) -> bytes:
+    """Read a file whole, decompressed if it is gzipped.
+
+    Raises:
+        DataError: the file is missing, unreadable or damaged.
+    """
     if not path.is_file():
         problem = "is a folder, not a file" if path.is_dir() else "there is no such file"
         raise DataError(place, problem, "check the path; it is relative to the working directory")
@@ -61,10 +73,7 @@ def read_table(path: Path, place: str, label: str, encoding: str | None = None) 
         raise DataError(
             place, f"cannot be read ({error.strerror or error})", "check its permissions"
         ) from error
-    table = READERS[suffix](Content(unpacked(data, place), place, label, encoding))
-    if not len(table):
-        raise DataError(place, "the file has no rows", "give it at least two examples of each class")
-    return table
+    return unpacked(data, place)
 
 
 def file_suffix(name: str) -> str:

@@ -26,6 +26,7 @@ from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_ta
 from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task, resolve_task
+from dkd_cli.data.transfer import Known, is_transfer_file, load_transfer, read_transfer
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
 from dkd_cli.recipe.schema import Data
 
@@ -40,6 +41,8 @@ class Sources:
     """By split; `pool` is what splits are cut from, and the training split unless there is a `train`."""
     shares: dict[str, float]
     """The share of the pool that becomes each split to be cut."""
+    transfer: list[Table]
+    """Where the transfer set comes from."""
 
 
 def load_task_data(data: Data) -> TaskData:
@@ -76,13 +79,20 @@ def load_task_data(data: Data) -> TaskData:
         parts = {TRAIN: parts.pop(TRAIN, rest)} | cuts | parts
     if data.unlabelled:
         parts[TRAIN] = _without_labels(parts[TRAIN], notes)
+    whole = dict(parts)
     most = {TRAIN: data.max_train, VALIDATION: data.max_validation, TEST: data.max_test}
     parts = {name: cap(part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()}
     if label_names is not None and not data.unlabelled:
         _check_train(label_names, parts)
     notes += _overlaps(parts)
+    transfer = None
+    if sources.transfer:
+        evaluated = [part for name, part in whole.items() if name != TRAIN]
+        known = Known(parts[TRAIN], whole[TRAIN], evaluated)
+        transfer = load_transfer(sources.transfer, task, label_names, known, data, notes)
     order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
-    return TaskData(task, label_names, {name: parts[name].to_split(name) for name in order}, tuple(notes))
+    splits = {name: parts[name].to_split(name) for name in order}
+    return TaskData(task, label_names, splits, tuple(notes), transfer)
 
 
 def _read_file(reference: str, task: Task, data: Data) -> Table:
@@ -105,6 +115,8 @@ def _gather(data: Data, task: Task) -> Sources:
     one_file = data.source is not None and _is_table(data.source)
     if (data.source is None or one_file) and named:
         raise_all([_no_splits(name, value, data.source) for name, value in named.items()])
+    if data.source is None or one_file:
+        raise_all([_no_splits("transfer", n, data.source) for n in data.transfer if not is_transfer_file(n)])
     if data.source is None and TRAIN not in files:
         raise RecipeError("data.train", "no training data", "set data.source, or name a file in data.train")
     tables: dict[str, Table] = {}
@@ -113,7 +125,14 @@ def _gather(data: Data, task: Task) -> Sources:
         tables[name] = _read_file(value, task, data)
 
     wanted_files = [(POOL, data.source or ""), *files.items()] if one_file else list(files.items())
-    raise_all(collect([partial(read, name, value) for name, value in wanted_files]))
+    transfer: dict[str, Table] = {}
+
+    def read_texts(name: str) -> None:
+        transfer[name] = read_transfer(name, task, data.encoding)
+
+    readings = [partial(read, name, value) for name, value in wanted_files]
+    readings += [partial(read_texts, name) for name in data.transfer if is_transfer_file(name)]
+    raise_all(collect(readings))
     shares: dict[str, float] = {}
     if one_file and TEST not in files and data.test_share:
         shares[TEST] = data.test_share
@@ -122,6 +141,11 @@ def _gather(data: Data, task: Task) -> Sources:
     elif not one_file:
         splits = load_hub_splits(data.source, data.config, task.label, data.encoding)
         tables = _hub_tables(splits, named, files, data.source) | tables
+        transfer |= {
+            name: _named_split("transfer", name, splits, data.source)
+            for name in data.transfer
+            if name not in transfer
+        }
     if VALIDATION not in tables:
         shares[VALIDATION] = data.validation_share
     if shares and POOL not in tables:
@@ -130,7 +154,7 @@ def _gather(data: Data, task: Task) -> Sources:
             "there is nothing to cut a validation split from",
             "name one in data.validation",
         )
-    return Sources(tables, shares)
+    return Sources(tables, shares, [transfer[name] for name in data.transfer])
 
 
 def _no_splits(name: str, value: str, source: str | None) -> RecipeError:
@@ -138,22 +162,24 @@ def _no_splits(name: str, value: str, source: str | None) -> RecipeError:
     return RecipeError(f"data.{name}", problem, f"name a file: {', '.join(READERS)}")
 
 
+def _named_split(key: str, name: str, splits: Mapping[str, Table], source: str) -> Table:
+    if name not in splits:
+        raise DataError(f"data.{key}", f"{source} has no split {name!r}", f"name one of: {', '.join(splits)}")
+    return splits[name]
+
+
 def _hub_tables(
     splits: Mapping[str, Table], named: Mapping[str, str], files: Mapping[str, str], source: str
 ) -> dict[str, Table]:
     """Pick the splits that the recipe names, or those that are usual."""
-    for name, split in named.items():
-        if split not in splits:
-            raise DataError(
-                f"data.{name}", f"{source} has no split {split!r}", f"name one of: {', '.join(splits)}"
-            )
+    chosen = {name: _named_split(name, split, splits, source) for name, split in named.items()}
     train = named.get(TRAIN, TRAIN)
     if train not in splits and TRAIN not in files:
         raise DataError(source, "there is no split 'train'", f"name one in data.train: {', '.join(splits)}")
     tables = {POOL: splits[train]} if train in splits else {}
     for name in (VALIDATION, TEST):
-        if name in named:
-            tables[name] = splits[named[name]]
+        if name in chosen:
+            tables[name] = chosen[name]
         elif name in splits:
             tables[name] = splits[name]
         elif f"{name}_matched" in splits:  # MNLI is evaluated on genres seen in training, and on unseen ones
@@ -180,6 +206,8 @@ def _parts(
             columns[name] = _label_column(name, table, sources, task, data, notes)
         except DataError as error:
             problems.append(error)
+    for table in sources.transfer:
+        problems += missing_columns(table, wanted) or _not_text(table, wanted)
     raise_all(problems)
     labels: dict[str, Labels]
     if task.kind == "regression":

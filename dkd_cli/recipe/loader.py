@@ -248,18 +248,26 @@ def _typed(source: _Source, found: list[Found]) -> Recipe | None:
     errors = _errors(value)
     if isinstance(errors, Recipe):
         return errors
-    # Where text is wanted, `1`, `true` and `no` are text as written; where a number is, so is '1e-5'.
+    # Where text is wanted, `1`, `true` and `no` are text as written; where a number is, so is '1e-5'. Where a
+    # list is wanted, one text is a list of it.
     for error in errors:
         written = source.at(error["loc"])
         if error["type"] == "string_type" and isinstance(written.value, (bool, int, float)):
             _put(value, error["loc"], written.text)
         elif error["type"] == "float_type" and isinstance(written.value, str) and numeric(written.text):
             _put(value, error["loc"], float(written.text))
+        elif error["type"] == "tuple_type" and isinstance(written.value, str) and _in_section(error["loc"]):
+            _put(value, error["loc"], [written.value])
     errors = _errors(value)
     if isinstance(errors, Recipe):
         return errors
     found += [_type_problem(source, error) for error in errors]
     return None
+
+
+def _in_section(path: fields.Path) -> bool:
+    """Whether a value stands under a key of the schema, not under one that the user chose (`sweep`)."""
+    return fields.is_section(fields.hint_at(Recipe, path[:-1]))
 
 
 def _errors(value: Any) -> Recipe | list[Any]:
@@ -320,7 +328,7 @@ def _plain(written: Written) -> Any:
     return written.value
 
 
-def _put(value: Any, path: fields.Path, new: str | float) -> None:
+def _put(value: Any, path: fields.Path, new: str | float | list[str]) -> None:
     for step in path[:-1]:
         value = value[step]
     value[path[-1]] = new

@@ -7,7 +7,7 @@ torch, reads a file or knows a command.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
@@ -80,6 +80,11 @@ class Data:
     """Another seed cuts the splits elsewhere; the rest depends on the texts alone."""
     near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.7
     """Texts at least this alike (Jaccard similarity of character shingles) stay on one side of a cut."""
+    transfer: tuple[Name, ...] = ()
+    """Texts without labels beside the training split, which the teachers alone teach: files (txt with a text a
+    line, csv, tsv, json, jsonl, parquet), `pkg://package/path`, or splits of the source. One needs no list."""
+    max_transfer: Count | None = None
+    """Keep at most so many transfer texts, chosen by a hash of the text."""
     max_train: Count | None = None
     """Keep at most so many training examples, chosen by content."""
     max_validation: Count | None = None
@@ -322,6 +327,15 @@ class Recipe:
 STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective")
 
 
+STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment")
+"""The keys of `data` that decide what students learn from, and nothing about their teachers."""
+
+
+def without_transfer(data: Data) -> Data:
+    """The same labelled data without a transfer set: what teachers are trained on, and evaluations read."""
+    return replace(data, transfer=(), max_transfer=None)
+
+
 def strategy_parts(name: str) -> tuple[str, ...]:
     """Split a comma-joined strategy name; the result is in canonical order, whatever the order typed."""
     parts = [part.strip() for part in name.split(",")]
@@ -336,4 +350,4 @@ def decides_teachers(key: str, name: str | None = None) -> bool:
     The schedule does too, but is shared with the students: sweeping it does not ask for other teachers.
     """
     own = "teachers." if name is None else f"teachers.{name}."
-    return key == "model" or key.startswith(("data.", own))
+    return key == "model" or (key.startswith(("data.", own)) and not key.startswith(STUDENTS_OWN))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from dkd_cli.data.encoding import CHUNK, WIDTHS, EncodedSplit, TokenRows, Tokens, encode
+from dkd_cli.data.encoding import CHUNK, WIDTHS, EncodedSplit, TokenRows, Tokens, encode, label_columns
 from dkd_cli.data.examples import Split
 from dkd_cli.engine.cache.entries import Cache
 from dkd_cli.engine.cache.rows import CachedRows
@@ -85,6 +85,7 @@ def _rows(split: Split, rows: Sequence[int]) -> Split:
         texts=[split.texts[row] for row in rows],
         text_pairs=pairs,
         labels=None,
+        labelled=None,
         example_ids=[split.example_ids[row] for row in rows],
     )
 
@@ -110,6 +111,4 @@ def _unpacked(split: Split, rows: Sequence[Tokens], columns: Sequence[str]) -> E
         for place, name in enumerate(columns):
             parts[name].append(TokenRows(flat[:, place].astype(WIDTHS[name]), lengths))
     found: dict[str, Sequence[Any]] = {name: TokenRows.chain(several) for name, several in parts.items()}
-    if split.labels is not None:
-        found["labels"] = split.labels
-    return EncodedSplit(split, found, cut)
+    return EncodedSplit(split, found | label_columns(split), cut)
