@@ -11,8 +11,10 @@ from steps import ALL_PLANS, CLASSES, LAYERS, WIDTH, Oracle, resolved, step, stu
 from torch import Tensor
 from torch.nn import functional as F
 
+from dkd_cli.data.examples import NO_LABEL
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.method.losses import hidden_alignment, kd_mse
+from dkd_cli.engine.method.selection import select
 from dkd_cli.engine.method.uncertainty import entropy
 from dkd_cli.recipe.schema import (
     DataSelection,
@@ -300,3 +302,61 @@ def test_a_teacher_of_another_width_is_met_through_its_projection() -> None:
         for name in ("small", "large")
     ]
     torch.testing.assert_close(loss.terms["pt"], (doubt * expected[0] + (1 - doubt) * expected[1]).detach())
+
+
+# Rows without a label ------------------------------------------------------------------------------------
+
+
+def mixed_step(plan: Any, labelled: Tensor, rows: Tensor | None = None) -> tuple[StepLoss, StudentOutput]:
+    """A step whose rows without a label hold an id that is none: reading it would fail."""
+    rows = torch.arange(8) if rows is None else rows
+    oracle = Oracle()
+    student = replace(student_of(rows, oracle), labelled=labelled)
+    labels = torch.where(labelled, rows % CLASSES, torch.full_like(rows, NO_LABEL))
+    return distillation_step(plan, student, labels, rows, oracle, LAYERS), student
+
+
+SOME = torch.tensor([True, False, False, True, False, True, False, False])
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, plan in ALL_PLANS.items() if plan.objective.kd_loss != "dkd"]
+)
+@pytest.mark.parametrize("labelled", [SOME, SOME & False, SOME | True])
+def test_every_plan_takes_rows_without_labels(name: str, labelled: Tensor) -> None:
+    loss, student = mixed_step(ALL_PLANS[name], labelled)
+    loss.total.backward()
+    assert loss.total.isfinite()
+    assert student.logits.grad is not None
+    assert student.logits.grad.isfinite().all()
+
+
+def test_labels_are_a_mean_over_the_labelled_rows_and_the_teacher_teaches_all() -> None:
+    plan = resolved("static", objective=Objective(ce_weight=0.5))
+    loss, student = mixed_step(plan, SOME)
+    rows = torch.arange(8)
+    ce = F.cross_entropy(student.logits[SOME], (rows % CLASSES)[SOME])
+    kd = kd_mse(student.logits, Oracle().logits("large", rows)).mean()
+    torch.testing.assert_close(loss.total, 0.5 * ce + kd)
+    torch.testing.assert_close(mixed_step(plan, SOME & False)[0].total, kd)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, plan in ALL_PLANS.items() if plan.objective.kd_loss != "dkd"]
+)
+def test_a_mask_that_leaves_out_nothing_changes_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    whole, _ = mixed_step(ALL_PLANS[name], SOME | True)
+    torch.manual_seed(0)
+    plain, _, _ = step(ALL_PLANS[name])
+    torch.testing.assert_close(whole.total, plain.total)
+
+
+@pytest.mark.parametrize("score", ["kl", "kl-r", "kl-b"])
+def test_rows_without_labels_rank_last_by_a_score_that_reads_labels(score: Any) -> None:
+    logits, labels = torch.randn(8, CLASSES), torch.where(SOME, 1, NO_LABEL)
+    order = select(DataSelection(score=score, ratio=0.99), logits, labels, None, SOME)
+    alone = select(DataSelection(score=score, ratio=0.99), logits[SOME], labels[SOME])
+    assert order[:2].tolist() == SOME.nonzero().flatten()[alone].tolist()
+    assert bool(SOME[order[2]])
+    assert not SOME[order[3:]].any()

@@ -245,3 +245,17 @@ def test_works_in_a_data_loader(tokenizer: PreTrainedTokenizerBase) -> None:
     batches = LengthGroupedBatches(encoded.lengths, 2, 0)
     loader = DataLoader(encoded, batch_sampler=batches, collate_fn=PaddingCollator(tokenizer))
     assert sorted(row for batch in loader for row in batch["row"].tolist()) == [0, 1, 2, 3]
+
+
+def test_a_longer_epoch_goes_on_from_pass_to_pass() -> None:
+    lengths = [3 + (7 * row) % 11 for row in range(20)]
+    batches = LengthGroupedBatches(lengths, 4, seed=3, rows_per_epoch=50)
+    seen: list[int] = []
+    for epoch in range(4):
+        batches.set_epoch(epoch)
+        found = list(batches)
+        assert len(found) == len(batches) == 13
+        assert [len(batch) for batch in found] == [4] * 12 + [2]
+        seen += [row for batch in found for row in batch]
+    passes = [length_grouped_order(lengths, 4, 3, one) for one in range(10)]
+    assert seen == [row for one in passes for row in one]

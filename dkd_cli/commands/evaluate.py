@@ -26,7 +26,7 @@ from dkd_cli.evaluation.scoring import (
 )
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import write_json, write_text
-from dkd_cli.recipe.schema import Data, Recipe
+from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
 from dkd_cli.report.noise import quiet_libraries
@@ -66,7 +66,12 @@ def evaluate(
     """
     quiet_libraries()
     found = find_models(paths)
-    models, folder, load = entrants(found.models, recipe), output or paths[0], cache(load_task_data)
+    models, folder = entrants(found.models, recipe), output or paths[0]
+    read = cache(load_task_data)
+
+    def load(data: Data) -> TaskData:
+        return read(labelled_data(data))  # nothing is scored on a transfer set, which may be large
+
     where = predictions
     check_outputs(models, folder, where)
     for note in found.notes:
@@ -130,7 +135,7 @@ def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:
         folder = entrant.folder
         if folder.run is None or folder.path is None or calibration is None:
             continue
-        if folder.run.recipe.data != entrant.recipe.data:
+        if labelled_data(folder.run.recipe.data) != labelled_data(entrant.recipe.data):
             continue
         try:
             write_temperature(folder.path, calibration.fitted)

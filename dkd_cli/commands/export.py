@@ -60,7 +60,7 @@ from dkd_cli.evaluation.gates import (
 from dkd_cli.evaluation.temperature_file import NAME
 from dkd_cli.files import remove_folder, rename, write_json
 from dkd_cli.manifests import damage, seal
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Recipe, labelled_data
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Advance, Terminal
 from dkd_cli.version import __version__
@@ -140,7 +140,7 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> Source:
     if settings is None:
         problem = "does not say which data it is for, and an export is judged on validation texts"
         raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
-    data = load_task_data(settings.data)
+    data = load_task_data(labelled_data(settings.data))
     loaded = load_trained(checkpoint, checkpoint)
     order = label_order(loaded.model.config, data, None, checkpoint, checkpoint)
     rows = encode(some_rows(data.splits["validation"]), loaded.tokenizer, settings.data.max_length)

@@ -48,9 +48,11 @@ def forecast(
         key = f"teachers.{wanted.name}"
         model = build_classifier(wanted.source, data, layers=layers, seed=settings.seed, key=key)
         pace = _pace(workshop, recipe, model, settings)
-        # It learns, and then says once what it makes of the training texts.
+        # It learns, and then predicts each training text of the students once.
         seconds += _run(pace, settings, data, examples_seen(settings, len(data.splits["train"])))
-        seconds += pace.answering * len(data.splits["train"])
+        seconds += pace.answering * max(
+            [len(data.splits["train"]), *(workshop.data(run.recipe).rows_taught for run in students)]
+        )
     if students and done:
         rate = statistics.mean(run.seconds / _examples(run.recipe, workshop) for run in done)
         seconds += sum(rate * _examples(run.recipe, workshop) for run in students)
@@ -80,4 +82,4 @@ def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
 
 
 def _examples(recipe: Recipe, workshop: Workshop) -> int:
-    return examples_seen(recipe.train, len(workshop.data(recipe).splits["train"]))
+    return examples_seen(recipe.train, workshop.data(recipe).rows_taught)

@@ -58,6 +58,15 @@ class TaskData:
     transfer: Split | None = None
     """Texts without labels that teachers alone teach; None where the recipe names none."""
 
+    def all_splits(self) -> list[Split]:
+        """The labelled splits and, where there is one, the transfer set."""
+        return [*self.splits.values(), *([] if self.transfer is None else [self.transfer])]
+
+    @property
+    def rows_taught(self) -> int:
+        """How many rows a student with teachers goes through in an epoch."""
+        return len(self.splits["train"]) + (0 if self.transfer is None else len(self.transfer))
+
     def taught(self) -> Split:
         """What a student with teachers trains on: the labelled training rows, then the transfer set."""
         train = self.splits["train"]

@@ -68,9 +68,10 @@ def group_near_duplicates(texts: Sequence[str], threshold: float) -> list[int]:
 
 
 def near_known(texts: Sequence[str], known: Sequence[str], threshold: float) -> list[bool]:
-    """Mark the texts that have a near-duplicate among `known`; what lies between two of `texts` is not looked for.
+    """Mark the texts that have a near-duplicate among `known`.
 
-    Takes memory for the signatures of `known` and of `CHUNK` texts, so that `texts` may be a million.
+    Near-duplicates among `texts` themselves are not searched for. Memory is for the signatures of `known` and
+    of `CHUNK` texts, so that `texts` may be a million.
 
     Args:
         texts: normalised.

@@ -137,8 +137,9 @@ class LoadedTeachers:
                 "holds probabilities of classes, but the task is to predict a number",
                 f"name a trained model in teachers.{name}.checkpoint",
             )
+        rows = data.taught() if split == "train" else data.splits[split]
         found = read_probabilities(
-            settings.probabilities, data.splits[split], data.label_names, settings.labels, f"teachers.{name}"
+            settings.probabilities, rows, data.label_names, settings.labels, f"teachers.{name}"
         )
         return probability_logits(torch.from_numpy(found))
 

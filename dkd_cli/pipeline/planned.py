@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder, teacher_source, teacher_train
-from dkd_cli.recipe.schema import Recipe, Train
+from dkd_cli.recipe.schema import Recipe, Train, without_transfer
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 
@@ -51,10 +51,15 @@ class StudentRun:
         """The random seed of the run."""
         return self.recipe.train.seed
 
+    @property
+    def takes_transfer(self) -> bool:
+        """Whether it learns from the transfer set, where there is one."""
+        return bool(self.plan.teachers) and self.recipe.strategy.transfer
+
 
 def plan_teacher(recipe: Recipe, name: str, *, schedule: bool = False) -> TeacherRun:
     """Resolve the run that trains one teacher of a recipe; `schedule` as in `checkpoints.teacher_folder`."""
-    teacher = recipe.teachers[name]
+    teacher, recipe = recipe.teachers[name], without_transfer(recipe)
     return TeacherRun(
         recipe=recipe,
         name=name,

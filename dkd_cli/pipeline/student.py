@@ -103,10 +103,13 @@ def prepare(
             f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
             f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
         )
+    # Without transfer texts a student sees the labelled rows as often as it takes for as many updates.
+    train = splits.train if run.takes_transfer else splits.labelled
     check_fit(student.model, (splits.train, splits.validation), recipe.data.max_length, "student")
     job = Job(
         model=student.model,
-        train=splits.train,
+        train=train,
+        longer_epoch=len(splits.train),
         validation=splits.validation,
         collator=splits.collator,
         step=StrategyStep(plan=in_batch, teachers=bank, layers=layers, projections=projections),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dkd_cli.data.examples import Split
 from dkd_cli.engine.models.models import LoadedModel, depth
 from dkd_cli.engine.runs.checkpoints import Run, publish
 from dkd_cli.engine.teachers.bank import TeacherBank
@@ -38,10 +39,10 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
         DkdError: as `fit.fit`.
     """
     peers, built, teachers = workshop.peers, prepared.built, prepared.teachers
-    settings, train = prepared.job.settings, prepared.job.train
-    seen = examples_seen(settings, len(train), prepared.job.pool, peers.count)
+    job = prepared.job
+    seen = examples_seen(job.settings, job.rows_per_epoch, job.pool, peers.count)
     with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
-        fitted = fit(replace(prepared.job, advance=advance))
+        fitted = fit(replace(job, advance=advance))
 
     def save_weights(folder: Path) -> None:
         built.model.save_pretrained(folder)
@@ -67,11 +68,19 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
         "steps": fitted.steps,
         "examples": fitted.work.examples,
         "backward_rows": fitted.work.backward,
+        "rows": rows_by_kind(job.train.split),
         "processes": peers.count,
-        "compute": str(prepared.job.compute),
+        "compute": str(job.compute),
         "teacher_queries": queries,
         "teacher_hits": hits,
         "history": fitted.history,
     }
-    peers.decide(lambda: publish(prepared.job.working, final, done, save_weights, log))
+    peers.decide(lambda: publish(job.working, final, done, save_weights, log))
     return peers.decide(lambda: done)
+
+
+def rows_by_kind(split: Split) -> dict[str, int]:
+    """How many rows of a training split have a label, and how many have none."""
+    labelled = len(split) if split.labelled is None else sum(split.labelled)
+    labelled = 0 if split.labels is None else labelled
+    return {"labelled": labelled, "unlabelled": len(split) - labelled}

@@ -29,6 +29,9 @@ class Splits:
     """The training and validation splits in one model's tokens."""
 
     train: EncodedSplit
+    """What teachers teach: the labelled rows, then the transfer set."""
+    labelled: EncodedSplit
+    """The labelled rows alone; `train` itself where there is no transfer set."""
     validation: EncodedSplit
     collator: PaddingCollator
 
@@ -47,17 +50,18 @@ class Workshop:
         self.peers = peers
         self.cache = open_cache(terminal.warn) if cached else None
         self._data: dict[Data, TaskData] = {}
-        self._encoded: dict[tuple[Data, str], tuple[EncodedSplit, EncodedSplit]] = {}
+        self._encoded: dict[tuple[Data, str], tuple[EncodedSplit, EncodedSplit, EncodedSplit]] = {}
         self._said: set[str] = set()
 
     def data(self, recipe: Recipe) -> TaskData:
         """The recipe's texts and labels."""
         if recipe.data not in self._data:
             loaded = self._data[recipe.data] = load_task_data(recipe.data)
-            sizes = ", ".join(f"{len(split)} {name}" for name, split in loaded.splits.items())
-            self.terminal.say(f"data: {recipe.data.source or recipe.data.train}: {sizes}")
+            sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
+            # Once: teachers and students of one command read the same files, but for the transfer set.
+            self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
             for note in loaded.notes:
-                self.terminal.say(f"  {note}")
+                self._once(self.terminal.say, f"  {note}")
         return self._data[recipe.data]
 
     def check(self, recipe: Recipe, train: Train, models: Mapping[str, str]) -> None:
@@ -87,7 +91,7 @@ class Workshop:
         """Both splits, tokenised; warns where many texts are cut."""
         length = recipe.data.max_length
         whose = Path(tokenizer.name_or_path).name
-        train, validation = self._tokens(recipe, tokenizer)
+        train, validation, labelled = self._tokens(recipe, tokenizer)
         for split in (train, validation):
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
                 share = f"{split.truncated / len(split):.0%} of {split.split.name} is cut at {length} tokens"
@@ -97,7 +101,7 @@ class Workshop:
                     f"{share} by the tokenizer of {whose}; raise data.max_length",
                     about=share,
                 )
-        return Splits(train, validation, PaddingCollator(tokenizer))
+        return Splits(train, labelled, validation, PaddingCollator(tokenizer))
 
     def found(self, folder: Path) -> Run:
         """A run that is complete; says so."""
@@ -106,18 +110,25 @@ class Workshop:
         assert run is not None
         return run
 
-    def _tokens(self, recipe: Recipe, tokenizer: Tokenizer) -> tuple[EncodedSplit, EncodedSplit]:
-        splits = self.data(recipe).splits
+    def _tokens(
+        self, recipe: Recipe, tokenizer: Tokenizer
+    ) -> tuple[EncodedSplit, EncodedSplit, EncodedSplit]:
+        """Training rows, validation rows and the labelled training rows."""
+        data = self.data(recipe)
 
-        def made(name: str) -> EncodedSplit:
-            return encode_once(splits[name], tokenizer, recipe.data.max_length, self.cache)
+        def made() -> tuple[EncodedSplit, EncodedSplit, EncodedSplit]:
+            wanted = [data.taught(), data.splits["validation"]]
+            if data.transfer is not None:
+                wanted.append(data.splits["train"])
+            found = [encode_once(one, tokenizer, recipe.data.max_length, self.cache) for one in wanted]
+            return found[0], found[1], found[-1] if data.transfer is not None else found[0]
 
         digest = tokenizer_digest(tokenizer)
         if digest is None:
-            return made("train"), made("validation")
+            return made()
         # Teachers mostly read as the student does: then one copy serves both.
         if (recipe.data, digest) not in self._encoded:
-            self._encoded[recipe.data, digest] = made("train"), made("validation")
+            self._encoded[recipe.data, digest] = made()
         return self._encoded[recipe.data, digest]
 
     def _once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:

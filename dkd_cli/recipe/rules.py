@@ -35,6 +35,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_teachers(recipe),
         *_teachers_without_weights(recipe),
         *_unlabelled(recipe),
+        *_transfer(recipe),
         *_selection(recipe),
         *_objective(recipe),
         *_relations(recipe),
@@ -126,6 +127,16 @@ def _data(recipe: Recipe) -> Iterator[Broken]:
         yield "data.labels", f"names {len(data.labels)} classes", "name two or more, or leave it out"
     for label in sorted({label for label in data.labels if data.labels.count(label) > 1}):
         yield "data.labels", f"names {_quoted(label)} more than once", "give each class one name"
+
+
+def _transfer(recipe: Recipe) -> Iterator[Broken]:
+    if not recipe.data.transfer:
+        if not recipe.strategy.transfer:
+            yield "strategy.transfer", "is false, but `data.transfer` names no texts", "remove it"
+        return
+    if recipe.strategy.transfer and recipe.strategy.objective.kd_loss == "dkd":
+        problem = "is `dkd`, which reads the label, but the texts of `data.transfer` have none"
+        yield "strategy.objective.kd_loss", problem, "set it to `kl`"
 
 
 def _strategy_name(recipe: Recipe) -> Iterator[Broken]:

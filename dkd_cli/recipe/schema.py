@@ -81,8 +81,9 @@ class Data:
     near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.7
     """Texts at least this alike (Jaccard similarity of character shingles) stay on one side of a cut."""
     transfer: tuple[Name, ...] = ()
-    """Texts without labels beside the training split, which the teachers alone teach: files (txt with a text a
-    line, csv, tsv, json, jsonl, parquet), `pkg://package/path`, or splits of the source. One needs no list."""
+    """Texts without labels beside the training split, which the teachers alone teach: files (txt with one
+    text a line, csv, tsv, json, jsonl, parquet), `pkg://package/path`, or splits of the source. A single one
+    needs no list."""
     max_transfer: Count | None = None
     """Keep at most so many transfer texts, chosen by a hash of the text."""
     max_train: Count | None = None
@@ -248,6 +249,9 @@ class Strategy:
     name: Name = "static"
     """`none` (fine-tune, no teacher), `static`, `dynamic-teacher`, `dynamic-data`, `dynamic-objective`, or
     several dynamic ones joined by commas."""
+    transfer: bool = True
+    """`false`: leave the transfer set of `data.transfer` aside, and see the labelled rows for as many
+    updates: the control of what a transfer set brings. `none` always does so."""
     teacher: TeacherAdoption = field(default_factory=TeacherAdoption)
     data: DataSelection = field(default_factory=DataSelection)
     objective: Objective = field(default_factory=Objective)
@@ -331,9 +335,15 @@ STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment")
 """The keys of `data` that decide what students learn from, and nothing about their teachers."""
 
 
-def without_transfer(data: Data) -> Data:
-    """The same labelled data without a transfer set: what teachers are trained on, and evaluations read."""
+def labelled_data(data: Data) -> Data:
+    """The same data without a transfer set: what an evaluation reads."""
     return replace(data, transfer=(), max_transfer=None)
+
+
+def without_transfer(recipe: Recipe) -> Recipe:
+    """The recipe without its transfer set: what teachers are trained by."""
+    swept = {key: values for key, values in recipe.sweep.items() if not key.startswith(STUDENTS_OWN)}
+    return replace(recipe, data=labelled_data(recipe.data), sweep=swept)
 
 
 def strategy_parts(name: str) -> tuple[str, ...]:

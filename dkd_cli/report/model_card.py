@@ -94,7 +94,7 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         named = ", ".join(map(code, data.label_names[:MOST_CLASSES]))
         more = len(data.label_names) - MOST_CLASSES
         lines += [f"Classes: {named}{f' and {more} more' if more > 0 else ''}.", ""]
-    sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
+    sizes = ", ".join(f"{len(split):,} {split.name}" for split in data.all_splits())
     made = [
         ("task", code(data.task.name)),
         ("data", f"{_named(recipe.data.source or recipe.data.train or '')}: {sizes} examples"),

@@ -70,6 +70,8 @@ class StudentOutput:
     """Which part of the batch these B rows are, where several processes share it."""
     progress: float = 0.0
     """The share of the run that was done before this batch, which schedules follow."""
+    labelled: Tensor | None = None
+    """[B] bool, the rows that have a label; None: all of them, where there are labels at all."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ def distillation_step(
 
     ce_weight · mean v CE + Σ_teachers mean over its rows of v w (a · kd_weight · KD + b · hidden_weight · PT)
     with the teacher's weight w, the objective's weights a, b and the selection's weight v of each example. v
-    is 1 but for a weighted draw: from a pool it weighs every term, within the batch all but CE.
+    is 1 but for a weighted draw: from a pool it weighs every term, within the batch all but CE. The mean of
+    CE is over the labelled rows of the batch, 0 where there are none; the other terms take all rows.
 
     Args:
         plan: the resolved strategy.
         student: logits, mask and (if aligned) hidden states of the batch.
-        labels: [B], or None where there are none: then the teachers alone teach.
+        labels: [B], or None where there are none: then the teachers alone teach; those of rows that
+            `student.labelled` leaves out are not read.
         rows: [B], places in the training split, by which the teachers know the examples.
         teachers: asked only for the rows they teach.
         layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
@@ -117,7 +121,7 @@ def distillation_step(
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
     if labels is not None and plan.objective.ce_weight > 0:
-        ce = share.mean(counts * supervised(student.logits, labels), logits.size(0))
+        ce = _on_labels(student, labels, counts, logits.size(0))
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
@@ -126,8 +130,9 @@ def distillation_step(
     if asks_teacher(plan.selection):
         with share.peers.together():
             asked = teachers.logits(plan.teachers[-1], rows)
-    gold, answers = (None if here is None else share.gather(here) for here in (labels, asked))
-    chosen = choose(plan.selection, logits, gold, answers).agreed(share)
+    here = labels, asked, student.labelled
+    gold, answers, labelled = (None if values is None else share.gather(values) for values in here)
+    chosen = choose(plan.selection, logits, gold, answers, labelled).agreed(share)
     selected = chosen.positions
     uncertainty = uncertainty_of(plan, logits)
     kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
@@ -169,3 +174,15 @@ def distillation_step(
             "pt-weight": hidden_weights.mean(),
         }
     return StepLoss(total, terms)
+
+
+def _on_labels(student: StudentOutput, labels: Tensor, counts: Tensor, size: int) -> Tensor:
+    """Mean of `counts` · CE over the labelled rows of a batch of `size`: this process's part of it."""
+    share = student.share
+    if student.labelled is None:
+        return share.mean(counts * supervised(student.logits, labels), size)
+    size = int(share.gather(student.labelled).sum())
+    own = student.labelled.nonzero().flatten()
+    if not size or not own.numel():
+        return student.logits.sum() * 0.0
+    return share.mean(counts[own] * supervised(student.logits[own], labels[own]), size)

@@ -6,6 +6,7 @@ once, by all processes where several share it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,12 +28,17 @@ def asks_teacher(selection: DataSelection) -> bool:
 
 
 def informativeness(
-    score: str, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+    score: str,
+    logits: Tensor,
+    labels: Tensor | None,
+    teacher_logits: Tensor | None = None,
+    labelled: Tensor | None = None,
 ) -> Tensor:
     """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
 
     `kl` and `kl-b` are the loss on the gold label; `llkd` reads the teacher's logits, [B, C], too; `random`
-    draws from torch's generator.
+    draws from torch's generator. A row that `labelled` [B] leaves out has no loss on a label: it gets -inf,
+    so that it ranks last, reversed or not.
     """
     base, reverse = score.removesuffix("-r"), score.endswith("-r")
     if base in SCORES:
@@ -45,7 +51,7 @@ def informativeness(
             raise RecipeError(
                 "strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence"
             )
-        values = supervised(logits.detach(), labels)
+        values = label_loss(logits, labels, labelled, -math.inf if not reverse else math.inf)
     else:
         assert base == "random", base
         values = torch.rand(logits.size(0), device=logits.device)
@@ -61,11 +67,26 @@ def rank(score: str, values: Tensor) -> Tensor:
     order = torch.argsort(values, descending=True, stable=True)
     if score != "kl-b":
         return order
-    alternating = torch.empty_like(order)
-    hard = (order.numel() + 1) // 2
-    alternating[0::2] = order[:hard]
-    alternating[1::2] = order[hard:].flip(0)
+    alternating = order.clone()
+    scored = int((values != -math.inf).sum())  # the others have no label, and stay last
+    hard = (scored + 1) // 2
+    alternating[0:scored:2] = order[:hard]
+    alternating[1:scored:2] = order[hard:scored].flip(0)
     return alternating
+
+
+def label_loss(logits: Tensor, labels: Tensor, labelled: Tensor | None, otherwise: float) -> Tensor:
+    """The loss on the gold label, [B, C] -> [B], and `otherwise` for the rows that have none.
+
+    >>> logits, labels = torch.zeros(2, 2), torch.tensor([1, -100])
+    >>> label_loss(logits, labels, torch.tensor([True, False]), -math.inf)
+    tensor([0.6931,   -inf])
+    """
+    if labelled is None:
+        return supervised(logits.detach(), labels)
+    values = torch.full((logits.size(0),), otherwise, device=logits.device)
+    values[labelled] = supervised(logits.detach()[labelled], labels[labelled])
+    return values
 
 
 def kept(ratio: float, size: int) -> int:
@@ -79,7 +100,11 @@ def kept(ratio: float, size: int) -> int:
 
 
 def select(
-    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+    selection: DataSelection,
+    logits: Tensor,
+    labels: Tensor | None,
+    teacher_logits: Tensor | None = None,
+    labelled: Tensor | None = None,
 ) -> Tensor:
     """Positions of the examples to distil, most informative first, [B, C] -> [K].
 
@@ -89,7 +114,7 @@ def select(
     """
     if selection.ratio == 1.0 or selection.score == "none":
         return torch.arange(logits.size(0), device=logits.device)
-    values = informativeness(selection.score, logits, labels, teacher_logits)
+    values = informativeness(selection.score, logits, labels, teacher_logits, labelled)
     return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
 
 
@@ -109,7 +134,11 @@ class Chosen:
 
 @torch.no_grad()
 def choose(
-    selection: DataSelection, logits: Tensor, labels: Tensor | None, teacher_logits: Tensor | None = None
+    selection: DataSelection,
+    logits: Tensor,
+    labels: Tensor | None,
+    teacher_logits: Tensor | None = None,
+    labelled: Tensor | None = None,
 ) -> Chosen:
     """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
 
@@ -122,15 +151,21 @@ def choose(
 
     `scale: ratio` multiplies all weights by K/B: a mean over the selected becomes their part of the mean over
     the batch.
+
+    A row without a label (`labelled` [B] leaves it out) ranks last by a score that reads labels, and is drawn
+    as rarely as the labelled row of the least score.
     """
     size = logits.size(0)
     everything = selection.ratio == 1.0 or selection.score == "none"
     if selection.keep == "top" or selection.score == "random" or everything:
-        positions = select(selection, logits, labels, teacher_logits)
+        positions = select(selection, logits, labels, teacher_logits, labelled)
         weights = torch.ones(positions.numel(), device=logits.device)
     else:
         count = kept(selection.ratio, size)
-        probabilities = inclusion(informativeness(selection.score, logits, labels, teacher_logits), count)
+        values = informativeness(selection.score, logits, labels, teacher_logits, labelled)
+        scored = values != -math.inf
+        least = values[scored].min() if bool(scored.any()) else torch.zeros_like(values[0])
+        probabilities = inclusion(torch.where(scored, values, least), count)
         positions = draw(probabilities, count)
         weights = (count / (size * probabilities[positions])).float()
     scale = positions.numel() / size if selection.scale == "ratio" else 1.0

@@ -111,6 +111,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
                 "data": asdict(plan.selection),
                 "teacher": asdict(plan.adoption),
                 "objective": asdict(plan.objective),
+                "transfer": recipe.strategy.transfer or not (recipe.data.transfer and plan.teachers),
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
             "train": asdict(recipe.train),

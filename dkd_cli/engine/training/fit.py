@@ -124,7 +124,7 @@ def fit(job: Job) -> Fitted:
     if last is not None:
         with job.peers.together():
             refuse_another_run(job, last)
-        done = work(job.settings, len(job.train), job.pool, last.step, job.peers.count)
+        done = work(job.settings, job.rows_per_epoch, job.pool, last.step, job.peers.count)
         job.advance(done.examples)
     resumed = last is not None
     with (
@@ -153,7 +153,7 @@ def fit(job: Job) -> Fitted:
         validation=validation,
         best_step=state.best_global_step,
         steps=state.global_step,
-        work=work(job.settings, len(job.train), job.pool, state.global_step, job.peers.count),
+        work=work(job.settings, job.rows_per_epoch, job.pool, state.global_step, job.peers.count),
         history=[dict(line) for line in state.log_history],
         seconds=time.monotonic() - started,
     )

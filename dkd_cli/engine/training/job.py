@@ -45,6 +45,8 @@ class Job:
     """Called with the number of rows gone through, and with values to show."""
     projections: Mapping[str, Projection] = field(default_factory=dict)
     """Those that `step` uses; trained with the model, and no part of it afterwards."""
+    longer_epoch: int | None = None
+    """Rows of an epoch, where that is more than one pass over `train`; None: one pass."""
     pool: Pool | None = None
     """Choose each training batch from so many; None: train on what comes."""
     peers: Processes = ALONE
@@ -53,6 +55,11 @@ class Job:
     """Told, in a line, of a checkpoint that cannot be believed."""
     before_save: Callable[[], None] = lambda: None
     """Called before each checkpoint: what a continued run will look for must be on disk by then."""
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Rows that an epoch goes through, repeats counted."""
+        return self.longer_epoch or len(self.train)
 
 
 @dataclass(frozen=True, kw_only=True)

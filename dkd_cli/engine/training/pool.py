@@ -104,12 +104,13 @@ def pick(
     The arguments are those of `score`, which part of the pool `inputs` is, and the share of the run that is
     done.
     """
-    labels, rows, ask = inputs.get("labels"), share.own(inputs["row"]), pool.teacher
+    rows, ask = share.own(inputs["row"]), pool.teacher
     with share.peers.together():
         answers = None if ask is None else ask(rows)
     logits = share.gather(score(model, inputs, chunk, side))
-    gold, answers = (None if here is None else share.gather(here) for here in (labels, answers))
-    return choose(selection_at(pool.selection, progress), logits, gold, answers).agreed(share)
+    known = inputs.get("labels"), answers, inputs.get("labelled")
+    gold, answers, labelled = (None if values is None else share.gather(values) for values in known)
+    return choose(selection_at(pool.selection, progress), logits, gold, answers, labelled).agreed(share)
 
 
 def rows_of(inputs: dict[str, Tensor], positions: Tensor, side: str) -> dict[str, Tensor]:

@@ -100,7 +100,9 @@ class DistillationTrainer(ResumableTrainer):
         """This process's part of each batch; Trainer's own would repeat rows to make the parts even."""
         job = self.job
         loaded = loaded_at_once(job.settings, job.pool, job.peers.count)
-        batches = LengthGroupedBatches(job.train.lengths, loaded, job.settings.seed, job.peers.part)
+        batches = LengthGroupedBatches(
+            job.train.lengths, loaded, job.settings.seed, job.peers.part, job.rows_per_epoch
+        )
         loader = DataLoader(
             job.train,
             batch_sampler=batches,
@@ -259,7 +261,11 @@ class DistillationTrainer(ResumableTrainer):
     def _learn(self, batch: Batch, outputs: Sequence[Tensor]) -> Tensor:
         """The loss of the outputs."""
         job, peers, share = self.job, self.job.peers, batch.share
-        labels, rows = batch.inputs.get("labels"), share.own(batch.inputs["row"])
+        labels, labelled = (
+            None if (values := batch.inputs.get(name)) is None else share.own(values)
+            for name in ("labels", "labelled")
+        )
+        rows = share.own(batch.inputs["row"])
         student = StudentOutput(
             share.own(outputs[0]),
             share.own(batch.inputs["attention_mask"]),
@@ -268,9 +274,10 @@ class DistillationTrainer(ResumableTrainer):
             None if job.pool is None else batch.seen,
             share,
             batch.progress,
+            labelled,
         )
         with peers.together():
-            result = job.step(student, labels if labels is None else share.own(labels), rows)
+            result = job.step(student, labels, rows)
         self._watch.loss(self.state.global_step + 1, result, student.logits, rows)
         if self._watch.at_once:
             with peers.together():
