@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from command_line import heard
-from conftest import TinyRecipe, tiny_rows
+from conftest import tiny_rows, tiny_settings
 from processes import killed_after
 from safetensors.torch import load_file
 
@@ -21,41 +22,62 @@ def log_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def mixed(tiny_recipe: TinyRecipe, tmp_path: Path) -> Path:
-    """A recipe with 40 transfer texts, and its teachers."""
-    (tmp_path / "more.txt").write_text("\n".join(TRANSFER))
-    recipe = tiny_recipe({"data": {"transfer": str(tmp_path / "more.txt")}})
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_csv: Path) -> Path:
+    """A recipe with 40 transfer texts, and its teachers, which tests have by their path."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "more.txt").write_text("\n".join(TRANSFER))
+    settings = tiny_settings(tiny_encoder, tiny_csv, folder / "checkpoints")
+    settings["data"]["transfer"] = str(folder / "more.txt")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     assert heard("train-teacher", recipe).code == 0
+    for name in ("small", "large"):
+        made = folder / "checkpoints" / "tiny" / f"teacher-{name}"
+        settings["teachers"][name] = {"checkpoint": str(made)}
+    recipe.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     return recipe
+
+
+def distil(recipe: Path, output: Path, *words: str) -> Path:
+    """The folder of the students of `dkd distill`, which must succeed."""
+    said = heard("distill", recipe, "--output-dir", output, *words)
+    assert said.code == 0, said
+    return output / "tiny"
 
 
 def test_a_mixture_is_counted_and_its_controls_see_labelled_rows_for_as_many_updates(
     mixed: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "checkpoints" / "tiny"
-    said = heard("distill", mixed, "--strategy", "static", "--strategy", "none")
-    assert said.code == 0, said
-    control = heard("distill", mixed, "--set", "strategy.transfer=false", "--set", "name=control")
-    assert control.code == 4, "its teachers are made under the recipe's own name"
-    teachers = [
-        f"--set=teachers.{name}.checkpoint={folder / f'teacher-{name}'}" for name in ("small", "large")
-    ]
-    control = heard("distill", mixed, "--set", "strategy.transfer=false", "--set", "name=control", *teachers)
-    assert control.code == 0, control
+    folder = distil(mixed, tmp_path / "a", "--strategy", "static", "--strategy", "none")
+    alone = distil(mixed, tmp_path / "b", "--set", "strategy.transfer=false")
     static, none = (log_of(folder / f"student-{name}-seed1") for name in ("static", "none"))
-    alone = log_of(tmp_path / "checkpoints" / "control" / "student-static-seed1")
+    control = log_of(alone / "student-static-seed1")
     labelled = none["rows"]["labelled"]
     assert static["rows"] == {"labelled": labelled, "unlabelled": 40}
-    assert none["rows"] == alone["rows"] == {"labelled": labelled, "unlabelled": 0}
-    assert static["steps"] == none["steps"] == alone["steps"] == -(-(labelled + 40) // 8)
-    assert static["examples"] == none["examples"] == alone["examples"] == labelled + 40
+    assert none["rows"] == control["rows"] == {"labelled": labelled, "unlabelled": 0}
+    assert static["steps"] == none["steps"] == control["steps"] == -(-(labelled + 40) // 8)
+    assert static["examples"] == none["examples"] == control["examples"] == labelled + 40
     assert static["teacher_queries"] == {"large": labelled + 40}
-    assert "40 transfer" in said.out
-    assert log_of(folder / "teacher-large")["rows"] == {"labelled": labelled, "unlabelled": 0}
-    recipe = (folder / "teacher-large" / "recipe.yaml").read_text()
-    assert "transfer: []" in recipe
+    assert control["teacher_queries"] == {"large": 0}
+    assert control["teacher_hits"] == {"large": labelled}
     assert "40 transfer" in (folder / "student-static-seed1" / "README.md").read_text()
+    teacher = mixed.parent / "checkpoints" / "tiny" / "teacher-large"
+    assert log_of(teacher)["rows"] == {"labelled": labelled, "unlabelled": 0}
+    assert "transfer: []" in (teacher / "recipe.yaml").read_text()
+
+
+def test_a_comparison_has_a_control_of_the_transfer_set(mixed: Path, tmp_path: Path) -> None:
+    said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "2", "--strategy", "static")
+    assert said.code == 0, said
+    figures = json.loads((tmp_path / "tiny" / "comparison.json").read_text())
+    found = {one["strategy"]: one for one in figures["strategies"]}
+    assert list(found) == ["none", "static", "labelled"]
+    assert found["labelled"]["control"]
+    assert set(found["static"]["against"]) == {"none", "labelled"}
+    assert set(found["labelled"]["against"]) == {"none"}
+    assert figures["transfer_rows"] == 40
+    assert "static distillation on the labelled rows alone (labelled)" in " ".join(figures["verdict"])
 
 
 @pytest.mark.parametrize(
@@ -66,9 +88,7 @@ def test_every_axis_works_on_the_mixture(mixed: Path, tmp_path: Path, strategy: 
     score = "kl-r" if strategy == "kl" else "margin"
     backward = "selected" if "selected" in strategy else "all"
     words = [f"--set=strategy.data.score={score}", f"--set=strategy.data.backward={backward}"]
-    said = heard("distill", mixed, "--strategy", name, *words)
-    assert said.code == 0, said
-    folder = tmp_path / "checkpoints" / "tiny" / f"student-{name.replace(',', '_')}-seed1"
+    folder = distil(mixed, tmp_path, "--strategy", name, *words) / f"student-{name.replace(',', '_')}-seed1"
     log = log_of(folder)
     assert log["rows"]["unlabelled"] == 40
     assert all(line[term] == line[term] for line in log["history"] for term in line)
@@ -78,7 +98,7 @@ def test_a_teacher_from_a_file_must_answer_the_transfer_texts_too(mixed: Path, t
     answers = tmp_path / "answers.jsonl"
     rows = [{"text": text, "label": label} for text, label in tiny_rows()]
     answers.write_text("\n".join(map(json.dumps, rows)))
-    words = ["--set", f"teachers={{llm: {{probabilities: {answers}}}}}", "--set", "name=llm"]
+    words = ["--set", f"teachers={{llm: {{probabilities: {answers}}}}}", "--output-dir", str(tmp_path)]
     said = heard("distill", mixed, *words)
     assert said.code == 3
     assert "40" in said.err
@@ -88,21 +108,24 @@ def test_a_teacher_from_a_file_must_answer_the_transfer_texts_too(mixed: Path, t
     assert said.code == 0, said
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(mixed: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    teachers = tmp_path / "checkpoints" / "tiny"
-    words = [
-        f"--set=teachers.{name}.checkpoint={teachers / f'teacher-{name}'}" for name in ("small", "large")
-    ]
-    words += ["--set", "train.epochs=3", "--strategy", "dynamic-data"]
     made = {}
     for name in ("whole", "killed"):
         monkeypatch.setenv("DKD_CACHE", str(tmp_path / f"cache-{name}"))
-        command = ("distill", mixed, *words, "--set", f"name={name}")
-        folder = tmp_path / "checkpoints" / name / "student-dynamic-data-seed1"
+        words = (
+            "--set",
+            "train.epochs=3",
+            "--strategy",
+            "dynamic-data",
+            "--output-dir",
+            str(tmp_path / name),
+        )
+        folder = tmp_path / name / "tiny" / "student-dynamic-data-seed1"
         working = folder.with_name("." + folder.name)
         if name == "killed":
-            killed_after(lambda place=working: any(place.glob("checkpoint*")), *command)
+            killed_after(lambda place=working: any(place.glob("checkpoint*")), "distill", mixed, *words)
             assert not folder.exists()
-        assert heard(*command).code == 0
+        assert heard("distill", mixed, *words).code == 0
         made[name] = load_file(folder / "model.safetensors")
     assert all(torch.equal(made["whole"][key], made["killed"][key]) for key in made["whole"])

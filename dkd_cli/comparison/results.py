@@ -20,7 +20,7 @@ from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
 from dkd_cli.evaluation.verdict import Standing, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
-from dkd_cli.recipe.contenders import CONTROL, REFERENCES, SELECTING
+from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
 
 Settings = Mapping[str, Value]
@@ -158,7 +158,7 @@ def _differences(
 ) -> dict[str, dict[str, Difference]]:
     """Each strategy against those it is compared with; p is corrected within what meets the same one."""
     found: dict[str, dict[str, Difference]] = {name: {} for name in scores}
-    for other in (*REFERENCES, CONTROL):
+    for other in (*REFERENCES, *CONTROLS):
         if other not in scores:
             continue
         ours = [name for name in scores if _meet(name, other)]
@@ -173,18 +173,19 @@ def _differences(
 
 
 def _meet(name: str, other: str) -> bool:
-    """All meet `none`; all but `none` meet `static`; the control meets what it is the control of."""
-    if other == CONTROL:
-        return name == SELECTING
+    """All meet `none`; all but `none` meet `static`; a strategy meets its control, which meets no other."""
+    if other in CONTROLS:
+        return name == CONTROLS[other]
+    if name == LABELLED and other == CONTROLS[LABELLED]:
+        return False
     return name not in REFERENCES[: REFERENCES.index(other) + 1]
 
 
 def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
     train = plan.base.train
     length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
-    rows = len(plan.data.splits["train"])
     lines = [
-        f"equal budgets: each student sees {rows} examples for {length}; asked of teachers, rows trained on "
+        f"equal budgets: each student sees {_rows(plan)} for {length}; asked of teachers, rows trained on "
         "and time are means over seeds, and the first run that asks a teacher pays for its answers"
     ]
     most = max(len(one.entry.candidates) for one in chosen)
@@ -194,6 +195,16 @@ def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
             "split, which nothing is reported on"
         )
     return lines
+
+
+def _rows(plan: Plan) -> str:
+    labelled = len(plan.data.splits["train"])
+    if plan.data.transfer is None:
+        return f"{labelled} examples"
+    return (
+        f"{labelled} labelled rows and {len(plan.data.transfer)} transfer texts (without a teacher, or as "
+        f"{LABELLED}, the labelled rows for as many updates)"
+    )
 
 
 def comparison_figures(plan: Plan, result: Result, metric: str) -> dict[str, Any]:
@@ -213,6 +224,7 @@ def comparison_figures(plan: Plan, result: Result, metric: str) -> dict[str, Any
             "metric": metric,
         },
         "training_rows": len(plan.data.splits["train"]),
+        "transfer_rows": 0 if plan.data.transfer is None else len(plan.data.transfer),
         "epochs": plan.base.train.epochs,
         "max_steps": plan.base.train.max_steps,
         "test": {

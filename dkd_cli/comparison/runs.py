@@ -142,7 +142,7 @@ def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequ
             continue
         admitted.append(one)
     if not any(one.name == SELECTING for one in admitted) and CONTROL not in asked.strategies:
-        admitted = [one for one in admitted if not one.control]
+        admitted = [one for one in admitted if one.name != CONTROL]
     return admitted, notes
 
 

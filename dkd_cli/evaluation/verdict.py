@@ -13,6 +13,10 @@ from dataclasses import dataclass
 
 from dkd_cli.evaluation.significance import LEVEL, Difference
 
+CONTROL_TEXTS = {
+    "random": "the same with examples drawn by lot",
+    "labelled": "static distillation on the labelled rows alone",
+}
 FINE_TUNING = "none"
 CLASSIC = "static"
 
@@ -29,7 +33,7 @@ class Standing:
     against: Mapping[str, Difference]
     """By the name of the other strategy."""
     control: bool = False
-    """It is there to be measured against, not to be used: examples drawn at random."""
+    """It is there to be measured against, not to be used, such as examples drawn at random."""
     chosen_by_error: bool = False
     """Of `chosen_by` less is better."""
 
@@ -62,7 +66,7 @@ def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -
     lines += _beside(found, FINE_TUNING, "fine-tuning alone")
     lines += _beside(found, CLASSIC, "static distillation")
     for control in (one for one in found.values() if one.control):
-        lines += _beside(found, control.name, f"the same with examples drawn by lot ({control.name})")
+        lines += _beside(found, control.name, f"{CONTROL_TEXTS[control.name]} ({control.name})")
     lines += [f"{one.name} is not judged: a run of it has no score." for one in standings if not one.scores]
     best = preferred(found)
     if teacher is not None and teacher > 0 and best is not None and (score := found[best].mean) is not None:

@@ -17,12 +17,19 @@ from dkd_cli.recipe.written import Place, Written
 
 CONTROL = "random"
 """The word for `dynamic-data` with examples drawn by lot: the control of every other score."""
+LABELLED = "labelled"
+"""The word for `static` on the labelled rows alone: the control of what a transfer set brings."""
 SELECTING = "dynamic-data"
 REFERENCES = ("none", "static")
+CONTROLS = {CONTROL: SELECTING, LABELLED: "static"}
+"""Each control and the strategy that it is the control of."""
 
 _SCORE = "strategy.data.score"
 _VARIED = ("strategy.name", "train.seed")
-_BUDGET = ("train.epochs", "train.max_steps", "student.layers", "student.model")
+_BUDGET = (
+    *("train.epochs", "train.max_steps", "student.layers", "student.model"),
+    *("data.max_transfer", "strategy.transfer"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Contender:
     @property
     def control(self) -> bool:
         """Whether it is there to be measured against, not to be used."""
-        return self.name == CONTROL
+        return self.name in CONTROLS
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,9 @@ class Contenders:
 def load_contenders(asked: Asked, max_validation: int | None = None) -> Contenders:
     """Load every run of a comparison, each checked like any recipe.
 
-    `none` and `static`, which the others are measured against, always take part, and with `dynamic-data` its
-    control. Of strategies that nobody asked for, those that the recipe does not allow stay out.
+    `none` and `static`, which the others are measured against, always take part, and with `dynamic-data` and
+    with a transfer set their controls. Of strategies that nobody asked for, those that the recipe does not
+    allow stay out.
 
     Args:
         asked: what was typed.
@@ -88,7 +96,7 @@ def load_contenders(asked: Asked, max_validation: int | None = None) -> Contende
     overrides = [one for one in overrides if one.key not in {sweep.key for sweep in shared}]
     [base] = load_points(asked.reference, overrides, shared, keep=lambda key: False)
     contenders: list[Contender] = []
-    for name in _names(asked.strategies):
+    for name in _names(asked.strategies, transfer=bool(base.data.transfer)):
         try:
             points = _points(name, asked, overrides, [*grid, *shared])
         except (DkdError, Problems) as error:
@@ -101,24 +109,27 @@ def load_contenders(asked: Asked, max_validation: int | None = None) -> Contende
     drawn = [one.points[0].strategy.data.score == "random" for one in contenders if one.name == SELECTING]
     if any(drawn):
         # The recipe selects by lot itself, and a control of the control says nothing.
-        contenders = [one for one in contenders if not one.control]
+        contenders = [one for one in contenders if one.name != CONTROL]
     return Contenders(base, tuple(contenders), tuple(aside))
 
 
-def _names(asked: Sequence[str]) -> list[str]:
+def _names(asked: Sequence[str], *, transfer: bool) -> list[str]:
     wanted = [",".join(strategy_parts(name)) for name in asked] or list(STRATEGIES)
-    others = [name for name in wanted if name not in (*REFERENCES, CONTROL)]
-    control = [CONTROL] if SELECTING in others or CONTROL in wanted else []
-    return list(dict.fromkeys([*REFERENCES, *others, *control]))
+    others = [name for name in wanted if name not in (*REFERENCES, *CONTROLS)]
+    controls = [CONTROL] if SELECTING in others or CONTROL in wanted else []
+    controls += [LABELLED] if transfer or LABELLED in wanted else []
+    return list(dict.fromkeys([*REFERENCES, *others, *controls]))
 
 
 def _points(
     name: str, asked: Asked, overrides: Sequence[Override], sweeps: Sequence[Sweep]
 ) -> tuple[Recipe, ...]:
     own = [
-        _sweep("strategy.name", [SELECTING if name == CONTROL else name]),
+        _sweep("strategy.name", [CONTROLS.get(name, name)]),
         _sweep("train.seed", asked.seeds),
     ]
+    if name == LABELLED:
+        own.append(_sweep("strategy.transfer", [False]))
     if name == CONTROL:
         own.append(_sweep(_SCORE, ["random"]))
         overrides = [one for one in overrides if one.key != _SCORE]
