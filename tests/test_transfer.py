@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ def texts_of(data: Any) -> list[str]:
     return list(data.transfer.texts)
 
 
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("suffix", ["txt", "csv", "tsv", "json", "jsonl", "parquet"])
-def test_every_format_gives_the_same_texts(labelled: str, suffix: str) -> None:
+def test_every_format_gives_the_same_texts(labelled: str, suffix: str, packed: bool) -> None:
     path, found = Path(f"more.{suffix}"), [{"text": text} for text in NEW]
     if suffix == "txt":
         path.write_text("\n".join(NEW) + "\n\n")
@@ -39,7 +41,9 @@ def test_every_format_gives_the_same_texts(labelled: str, suffix: str) -> None:
         path.write_text("\n".join(map(json.dumps, found)))
     else:
         write_parquet(path, {"text": NEW})
-    data = load(source=labelled, transfer=(str(path),))
+    if packed:
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    data = load(source=labelled, transfer=(f"{path}.gz" if packed else str(path),))
     assert texts_of(data) == NEW
     assert data.transfer is not None
     assert data.transfer.labels is None

@@ -55,7 +55,7 @@ def load_task_data(data: Data) -> TaskData:
     """
     task = resolve_task(data)
     sources = _gather(data, task)
-    notes = [note for table in sources.tables.values() for note in table.notes]
+    notes = [note for table in (*sources.tables.values(), *sources.transfer) for note in table.notes]
     label_names, parts = _parts(sources, task, data, notes)
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)

@@ -169,7 +169,9 @@ def whole_texts(table: Table, task: Task) -> list[str]:
     texts = [str(text) for text in table.column(task.text) or ()]
     if task.text_pair is None:
         return texts
-    return [text + PAIR + str(pair) for text, pair in zip(texts, table.column(task.text_pair) or (), strict=True)]
+    return [
+        text + PAIR + str(pair) for text, pair in zip(texts, table.column(task.text_pair) or (), strict=True)
+    ]
 
 
 def transfer_part(table: Table, task: Task) -> Part:
