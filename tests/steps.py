@@ -41,6 +41,9 @@ class Oracle:
         self.asked[name] += rows.tolist()
         return self._logits[name][rows]
 
+    def common(self, name: str, rows: Tensor) -> None:
+        return None
+
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         self.asked[name] += rows.tolist()
         longest = int(self.lengths[rows].max())

@@ -250,6 +250,9 @@ strategy:
         def logits(self, name: str, rows: torch.Tensor) -> torch.Tensor:
             return {"small": small, "large": large}[name].logits[rows]
 
+        def common(self, name: str, rows: torch.Tensor) -> None:
+            return None
+
         def hidden_states(self, name: str, rows: torch.Tensor) -> list[torch.Tensor]:
             return [large.hidden_states[layer][rows] for layer in (0, 2, 4)]
 

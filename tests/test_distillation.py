@@ -260,6 +260,9 @@ def test_soft_weighs_the_two_nearest_of_three_teachers(size: float) -> None:
 class FirstAlone(Oracle):
     """As a bank whose teachers have `positions: first`."""
 
+    def common(self, name: str, rows: Tensor) -> None:
+        return None
+
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         return [layer[:, :1] for layer in super().hidden_states(name, rows)]
 

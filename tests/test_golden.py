@@ -32,6 +32,9 @@ class Recorded:
     def logits(self, name: str, rows: Tensor) -> Tensor:
         return torch.tensor(self.example[f"teacher_{name}_logits"])[rows]
 
+    def common(self, name: str, rows: Tensor) -> None:
+        return None
+
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         states = self.example[f"teacher_{name}_hidden_states"]
         return [torch.tensor(states[layer])[rows] for layer in TEACHER_LAYERS]

@@ -30,6 +30,9 @@ class Random:
     def logits(self, name: str, rows: Tensor) -> Tensor:
         return torch.randn(200, 2, generator=torch.Generator().manual_seed(5))[rows]
 
+    def common(self, name: str, rows: Tensor) -> None:
+        return None
+
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         raise AssertionError("not aligned")
 

@@ -110,7 +110,11 @@ class LoadedTeachers:
                 loaded.model, own.train, own.collator, wanted, objective.positions, cached, shown
             )
             if pairs:
-                check_alignable(splits.train, splits.collator, teacher, name)
+                tokenizers = student.tokenizer, loaded.tokenizer
+                teacher.common = check_alignable(splits.train, splits.collator, teacher, name, tokenizers)
+                if teacher.common is not None:
+                    share = f"{teacher.common.share:.1%} of the student's tokens, where both have the same"
+                    self._workshop.terminal.say(f"hidden states: compared with {name} on {share}")
 
             def on_validation(train: Train) -> torch.Tensor:
                 size, precision = train.eval_batch_size, train.precision

@@ -17,6 +17,7 @@ from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.pipeline.judging import judge_by_labels, judge_by_teacher
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
+from dkd_cli.pipeline.narrowing import narrowed
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.training import Prepared, train_and_publish
 from dkd_cli.pipeline.workshop import Workshop
@@ -87,7 +88,7 @@ def prepare(
     # A wrong metric is reported before any weight is read.
     judge = judge_by_labels(settings, data) if labelled else None
     compute = workshop.compute(settings)
-    student = build_student(run.source, data, recipe.student, settings.seed)
+    student = narrowed(workshop, recipe, build_student(run.source, data, recipe.student, settings.seed))
     if plan.relates:
         show_attention(student.model, "student")
     for note in student.notes:

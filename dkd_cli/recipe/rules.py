@@ -23,6 +23,7 @@ LONGEST_NAME, LONGEST_PATH = 255, 3500
 TakeWord = Literal["first", "last", "even", "random"]
 _TAKES: tuple[TakeWord, ...] = ("first", "last", "even", "random")
 _LAYER = re.compile(r"\s*([0-9]{1,4})\s*")
+_TOKENS = re.compile(r"[1-9][0-9]{0,8}")
 _PAIR = re.compile(r"\s*([0-9]{1,4})\s*:\s*([0-9]{1,4})\s*")
 
 
@@ -41,6 +42,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_relations(recipe),
         *_layer_map(recipe),
         *_take(recipe),
+        *_vocabulary(recipe),
     ]
 
 
@@ -85,6 +87,21 @@ def parse_take(text: str) -> tuple[int, ...] | TakeWord:
     if any(lower >= upper for lower, upper in pairwise(layers)):
         raise ValueError("must name each layer once, the lowest first")
     return layers
+
+
+def parse_vocabulary(text: str) -> int | Literal["used"]:
+    """Read `student.vocabulary`: a word, or a number of tokens.
+
+    Raises ValueError with a plain sentence.
+
+    >>> parse_vocabulary("8000")
+    8000
+    """
+    if text == "used":
+        return "used"
+    if not _TOKENS.fullmatch(text):
+        raise ValueError("must be `used` or a number of tokens")
+    return int(text)
 
 
 def valid_name(name: str) -> bool:
@@ -317,6 +334,15 @@ def _take(recipe: Recipe) -> Iterator[Broken]:
         yield key, f"names {len(take)} layers, but `layers` is {layers}", "remove one of the two"
     if take in ("last", "even") and layers is None:
         yield key, f"is `{take}`, but `layers` does not say how many", "set `student.layers`"
+
+
+def _vocabulary(recipe: Recipe) -> Iterator[Broken]:
+    if recipe.student.vocabulary is None:
+        return
+    try:
+        parse_vocabulary(recipe.student.vocabulary)
+    except ValueError as error:
+        yield "student.vocabulary", str(error), "write `used`, a number such as 8000, or remove it"
 
 
 def _student_layers(recipe: Recipe) -> int | None:

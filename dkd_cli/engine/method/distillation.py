@@ -35,6 +35,10 @@ class Teachers(Protocol):
         the first position alone is compared."""
         ...
 
+    def common(self, name: str, rows: Tensor) -> Tensor | None:
+        """[n] rows -> [n, L'], true where the teacher has the student's token; None: everywhere."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyStep:
@@ -161,7 +165,8 @@ def distillation_step(
             ]
             if route.teacher in projections:
                 own = [projections[route.teacher](states) for states in own]
-            term = pt(plan.objective, own, aligned, student.mask[taught, :length])
+            mask, common = student.mask[taught, :length], teachers.common(route.teacher, rows[taught])
+            term = pt(plan.objective, own, aligned, mask if common is None else mask * common)
             hidden_total = hidden_total + share.mean(weights * hidden_weights[places] * term, size)
     total = total + plan.objective.kd_weight * kd_total + plan.hidden_weight * hidden_total
     terms |= {"kd": kd_total.detach(), "share-selected": total.new_tensor(selected.numel() / scored)}

@@ -284,7 +284,7 @@ def limits(model: Model) -> Limits:
     said = getattr(model, "graph", None)
     if isinstance(said, Graph):
         return said.limits
-    kinds = _table(model, "token_type_embeddings")
+    kinds = embedding_table(model, "token_type_embeddings")
     reads_types = kinds is not None and "token_type_ids" in forward_names(model)
     return Limits(
         vocabulary=model.get_input_embeddings().weight.size(0),
@@ -297,7 +297,7 @@ def _highest(encoded: Sequence[EncodedSplit], column: str) -> int:
     return max((split.highest(column) for split in encoded), default=-1)
 
 
-def _table(model: Model, name: str) -> torch.nn.Embedding | None:
+def embedding_table(model: Model, name: str) -> torch.nn.Embedding | None:
     """The embedding called `name`, wherever an architecture keeps it."""
     for path, module in model.named_modules():
         if path.rpartition(".")[2] == name and isinstance(module, torch.nn.Embedding):
@@ -307,7 +307,7 @@ def _table(model: Model, name: str) -> torch.nn.Embedding | None:
 
 def positions(model: Model) -> int | None:
     """The tokens that the longest text may have; None where positions are only ever relative."""
-    table = _table(model, "position_embeddings")
+    table = embedding_table(model, "position_embeddings")
     if table is not None:
         # RoBERTa and its like count positions from the one after the padding's own.
         return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)

@@ -7,7 +7,7 @@ optimizer, the checkpoints and distributed runs treat it like any other layer, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.machine.precision import Compute
-from dkd_cli.engine.models.models import Model
+from dkd_cli.engine.models.models import Model, Tokenizer
 from dkd_cli.engine.teachers.bank import Teacher
+from dkd_cli.engine.teachers.matching import Common, match
 from dkd_cli.errors import ModelError
 
 PLACE = "dkd_projections"
@@ -87,17 +88,24 @@ def attached(student: Model, projections: Mapping[str, Projection]) -> Iterator[
         delattr(student, PLACE)
 
 
-def check_alignable(tokens: EncodedSplit, collator: PaddingCollator, teacher: Teacher, name: str) -> None:
-    """Refuse to compare hidden states that have no positions in common.
+def check_alignable(
+    tokens: EncodedSplit,
+    collator: PaddingCollator,
+    teacher: Teacher,
+    name: str,
+    tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
+) -> Common | None:
+    """Find the positions where hidden states can be compared; None where those are all.
 
     Args:
         tokens: the training split in the student's tokens.
         collator: of the student's tokenizer.
         teacher: says which positions are compared.
         name: the teacher's, for errors.
+        tokenizers: the student's and the teacher's; None: their tokens have to be the same.
 
     Raises:
-        ModelError: names what differs.
+        ModelError: where there are none in common; names what differs.
     """
     without = "set strategy.objective.hidden_weight to 0"
     for key, side in (("student", collator.side), (f"teachers.{name}", teacher.collator.side)):
@@ -107,11 +115,13 @@ def check_alignable(tokens: EncodedSplit, collator: PaddingCollator, teacher: Te
                 f"its tokenizer pads on the {side}, where hidden states are not aligned",
                 f"{without}, or choose a tokenizer that pads on the right",
             )
-    if teacher.positions == "first":
-        return
-    if tokens.columns["input_ids"] != teacher.encoded.columns["input_ids"]:
-        raise ModelError(
-            f"teachers.{name}",
-            "its tokens differ from the student's, so that hidden states have no common positions",
-            f"compare the first token alone (strategy.objective.positions=first), or {without}",
-        )
+    if teacher.positions == "first" or tokens.columns["input_ids"] == teacher.encoded.columns["input_ids"]:
+        return None
+    with suppress(ValueError):
+        if tokenizers is not None:
+            return match(tokens, teacher.encoded, *tokenizers)
+    raise ModelError(
+        f"teachers.{name}",
+        "its tokens differ from the student's, so that hidden states have no common positions",
+        f"compare the first token alone (strategy.objective.positions=first), or {without}",
+    )

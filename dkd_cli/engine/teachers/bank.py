@@ -33,6 +33,7 @@ from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model, positions
 from dkd_cli.engine.teachers.batches import passes
+from dkd_cli.engine.teachers.matching import Common
 from dkd_cli.errors import NumericError
 
 FLOAT32 = np.dtype("<f4")
@@ -70,6 +71,8 @@ class Teacher:
     """None: nothing is kept on disk."""
     shown: str = "hidden states"
     """What its model shows as layers (`attention.show_attention`); its answers are kept under this name."""
+    common: Common | None = None
+    """Which of its positions are the student's; None: all of them, in the same order."""
     most_tokens: int | None = field(init=False)
     """That its positions allow; None: as many as one likes."""
     _answers: dict[str, Answers] = field(init=False, default_factory=dict)
@@ -208,7 +211,8 @@ class TeacherBank:
 
         Returns:
             One tensor a layer, [n, L', H] bfloat16, L' the longest of these rows, padded with zeros; L' is 1
-            where the teacher's `positions` is `first`.
+            where the teacher's `positions` is `first`. Where student and teacher differ in tokens, positions
+            are the student's, and 0 where `common` is.
         """
         teacher, known = self._models[name], self._answers[name]
         places = rows.numpy(force=True)
@@ -220,7 +224,18 @@ class TeacherBank:
             self._answer(name, [first[slot] for slot in lacking])
         gathered = torch.from_numpy(known.hidden.gather(slots)).to(self._compute.device)
         states = gathered.view(torch.bfloat16).reshape(*gathered.shape[:2], len(teacher.layers), -1)
+        if teacher.common is not None:
+            where = teacher.common.batch(places).to(self._compute.device)
+            states = states[torch.arange(len(where))[:, None], where.clamp(min=0)]
+            states[where < 0] = 0
         return list(states.unbind(dim=2))
+
+    def common(self, name: str, rows: Tensor) -> Tensor | None:
+        """Where teacher and student have the same token, [n] rows -> [n, L']; None: everywhere."""
+        teacher = self._models[name]
+        if teacher.common is None:
+            return None
+        return (teacher.common.batch(rows.numpy(force=True)) >= 0).to(self._compute.device)
 
     def _answer(self, name: str, rows: list[int]) -> None:
         in_halves(partial(self._compute_rows, name), rows, f"teachers.{name}")
