@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dkd_cli import launch
+from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
 from dkd_cli.cli.deploy import export, predict
@@ -35,6 +36,7 @@ from dkd_cli.version import __version__
 app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(cache_app, name="cache")
+app.command()(augment)
 app.command()(compare)
 app.command()(export)
 app.command()(predict)

@@ -5,12 +5,12 @@ Knows nothing about tokenizers or models.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dkd_cli.data.examples import TaskData
+from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.hub import is_saved_split, load_hub_splits, read_saved_split
 from dkd_cli.data.labels import (
     LabelColumn,
@@ -26,9 +26,9 @@ from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_ta
 from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task, resolve_task
-from dkd_cli.data.transfer import Known, is_transfer_file, load_transfer, read_transfer
+from dkd_cli.data.transfer import Known, augmented_part, is_transfer_file, load_transfer, read_transfer
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
-from dkd_cli.recipe.schema import Data
+from dkd_cli.recipe.schema import Data, has_transfer
 
 POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
 
@@ -45,8 +45,16 @@ class Sources:
     """Where the transfer set comes from."""
 
 
-def load_task_data(data: Data) -> TaskData:
+Augmented = Callable[[Split], tuple[list[str], list[str] | None]]
+"""From the labelled training rows to the texts, and second texts, of their copies."""
+
+
+def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     """Load, check, deduplicate, cut and cap what the recipe names.
+
+    Args:
+        data: the recipe's section.
+        augmented: makes the copies that `data.augment` asks for, which takes a model.
 
     Raises:
         DataError: the data or their labels are wrong (several at once as `Problems`).
@@ -86,10 +94,14 @@ def load_task_data(data: Data) -> TaskData:
         _check_train(label_names, parts)
     notes += _overlaps(parts)
     transfer = None
-    if sources.transfer:
+    if has_transfer(data):
         evaluated = [part for name, part in whole.items() if name != TRAIN]
         known = Known(parts[TRAIN], whole[TRAIN], evaluated)
-        transfer = load_transfer(sources.transfer, task, label_names, known, data, notes)
+        copies = []
+        if data.augment.copies:
+            assert augmented is not None, "who asks for copies makes them"
+            copies.append(augmented_part(*augmented(parts[TRAIN].to_split(TRAIN))))
+        transfer = load_transfer(sources.transfer, task, label_names, known, data, notes, copies)
     order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
     splits = {name: parts[name].to_split(name) for name in order}
     return TaskData(task, label_names, splits, tuple(notes), transfer)

@@ -66,15 +66,21 @@ def is_text_file(reference: str) -> bool:
 
 
 def load_transfer(
-    tables: Sequence[Table], task: Task, names: Names, known: Known, data: Data, notes: list[str]
+    tables: Sequence[Table],
+    task: Task,
+    names: Names,
+    known: Known,
+    data: Data,
+    notes: list[str],
+    copies: Sequence[Part] = (),
 ) -> Split:
-    """Make a split of the tables of a transfer set, whose text columns are checked already.
+    """Make a split of the tables of a transfer set, whose text columns are checked already, and of `copies`.
 
     Raises:
         DataError: a label contradicts the training data; nothing is left; too many texts are empty.
     """
     refuse_contradictions(tables, task, names, known, notes)
-    return transfer_split([transfer_part(table, task) for table in tables], known, data, notes)
+    return transfer_split([*(transfer_part(table, task) for table in tables), *copies], known, data, notes)
 
 
 def join_parts(parts: Sequence[Part]) -> Part:
@@ -179,6 +185,11 @@ def transfer_part(table: Table, task: Task) -> Part:
     texts = [str(text) for text in table.column(task.text) or ()]
     pairs = None if task.text_pair is None else [str(pair) for pair in table.column(task.text_pair) or ()]
     return make_part(table, texts, pairs, None)
+
+
+def augmented_part(texts: Sequence[str], text_pairs: Sequence[str] | None) -> Part:
+    """Copies of training texts as examples without labels."""
+    return make_part(Table("data.augment", {"text": texts}), texts, text_pairs, None)
 
 
 def _normalised(part: Part) -> list[str]:

@@ -20,7 +20,7 @@ from dkd_cli.engine.teachers.alignment import Projection, check_alignable, make_
 from dkd_cli.engine.teachers.bank import Cached, Recorded, Teacher, TeacherBank, probability_logits
 from dkd_cli.errors import RecipeError
 from dkd_cli.pipeline.planned import StudentRun
-from dkd_cli.pipeline.workshop import Splits, Workshop
+from dkd_cli.pipeline.workshop import Splits, Workshop, data_key
 from dkd_cli.recipe.schema import Recipe, Train
 from dkd_cli.recipe.teacher_kinds import kind_of
 
@@ -164,7 +164,7 @@ def _called(source: str) -> str:
 def _answers(recipe: Recipe, name: str) -> Key:
     """What decides a teacher's logits."""
     teacher = recipe.teachers[name]
-    return teacher.probabilities or teacher_source(recipe, name), teacher.labels, recipe.data
+    return teacher.probabilities or teacher_source(recipe, name), teacher.labels, data_key(recipe)
 
 
 def _meeting(recipe: Recipe, name: str) -> Key:

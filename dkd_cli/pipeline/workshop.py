@@ -18,6 +18,7 @@ from dkd_cli.engine.models.models import Tokenizer, locate_model
 from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
 from dkd_cli.errors import collect, raise_all
+from dkd_cli.pipeline.augmentation import augmented
 from dkd_cli.recipe.schema import Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
 
@@ -36,6 +37,14 @@ class Splits:
     collator: PaddingCollator
 
 
+DataKey = tuple[Data, str | None]
+
+
+def data_key(recipe: Recipe) -> DataKey:
+    """What decides the texts of a recipe: augmented ones also depend on the encoder."""
+    return recipe.data, recipe.model if recipe.data.augment.copies else None
+
+
 class Workshop:
     """Loads each data section once, tokenises it once and says each thing once, however many runs there are.
 
@@ -49,20 +58,23 @@ class Workshop:
         self.terminal = terminal
         self.peers = peers
         self.cache = open_cache(terminal.warn) if cached else None
-        self._data: dict[Data, TaskData] = {}
-        self._encoded: dict[tuple[Data, str], tuple[EncodedSplit, EncodedSplit, EncodedSplit]] = {}
+        self._data: dict[DataKey, TaskData] = {}
+        self._encoded: dict[tuple[DataKey, str], tuple[EncodedSplit, EncodedSplit, EncodedSplit]] = {}
         self._said: set[str] = set()
 
     def data(self, recipe: Recipe) -> TaskData:
         """The recipe's texts and labels."""
-        if recipe.data not in self._data:
-            loaded = self._data[recipe.data] = load_task_data(recipe.data)
+        key = data_key(recipe)
+        if key not in self._data:
+            loaded = self._data[key] = load_task_data(
+                recipe.data, lambda train: augmented(train, recipe, self.cache, self.terminal.progress)
+            )
             sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
             # Once: teachers and students of one command read the same files, but for the transfer set.
             self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
             for note in loaded.notes:
                 self._once(self.terminal.say, f"  {note}")
-        return self._data[recipe.data]
+        return self._data[key]
 
     def check(self, recipe: Recipe, train: Train, models: Mapping[str, str]) -> None:
         """All that can be wrong with data, machine and model folders, at once, before a model is loaded.
@@ -127,9 +139,10 @@ class Workshop:
         if digest is None:
             return made()
         # Teachers mostly read as the student does: then one copy serves both.
-        if (recipe.data, digest) not in self._encoded:
-            self._encoded[recipe.data, digest] = made()
-        return self._encoded[recipe.data, digest]
+        key = data_key(recipe), digest
+        if key not in self._encoded:
+            self._encoded[key] = made()
+        return self._encoded[key]
 
     def _once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:
         if (about or message) not in self._said:

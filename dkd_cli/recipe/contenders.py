@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
 from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.recipe.overrides import Override, Sweep, collect_options, parse_overrides
-from dkd_cli.recipe.schema import STRATEGIES, Recipe, Value, decides_teachers, strategy_parts
+from dkd_cli.recipe.schema import STRATEGIES, Recipe, Value, decides_teachers, has_transfer, strategy_parts
 from dkd_cli.recipe.written import Place, Written
 
 CONTROL = "random"
@@ -96,7 +96,7 @@ def load_contenders(asked: Asked, max_validation: int | None = None) -> Contende
     overrides = [one for one in overrides if one.key not in {sweep.key for sweep in shared}]
     [base] = load_points(asked.reference, overrides, shared, keep=lambda key: False)
     contenders: list[Contender] = []
-    for name in _names(asked.strategies, transfer=bool(base.data.transfer)):
+    for name in _names(asked.strategies, transfer=has_transfer(base.data)):
         try:
             points = _points(name, asked, overrides, [*grid, *shared])
         except (DkdError, Problems) as error:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 from dkd_cli.recipe.fields import did_you_mean
-from dkd_cli.recipe.schema import STRATEGIES, Recipe, strategy_parts
+from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 Broken = tuple[str, str, str]
@@ -147,12 +147,12 @@ def _data(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _transfer(recipe: Recipe) -> Iterator[Broken]:
-    if not recipe.data.transfer:
+    if not has_transfer(recipe.data):
         if not recipe.strategy.transfer:
             yield "strategy.transfer", "is false, but `data.transfer` names no texts", "remove it"
         return
     if recipe.strategy.transfer and recipe.strategy.objective.kd_loss == "dkd":
-        problem = "is `dkd`, which reads the label, but the texts of `data.transfer` have none"
+        problem = "is `dkd`, which reads the label, but transfer texts have none"
         yield "strategy.objective.kd_loss", problem, "set it to `kl`"
 
 

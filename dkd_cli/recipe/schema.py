@@ -38,6 +38,22 @@ Score = Literal[
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Augment:
+    """Copies of the labelled training texts with some words replaced, as in TinyBERT: further transfer texts.
+
+    Words come from the masked-language-model head of the recipe's `model`, if its checkpoint has one, else
+    from the neighbours of its token vectors.
+    """
+
+    copies: Annotated[int, Ge(0)] = 0
+    """Copies of each labelled training text; 0: no augmentation. Copies that repeat a text are dropped."""
+    replace: Annotated[float, Gt(0), Le(1)] = 0.4
+    """The probability that a word is replaced."""
+    candidates: Count = 15
+    """How many words may take a word's place."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
     """Where the texts and labels come from, how they are split and how long they may be."""
 
@@ -85,7 +101,8 @@ class Data:
     text a line, csv, tsv, json, jsonl, parquet), `pkg://package/path`, or splits of the source. A single one
     needs no list."""
     max_transfer: Count | None = None
-    """Keep at most so many transfer texts, chosen by a hash of the text."""
+    """Keep at most so many transfer texts, augmented ones included, chosen by a hash of the text."""
+    augment: Augment = field(default_factory=Augment)
     max_train: Count | None = None
     """Keep at most so many training examples, chosen by content."""
     max_validation: Count | None = None
@@ -342,9 +359,14 @@ STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment")
 """The keys of `data` that decide what students learn from, and nothing about their teachers."""
 
 
+def has_transfer(data: Data) -> bool:
+    """Whether students learn from texts without labels next to the training split."""
+    return bool(data.transfer) or data.augment.copies > 0
+
+
 def labelled_data(data: Data) -> Data:
     """The same data without a transfer set: what an evaluation reads."""
-    return replace(data, transfer=(), max_transfer=None)
+    return replace(data, transfer=(), max_transfer=None, augment=Augment())
 
 
 def without_transfer(recipe: Recipe) -> Recipe:

@@ -25,7 +25,7 @@ from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.manifests import damage, staged
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
-from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, strategy_parts
+from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, has_transfer, strategy_parts
 from dkd_cli.recipe.sweeps import variant
 from dkd_cli.version import __version__
 
@@ -111,7 +111,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
                 "data": asdict(plan.selection),
                 "teacher": asdict(plan.adoption),
                 "objective": asdict(plan.objective),
-                "transfer": recipe.strategy.transfer or not (recipe.data.transfer and plan.teachers),
+                "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
             "train": asdict(recipe.train),
