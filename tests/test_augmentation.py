@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -165,3 +166,9 @@ def test_students_learn_from_copies_and_teachers_do_not(recipe: Path, tmp_path: 
     assert student["labelled"] == teacher["labelled"]
     assert 2 * student["labelled"] < student["unlabelled"] <= 3 * student["labelled"]
     assert heard("evaluate", folder / "student-dynamic-data-seed1", "--no-timing").code == 0
+    selected = heard("select-data", recipe, "--count", "10", "--score", "margin")
+    assert selected.code == 0, selected
+    following = shlex.split(selected.out.splitlines()[-1].removeprefix("next: dkd "))
+    assert heard(*following).code == 0
+    log = folder.parent / "tiny-selected-margin-10" / "student-static-seed1" / "training.json"
+    assert json.loads(log.read_text())["rows"] == student | {"unlabelled": 10}

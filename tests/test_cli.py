@@ -219,6 +219,7 @@ SURFACE = {
     "train-teacher": f"{RECIPE_OPTIONS} --sweep --teacher --fresh",
     "distill": f"{RECIPE_OPTIONS} --sweep --strategy --fresh --no-cache",
     "select-data": f"{RECIPE_OPTIONS} --model --score --ratio --count --balanced --output",
+    "augment": "--show --set --output --output-dir --quiet",
     "evaluate": "--recipe --split --predictions --output --quiet --no-timing",
     "export": "--format --quantize --tolerance --max-loss --recipe --output --quiet",
     "predict": "--format --text --text-pair --output --json --all-probabilities --batch-size --quiet",

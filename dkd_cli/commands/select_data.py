@@ -1,4 +1,8 @@
-"""`dkd select-data`: score the training pool with a model, write the most informative part as a data file."""
+"""`dkd select-data`: score the training pool with a model, write the most informative part as a data file.
+
+The pool is the transfer set, if the recipe has one: the labelled rows are few and stay. Else it is the
+training split.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,7 @@ def select_data(
     terminal: Terminal,
     typed: str,
 ) -> None:
-    """Write the `ratio` or `count` most informative training examples, and the score of each beside them.
+    """Write the `ratio` or `count` most informative rows of the pool, and the score of each beside them.
 
     Args:
         recipe: names the data and, where `model` is None, the teacher that scores.
@@ -58,9 +62,9 @@ def select_data(
     quiet_libraries()
     workshop = Workshop(terminal)
     data = workshop.data(recipe)
-    pool = data.splits["train"]
+    pool = pool_of(data)
     if balanced and pool.labels is None:
-        raise RecipeError("--balanced", "the training texts have no labels", "leave it out")
+        raise RecipeError("--balanced", f"the {pool.name} texts have no labels", "leave it out")
     size = count if count is not None else kept(ratio or 1.0, len(pool))
     if size > len(pool):
         raise RecipeError("--count", f"{size} of a pool of {len(pool)}", f"ask for 1 to {len(pool)}")
@@ -74,19 +78,29 @@ def select_data(
     with replacing(path.with_suffix(".scores.csv")) as staged, staged.open("w", encoding="utf-8") as handle:
         csv.writer(handle, lineterminator="\n").writerows(score_table(pool, values, set(chosen)))
     write_json(path.with_suffix(".summary.json"), settings | {"classes": class_counts(data, pool, chosen)})
-    terminal.histogram(f"{score} of {len(pool)} training examples (higher: chosen first)", values.tolist())
+    kind = "training examples" if data.transfer is None else "transfer texts"
+    terminal.histogram(f"{score} of {len(pool)} {kind} (higher: chosen first)", values.tolist())
     counts = class_counts(data, pool, chosen)
     terminal.table(
         f"{len(chosen)} of {len(pool)} kept in {path}",
         ["class", "kept", "dropped"],
         [[name, figures["kept"], figures["dropped"]] for name, figures in counts.items()],
     )
-    terminal.say(f"next: {next_step(recipe, path, typed)}")
+    terminal.say(f"next: {next_step(recipe, path, typed, pool.name)}")
 
 
-def next_step(recipe: Recipe, path: Path, typed: str) -> str:
+def pool_of(data: TaskData) -> Split:
+    """The rows to choose from."""
+    return data.splits["train"] if data.transfer is None else data.transfer
+
+
+def next_step(recipe: Recipe, path: Path, typed: str, pool: str) -> str:
     """The command that trains on the selection: under a name of its own, with the teachers that there are."""
-    words = [f"data.train={path}", f"name={recipe.name}-{path.stem}"]
+    words = [f"data.{pool}={path}", f"name={recipe.name}-{path.stem}"]
+    if recipe.data.augment.copies:
+        words.append("data.augment.copies=0")
+    if recipe.data.max_transfer is not None:
+        words.append("data.max_transfer=null")
     words += [f"teachers.{name}.checkpoint={teacher_source(recipe, name)}" for name in recipe.teachers]
     return f"dkd distill{typed} " + " ".join(f"--set {shlex.quote(word)}" for word in words)
 
@@ -106,12 +120,12 @@ def scoring_model(recipe: Recipe, model: str | None, typed: str) -> str:
 
 
 def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, score: str) -> Tensor:
-    """The informativeness of each training example, [N]."""
-    pool = data.splits["train"]
+    """The informativeness of each row of the pool, [N]."""
+    pool = pool_of(data)
     if pool.labels is None and score.startswith("kl"):
         raise RecipeError(
             "--score",
-            f"{score!r} reads labels, which the training texts lack",
+            f"{score!r} reads labels, which the {pool.name} texts lack",
             "choose entropy",
         )
     if data.label_names is None and score.removesuffix("-r") not in ("kl", "kl-b", "random"):
