@@ -111,7 +111,8 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.jsonl",
         '{"text": "x", "label": 1}\n{"text": "y"}\n',
         {},
-        "a.jsonl:2: the label is missing; add it or remove the row",
+        "a.jsonl:2: the label is missing; add it, remove the row, or set data.missing_labels: transfer or "
+        "drop",
     ),
     (
         "no text in an object",
@@ -229,7 +230,7 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.csv",
         GOOD + "x,\n",
         {},
-        "a.csv:4: the label is missing; add it or remove the row",
+        "a.csv:4: the label is missing; add it, remove the row, or set data.missing_labels: transfer or drop",
     ),
     (
         "label hidden",
@@ -267,6 +268,36 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         {},
         "a.csv:4: the label 'maybe' is of another type than those before it: names and ids are mixed; use "
         "one of them throughout, or name all classes in data.labels",
+    ),
+    (
+        "an identifier for a label",
+        "a.csv",
+        "text,label\n" + "".join(f"text {i},ticket-{i}\n" for i in range(400)),
+        {},
+        "a.csv: 400 rows, 400 classes: is this the right column?; name the column of the classes in "
+        "data.label, or these classes in data.labels",
+    ),
+    (
+        "numbers for classes",
+        "a.csv",
+        "text,label\n" + "".join(f"text {i},{i / 7:.3f}\n" for i in range(400)),
+        {},
+        "a.csv: 400 rows, 400 classes: is this the right column?; set data.kind to regression if the labels "
+        "are numbers, or name another column in data.label",
+    ),
+    (
+        "no label at all to drop",
+        "a.csv",
+        "text,label\nx,\ny,\n",
+        {"missing_labels": "drop"},
+        "a.csv: no row has a label in 'label'; correct data.label, or set data.unlabelled: true",
+    ),
+    (
+        "fewer examples than classes",
+        "a.csv",
+        "text,label\n" + "".join(f"text {i} of {i * i},{'abc'[i % 3]}\n" for i in range(60)),
+        {"max_train": 2},
+        "data.max_train: 2 examples cannot hold 3 classes; raise it, or leave it out",
     ),
     (
         "types",
@@ -314,7 +345,9 @@ def test_bad_data(
     Path("good.csv").write_text(GOOD)
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
     recipe = tiny_recipe({"data": {"source": name} | dict(data)})
-    assert refused(3, "distill", recipe, "--strategy", "none", beside=workdir) == [line]
+    assert refused(
+        2 if line.startswith("data.") else 3, "distill", recipe, "--strategy", "none", beside=workdir
+    ) == [line]
 
 
 def test_a_missing_file(tiny_recipe: TinyRecipe, workdir: Path) -> None:
@@ -390,3 +423,17 @@ def test_few_empty_texts_are_dropped_and_counted(tiny_recipe: TinyRecipe, workdi
         "distill", tiny_recipe({"model": "./nowhere", "data": {"source": "a.csv"}}), "--strategy", "none"
     )
     assert (said.code, "  train: 1 empty texts dropped" in said.out.splitlines()) == (4, True)
+
+
+def test_at_most_five_lines_of_a_kind(tiny_recipe: TinyRecipe, workdir: Path) -> None:
+    missing = "".join(f"text {i},{'ab'[i % 2] if i > 90 else ''}\n" for i in range(100))
+    Path("a.csv").write_text("text,label\n" + missing)
+    lines = refused(3, "distill", tiny_recipe({"data": {"source": "a.csv"}}), "--strategy", "none")
+    assert [line.split(": ")[0] for line in lines] == [f"a.csv:{row}" for row in range(2, 7)]
+    assert lines[-1].startswith("a.csv:6: the label is missing, and so in 86 more rows; add it,")
+    Path("good.csv").write_text(GOOD)
+    Path("v.csv").write_text("text,label\n" + "".join(f"text {i},{i}\n" for i in range(200)))
+    own = {"source": None, "train": "good.csv", "validation": "v.csv"}
+    assert len(refused(3, "distill", tiny_recipe({"data": own}), "--strategy", "none")) == 5
+    own["labels"] = [str(i) for i in range(200)]
+    assert len(refused(3, "distill", tiny_recipe({"data": own}), "--strategy", "none")) == 5

@@ -47,6 +47,11 @@ def classes(
         (["yes", "no"], None, ("no", "yes"), [1, 0]),
         (["NA", "None"], None, ("NA", "None"), [0, 1]),
         ([-1, 1], ("-1", "1"), ("-1", "1"), [0, 1]),
+        # as pandas writes ids in a column with gaps
+        (["5.0", "3.0", "10.0"], None, ("3", "5", "10"), [1, 0, 2]),
+        (["5.0", "3"], None, ("3", "5"), [1, 0]),
+        (["0.0", "1.0"], ("neg", "pos"), ("neg", "pos"), [0, 1]),
+        (["5.0", "3.0"], ("3.0", "5.0"), ("3.0", "5.0"), [1, 0]),
     ],
 )
 def test_classes(
@@ -163,3 +168,29 @@ def test_target_values() -> None:
 def test_target_values_must_be_finite(values: list[object], line: str) -> None:
     with pytest.raises((DataError, Problems), match="^" + re.escape(line)):
         regression(train=values)
+
+
+def test_ids_with_and_without_a_point_are_the_same() -> None:
+    assert classes(["5", "3"], test=["3.0", "5.0"]) == (("3", "5"), {"train": [1, 0], "test": [0, 1]})
+    assert classes(["5.0", "3.0"], test=["3", "5"]) == (("3", "5"), {"train": [1, 0], "test": [0, 1]})
+    hub = table([1, 0], names=("bad", "good"))
+    assert classes(["1.0", "0.0"], validation=hub)[1] == {"train": [1, 0], "validation": [1, 0]}
+
+
+def test_many_values_are_no_classes() -> None:
+    identifiers = [f"ticket {row}" for row in range(20)]
+    with pytest.raises(
+        DataError, match=r"^a\.csv: 20 rows, 20 classes: is this the right column\?; name the column"
+    ):
+        classes(identifiers)
+    with pytest.raises(DataError, match=r"20 classes: .+; set data\.kind to regression"):
+        classes([row / 7 for row in range(20)])
+    assert classes(identifiers, tuple(identifiers))[0] == tuple(identifiers), "they may be named"
+    assert len(classes([f"class {row // 2}" for row in range(40)])[0]) == 20
+    assert len(classes(identifiers[:19])[0]) == 19
+
+
+def test_each_unknown_class_is_one_line() -> None:
+    with pytest.raises(Problems) as caught:
+        classes(["a", "b"], test=["c", "a", "c", "d", "c"])
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["test.csv:2", "test.csv:5"]

@@ -153,6 +153,7 @@ def test_a_loss_on_the_label_needs_one() -> None:
     [
         (Data(), "data"),
         (Data(source="s", labels=("a", "a")), "data.labels"),
+        (Data(source="s", labels=("a", "b"), unlabelled=True, missing_labels="drop"), "data.missing_labels"),
         (Data(source="s", labels=("a",)), "data.labels"),
         (Data(source="s", labels=("a", "b"), kind="regression"), "data.labels"),
         (Data(source="s", text="a", text_pair="a"), "data.text_pair"),

@@ -247,3 +247,14 @@ def test_another_selection_is_not_overwritten(recipe: Recipe, scorer: str, tmp_p
 def test_every_score_selects(recipe: Recipe, scorer: str, score: str) -> None:
     select(recipe, scorer, score=score, count=3)
     assert len(written(folder(recipe) / f"selected-{score}-3.jsonl")) == 3
+
+
+def test_a_class_that_is_lost_is_named(
+    recipe: Recipe, scorer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    select(recipe, scorer, count=1)
+    (row,) = written(folder(recipe) / "selected-entropy-1.jsonl")
+    (lost,) = set(LABELS) - {row["label"]}
+    assert f"no example of {lost} is kept" in capsys.readouterr().err
+    select(recipe, scorer, count=10, balanced=True)
+    assert capsys.readouterr().err == ""

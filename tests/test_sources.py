@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import json
 import re
@@ -306,3 +307,94 @@ def test_how_a_file_was_read_is_said(workdir: Path) -> None:
         "a.csv: not UTF-8, read as cp1252; data.encoding names another encoding",
         "a.csv: read as separated by semicolons",
     )
+
+
+# --- labels that are missing or rare ---------------------------------------------------------------------
+
+
+def test_rows_without_a_label_can_be_dropped(workdir: Path) -> None:
+    found = rows(150)
+    for row in found[::3]:
+        row["label"] = ""
+    with pytest.raises(
+        Problems, match=r"(?m)^a\.csv:2: the label is missing; .+ data\.missing_labels: transfer or drop$"
+    ):
+        load(source=write_csv("a.csv", found))
+    data = load(source="a.csv", missing_labels="drop")
+    assert sum(sizes(data).values()) == 100
+    assert "train: 50 rows without a label dropped" in data.notes
+    validation = write_csv("v.csv", found[:6])
+    with pytest.raises(Problems, match=r"^v\.csv:2: the label is missing; add it or remove the row"):
+        load(train="a.csv", validation=validation, missing_labels="drop")
+
+
+def test_rows_without_a_label_can_join_the_transfer_set(workdir: Path) -> None:
+    found = rows(160)
+    for row in found[:40]:
+        row["label"] = ""
+    source = write_csv("a.csv", found)
+    data = load(source=source, missing_labels="transfer")
+    labelled = load(source=source, missing_labels="drop")
+    assert data.splits == labelled.splits, "teachers and students see the same labelled rows"
+    assert data.transfer is not None
+    assert labelled.transfer is None
+    assert sorted(data.transfer.texts) == sorted(row["text"] for row in found[:40])
+    assert "train: 40 rows without a label join the transfer set" in data.notes
+    more = write_csv("more.csv", [{"text": text} for text in [*sentences(5, 3), found[0]["text"]]])
+    both = load(source=source, missing_labels="transfer", transfer=(more,))
+    assert both.transfer is not None
+    assert len(both.transfer) == 45, "a text of both is one text"
+    evaluated = write_csv("v.csv", [{"text": found[0]["text"], "label": "no"}, *found[150:]])
+    apart = load(train=write_csv("t.csv", found[:150]), validation=evaluated, missing_labels="transfer")
+    assert apart.transfer is not None
+    assert found[0]["text"] not in apart.transfer.texts, "what is evaluated is not taught"
+
+
+def test_no_row_without_a_label_makes_no_transfer_set(workdir: Path) -> None:
+    assert load(source=write_csv("a.csv", rows(100)), missing_labels="transfer").transfer is None
+
+
+def test_a_dropped_row_leaves_the_others_their_lines(workdir: Path) -> None:
+    found = [*rows(9), {"text": "", "label": "no"}]
+    found[2]["label"] = ""
+    with pytest.raises(DataError, match=r"^a\.csv:11: the text is empty"):
+        load(source=write_csv("a.csv", found), missing_labels="drop")
+    columns = {"text": [row["text"] for row in found], "label": [row["label"] or None for row in found]}
+    write_parquet(Path("a.parquet"), columns)
+    with pytest.raises(DataError, match=r"^a\.parquet row 10: the text is empty"):
+        load(source="a.parquet", missing_labels="drop")
+
+
+def test_minus_one_is_missing_only_where_the_classes_have_names(workdir: Path) -> None:
+    texts = sentences(60)
+    write_parquet(Path("a.parquet"), {"text": texts, "label": [-1, 0, 1] * 20}, ("bad", "good"))
+    assert sum(sizes(load(source="a.parquet", missing_labels="drop")).values()) == 40
+    write_csv("a.csv", [{"text": text, "label": i % 3 - 1} for i, text in enumerate(texts)])
+    with pytest.raises(Problems, match=r"^a\.csv:2: the label is hidden \(-1\); .+ if -1 is a class"):
+        load(source="a.csv", missing_labels="drop")
+    assert sum(sizes(load(source="a.csv", labels=("-1", "0", "1"), missing_labels="drop")).values()) == 60
+
+
+@pytest.mark.parametrize("split_seed", range(8))
+def test_a_class_with_few_rows_is_trained_on(workdir: Path, split_seed: int) -> None:
+    rare = [{"text": text, "label": f"rare_{i // 2}"} for i, text in enumerate(sentences(7, 5))]
+    source = write_csv("a.csv", [*rows(120), *rare])
+    data = load(source=source, split_seed=split_seed)
+    names = ("no", "rare_0", "rare_1", "rare_2", "rare_3", "yes")
+    assert data.label_names == names
+    assert set(data.splits["train"].labels or ()) == set(range(6))
+    assert "1 of 6 classes have a single example, in train and never scored: rare_3" in data.notes
+    capped = load(source=source, split_seed=split_seed, max_train=12)
+    assert (sizes(capped)["train"], set(capped.splits["train"].labels or ())) == (12, set(range(6)))
+    assert capped.splits["test"] == data.splits["test"]
+
+
+def test_a_cut_that_loses_no_class_is_what_it_was(workdir: Path) -> None:
+    """The digests of splits made before classes were kept in training."""
+    data = load(source=write_csv("a.csv", rows(300)), max_train=100)
+    joined = {name: "".join(split.example_ids) for name, split in data.splits.items()}
+    assert {name: hashlib.sha256(ids.encode()).hexdigest()[:8] for name, ids in joined.items()} == {
+        "train": "d6a4393a",
+        "validation": "1280db07",
+        "test": "72a84719",
+    }

@@ -86,6 +86,12 @@ def select_data(
         ["class", "kept", "dropped"],
         [[name, figures["kept"], figures["dropped"]] for name, figures in counts.items()],
     )
+    lost = [name for name, figures in counts.items() if not figures["kept"] and figures["dropped"]]
+    if lost and data.label_names is not None:
+        terminal.warn(
+            f"no example of {', '.join(lost)} is kept, so no student can learn it; "
+            "--balanced keeps some of each class"
+        )
     terminal.say(f"next: {next_step(recipe, path, typed, pool.name)}")
 
 

@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from dkd_cli.data.readers import no_column
@@ -19,6 +19,12 @@ from dkd_cli.errors import DataError, RecipeError, raise_all
 Labels = list[int] | list[float] | None
 HIDDEN = "-1"
 INTEGER = re.compile(r"-?\d+")
+WHOLE = re.compile(r"(-?\d+)(\.0+)?")
+"""An id, also as pandas writes it where the column has gaps: 5.0."""
+TRAINING = ("pool", "train")
+"""The splits whose rows without a label can be dropped."""
+FEW_ROWS = 20
+"""A file of fewer rows may have as many classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +101,11 @@ def class_labels(
             "name them in the order of their ids, such as [negative, positive]",
         )
     problems: list[DataError] = []
+    columns = {name: _with_whole_ids(column, declared or known or ()) for name, column in columns.items()}
     readable = {name: column for name, column in columns.items() if not _hidden(column)}
-    for column in readable.values():
-        problems += _absent(column, hidden_is_name=HIDDEN in (declared or known or ()))
+    for split, column in readable.items():
+        hidden_is_name = HIDDEN in (declared or known or ())
+        problems += _absent(column, hidden_is_name=hidden_is_name, droppable=split in TRAINING)
     raise_all(problems)
     names = declared or known or _inferred(columns[names_from])
     labels: dict[str, Labels] = dict.fromkeys(columns)
@@ -116,7 +124,7 @@ def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
     for split, column in columns.items():
         if _hidden(column):
             continue
-        wrong = _absent(column, hidden_is_name=True)
+        wrong = _absent(column, hidden_is_name=True, droppable=split in TRAINING)
         values = [_number(value or "") for value in column.values]
         for row, value in enumerate(values):
             if not math.isfinite(value) and column.values[row] is not None:
@@ -177,23 +185,35 @@ def _hidden(column: LabelColumn) -> bool:
     return column.may_hide and all(value in (None, HIDDEN) for value in column.values)
 
 
-def _absent(column: LabelColumn, hidden_is_name: bool) -> list[DataError]:
-    """Errors for the rows without a label in a split that has labels."""
-    rows = (
+def _with_whole_ids(column: LabelColumn, names: Sequence[str]) -> LabelColumn:
+    """Write ids that became 5.0 as 5, unless a class is called so."""
+    values = {value for value in column.values if value is not None}
+    if values <= set(names) or not all(WHOLE.fullmatch(value) for value in values):
+        return column
+    whole = {value: value.partition(".")[0] for value in values}
+    return replace(column, values=[None if value is None else whole[value] for value in column.values])
+
+
+def _absent(column: LabelColumn, *, hidden_is_name: bool, droppable: bool) -> list[DataError]:
+    """Errors for the first rows without a label in a split with labels; the last one counts the others."""
+    rows = [
         row
         for row, value in enumerate(column.values)
         if value is None or (value == HIDDEN and not hidden_is_name)
-    )
-    return [
-        DataError(
-            column.table.where(row),
-            "the label is missing" if column.values[row] is None else "the label is hidden (-1)",
-            "add it or remove the row"
-            if column.values[row] is None or column.may_hide
-            else "use a split with labels; if -1 is a class, name it in data.labels",
-        )
-        for row in islice(rows, MOST_PROBLEMS)
     ]
+    problems: list[DataError] = []
+    for row in rows[:MOST_PROBLEMS]:
+        hidden = column.values[row] is not None
+        problem = "the label is hidden (-1)" if hidden else "the label is missing"
+        if len(problems) == MOST_PROBLEMS - 1 and len(rows) > MOST_PROBLEMS:
+            problem += f", and so in {len(rows) - MOST_PROBLEMS:,} more rows"
+        remedy = "add it or remove the row"
+        if hidden and not column.may_hide:
+            remedy = "use a split with labels; if -1 is a class, name it in data.labels"
+        elif droppable:
+            remedy = "add it, remove the row, or set data.missing_labels: transfer or drop"
+        problems.append(DataError(column.table.where(row), problem, remedy))
+    return problems
 
 
 def _inferred(column: LabelColumn) -> tuple[str, ...]:
@@ -202,6 +222,7 @@ def _inferred(column: LabelColumn) -> tuple[str, ...]:
     for row, value in enumerate(column.values):
         if value is not None:
             first.setdefault(value, row)
+    _refuse_identifiers(column, len(first))
     whole = [value for value in first if INTEGER.fullmatch(value)]
     if len(whole) == len(first):
         return tuple(sorted(first, key=lambda value: (int(value), value)))
@@ -216,6 +237,21 @@ def _inferred(column: LabelColumn) -> tuple[str, ...]:
             "set data.kind to regression",
         )
     return tuple(sorted(first))
+
+
+def _refuse_identifiers(column: LabelColumn, classes: int) -> None:
+    """Refuse a column in which hardly any value repeats: identifiers, measurements or texts."""
+    rows = len(column.values)
+    if rows < FEW_ROWS or classes <= rows / 2:
+        return
+    numbers = all(not math.isnan(_number(value or "")) for value in column.values)
+    raise DataError(
+        column.table.place,
+        f"{rows:,} rows, {classes:,} classes: is this the right column?",
+        "set data.kind to regression if the labels are numbers, or name another column in data.label"
+        if numbers
+        else "name the column of the classes in data.label, or these classes in data.labels",
+    )
 
 
 def _mixed(column: LabelColumn, row: int) -> DataError:
@@ -244,8 +280,12 @@ def _ids(column: LabelColumn, names: tuple[str, ...], inferred: bool) -> tuple[l
         return [], [_mixed(column, row)]
     else:
         mapping = position
-    unknown = (row for row, value in enumerate(column.values) if value not in mapping)
-    problems = [_unknown(column, row, mapping, inferred) for row in islice(unknown, MOST_PROBLEMS)]
+    unknown: dict[str | None, int] = {}
+    for row, value in enumerate(column.values):
+        if value not in mapping:
+            unknown.setdefault(value, row)
+    rows = islice(unknown.values(), MOST_PROBLEMS)
+    problems = [_unknown(column, row, mapping, inferred) for row in rows]
     return [mapping[value] for value in column.values if value in mapping], problems
 
 

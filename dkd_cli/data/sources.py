@@ -5,6 +5,7 @@ Knows nothing about tokenizers or models.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,13 +23,14 @@ from dkd_cli.data.labels import (
     without_labels,
 )
 from dkd_cli.data.locate import file_path
+from dkd_cli.data.missing_labels import without_missing
 from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_table
-from dkd_cli.data.splits import Part, cap, cut, make_part, without_duplicates, without_empty
+from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task, resolve_task
 from dkd_cli.data.transfer import Known, augmented_part, is_transfer_file, load_transfer, read_transfer
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
-from dkd_cli.recipe.schema import Data, has_transfer
+from dkd_cli.recipe.schema import Data
 
 POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
 
@@ -64,37 +66,31 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     task = resolve_task(data)
     sources = _gather(data, task)
     notes = [note for table in (*sources.tables.values(), *sources.transfer) for note in table.notes]
+    if data.missing_labels != "refuse":
+        _leave_out_missing(sources, task, data, notes)
     label_names, parts = _parts(sources, task, data, notes)
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
     pool = parts.pop(POOL, None)
     if pool is not None:
-        cuts, alike = (
-            cut(pool, sources.shares, data.split_seed, data.near_duplicates) if sources.shares else ({}, 0)
-        )
+        cuts = _cut(pool, sources.shares, data, TRAIN not in parts, notes) if sources.shares else {}
         rest = cuts.pop("rest", pool)
-        if alike:
-            notes.append(
-                f"{alike:,} examples have a near-duplicate; each such group is on one side of the cut"
-            )
-        for name, part in cuts.items():
-            if not len(part):
-                raise DataError(
-                    pool.table.place,
-                    f"{len(pool):,} examples are too few to cut out a {name} split",
-                    f"name a file in data.{name}, or raise data.{name}_share",
-                )
         parts = {TRAIN: parts.pop(TRAIN, rest)} | cuts | parts
+    if label_names is not None:
+        notes += _single_examples(label_names, parts)
     if data.unlabelled:
         parts[TRAIN] = _without_labels(parts[TRAIN], notes)
     whole = dict(parts)
     most = {TRAIN: data.max_train, VALIDATION: data.max_validation, TEST: data.max_test}
-    parts = {name: cap(part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()}
+    caps = {name: cap_training if name == TRAIN else cap for name in parts}
+    parts = {
+        name: caps[name](part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()
+    }
     if label_names is not None and not data.unlabelled:
         _check_train(label_names, parts)
     notes += _overlaps(parts)
     transfer = None
-    if has_transfer(data):
+    if sources.transfer or data.augment.copies:
         evaluated = [part for name, part in whole.items() if name != TRAIN]
         known = Known(parts[TRAIN], whole[TRAIN], evaluated)
         copies = []
@@ -105,6 +101,40 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
     splits = {name: parts[name].to_split(name) for name in order}
     return TaskData(task, label_names, splits, tuple(notes), transfer)
+
+
+def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str]) -> None:
+    """Take the rows without a label out of the tables that are trained on, to drop or to transfer them."""
+    for name in {POOL, TRAIN} & sources.tables.keys():
+        if missing_columns(sources.tables[name], [task.label]):
+            continue  # an error that `_parts` reports with the others
+        sources.tables[name], without = without_missing(sources.tables[name], task)
+        if not len(without):
+            continue
+        if data.missing_labels == "transfer":
+            sources.transfer.append(without)
+            notes.append(f"{TRAIN}: {len(without):,} rows without a label join the transfer set")
+        else:
+            notes.append(f"{TRAIN}: {len(without):,} rows without a label dropped")
+
+
+def _cut(
+    pool: Part, shares: Mapping[str, float], data: Data, trained_on: bool, notes: list[str]
+) -> dict[str, Part]:
+    """Cut splits out of the pool, and note what the cut had to take care of."""
+    made = cut(pool, shares, data.split_seed, data.near_duplicates, keep_classes=trained_on)
+    if made.alike:
+        notes.append(
+            f"{made.alike:,} examples have a near-duplicate; each such group is on one side of the cut"
+        )
+    if made.moved:
+        notes.append(f"{made.moved:,} examples are in train so that no class is missing there")
+    for name in shares:
+        if not len(made.splits[name]):
+            problem = f"{len(pool):,} examples are too few to cut out a {name} split"
+            remedy = f"name a file in data.{name}, or raise data.{name}_share"
+            raise DataError(pool.table.place, problem, remedy)
+    return made.splits
 
 
 def _read_file(reference: str, task: Task, data: Data) -> Table:
@@ -291,6 +321,18 @@ def _without_labels(part: Part, notes: list[str]) -> Part:
     return part
 
 
+def _single_examples(names: Sequence[str], parts: Mapping[str, Part]) -> list[str]:
+    """Note the classes that have one example in all splits together, if it is trained on."""
+    counts = Counter(label for part in parts.values() for label in part.labels or ())
+    taught = sorted(set(parts[TRAIN].labels or ()))
+    single = [names[int(label)] for label in taught if counts[label] == 1]
+    if not single:
+        return []
+    listed = ", ".join(single[:MOST_PROBLEMS]) + (", ..." if len(single) > MOST_PROBLEMS else "")
+    count = f"{len(single):,} of {len(names):,} classes"
+    return [f"{count} have a single example, in train and never scored: {listed}"]
+
+
 def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
     """Refuse a training split of one class, or one that lacks a class which is evaluated."""
     train = parts[TRAIN]
@@ -303,7 +345,7 @@ def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
             problem = f"{name} has the class {names[int(label)]!r}, which the training split lacks"
             remedy = "add examples of it to the training split, or remove it"
             problems.append(DataError(part.table.where(row), problem, remedy))
-    raise_all(problems)
+    raise_all(problems[:MOST_PROBLEMS])
 
 
 def _overlaps(parts: Mapping[str, Part]) -> list[str]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from dkd_cli.data.examples import Split
 from dkd_cli.data.near_duplicates import group_near_duplicates, normalise
 from dkd_cli.data.tables import Table
-from dkd_cli.errors import DataError
+from dkd_cli.errors import DataError, RecipeError
 
 MOST_EMPTY = 0.01
 """More empty texts than this share are a mistake in the file, not a slip."""
 PAIR = "\x1f"
+Labels = Sequence[int] | Sequence[float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,36 +128,78 @@ def without_duplicates(part: Part) -> tuple[Part, int, int]:
     )
 
 
-def cut(part: Part, shares: Mapping[str, float], seed: int, threshold: float) -> tuple[dict[str, Part], int]:
-    """Cut splits out of an example set by content; what is left is `rest`.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Splits that were cut out of an example set."""
+
+    splits: dict[str, Part]
+    """Each in the order of the rows; `rest` is what is left."""
+    alike: int
+    """How many examples have a near-duplicate."""
+    moved: int
+    """How many examples are in `rest` because their class would else be missing there."""
+
+
+def cut(
+    part: Part, shares: Mapping[str, float], seed: int, threshold: float, *, keep_classes: bool = True
+) -> Cut:
+    """Cut splits out of an example set by a hash of the text; what is left is `rest`.
 
     Near-duplicates stay on one side. A group's side follows from its smallest normalised text and the seed,
-    so neither the order of the rows nor what other rows there are moves it.
+    so neither the order of the rows nor what other rows there are moves it; but where no example of a class
+    would be left in `rest`, the group with one whose hash is nearest to that side is moved there.
 
     Args:
+        part: labels that are integers are classes.
         shares: the share of each split to cut out.
+        seed: another one cuts elsewhere.
         threshold: Jaccard similarity from which on two texts are near-duplicates.
-
-    Returns:
-        The splits, each in the order of the rows, and how many examples have a near-duplicate.
+        keep_classes: whether `rest` is trained on, so that no class may be missing there.
     """
     texts = [PAIR.join(map(normalise, key.split(PAIR))) for key in part.whole_texts()]
     distinct = sorted(set(texts))
     index = {text: i for i, text in enumerate(distinct)}
     groups = group_near_duplicates(distinct, threshold)
-    sides = {group: _side(distinct[group], shares, seed) for group in set(groups)}
+    positions = {group: _position(distinct[group], seed) for group in set(groups)}
+    sides = {group: _side(position, shares) for group, position in positions.items()}
+    of_rows = [groups[index[text]] for text in texts]
+    saved = _saved(part.labels, of_rows, sides, positions) if keep_classes else set()
+    sides |= dict.fromkeys(saved, "rest")
     indices: dict[str, list[int]] = {name: [] for name in (*shares, "rest")}
-    sizes: Counter[int] = Counter()
-    for i, text in enumerate(texts):
-        group = groups[index[text]]
-        sizes[group] += 1
+    for i, group in enumerate(of_rows):
         indices[sides[group]].append(i)
-    splits = {name: part.take(chosen) for name, chosen in indices.items()}
-    return splits, sum(size for size in sizes.values() if size > 1)
+    sizes = Counter(of_rows)
+    return Cut(
+        {name: part.take(chosen) for name, chosen in indices.items()},
+        alike=sum(size for size in sizes.values() if size > 1),
+        moved=sum(sizes[group] for group in saved),
+    )
 
 
-def _side(text: str, shares: Mapping[str, float], seed: int) -> str:
-    position = int(_digest(str(seed), text), 16) / 2**64
+def _saved(
+    labels: Labels, groups: Sequence[int], sides: Mapping[int, str], positions: Mapping[int, float]
+) -> set[int]:
+    """Groups to move to `rest`: for each class that has no example there, the nearest one with an example."""
+    of_class: dict[int, set[int]] = {}
+    for label, group in zip(_classes(labels), groups, strict=False):
+        of_class.setdefault(label, set()).add(group)
+    saved: set[int] = set()
+    for _, members in sorted(of_class.items()):
+        if saved.isdisjoint(members) and all(sides[group] != "rest" for group in members):
+            saved.add(max(members, key=lambda group: (positions[group], group)))
+    return saved
+
+
+def _classes(labels: Labels) -> Sequence[int]:
+    """The class ids; none where there are no labels, or numbers."""
+    return [label for label in labels or () if isinstance(label, int)]
+
+
+def _position(text: str, seed: int) -> float:
+    return int(_digest(str(seed), text), 16) / 2**64
+
+
+def _side(position: float, shares: Mapping[str, float]) -> str:
     for name, share in shares.items():
         if position < share:
             return name
@@ -165,8 +208,38 @@ def _side(text: str, shares: Mapping[str, float], seed: int) -> str:
 
 
 def cap(part: Part, most: int | None, seed: int) -> Part:
-    """Keep at most so many examples, chosen by content, in the order of the rows."""
+    """Keep at most so many examples, chosen by a hash of the text, in the order of the rows."""
     if most is None or len(part) <= most:
         return part
-    by_hash = sorted(range(len(part)), key=lambda i: _digest(str(seed), part.example_ids[i]))
-    return part.take(sorted(by_hash[:most]))
+    return part.take(sorted(_by_hash(part, seed)[:most]))
+
+
+def cap_training(part: Part, most: int | None, seed: int) -> Part:
+    """As `cap`, but keep an example of every class.
+
+    In place of each class that would be lost, the last example goes whose class has another one.
+
+    Raises:
+        RecipeError: there are more classes than examples to keep.
+    """
+    classes = _classes(part.labels)
+    if most is None or len(part) <= most or not classes:
+        return cap(part, most, seed)
+    if most < len(set(classes)):
+        problem = f"{most} examples cannot hold {len(set(classes))} classes"
+        raise RecipeError("data.max_train", problem, "raise it, or leave it out")
+    by_hash = _by_hash(part, seed)
+    kept = set(by_hash[:most])
+    counts = Counter(classes[i] for i in kept)
+    lost = {classes[i]: i for i in reversed(by_hash[most:]) if classes[i] not in counts}
+    for i in reversed(by_hash[:most]):
+        if len(kept) + len(lost) == most:
+            break
+        if counts[classes[i]] > 1:
+            counts[classes[i]] -= 1
+            kept.remove(i)
+    return part.take(sorted(kept.union(lost.values())))
+
+
+def _by_hash(part: Part, seed: int) -> list[int]:
+    return sorted(range(len(part)), key=lambda i: _digest(str(seed), part.example_ids[i]))

@@ -32,6 +32,8 @@ class Table:
     """The names that the data set itself gives to the ids in a column."""
     notes: tuple[str, ...] = ()
     """What the user should know about how the file was read, a line each."""
+    numbers: Sequence[int] | None = None
+    """The place of each row in the whole table, counted from 0; None: this is the whole table."""
 
     def __len__(self) -> int:
         first = next(iter(self.columns), None)
@@ -39,7 +41,21 @@ class Table:
 
     def where(self, row: int) -> str:
         """Place of a row in an error."""
-        return f"{self.place} row {row + 1}" if self.lines is None else f"{self.place}:{self.lines[row]}"
+        if self.lines is not None:
+            return f"{self.place}:{self.lines[row]}"
+        return f"{self.place} row {(row if self.numbers is None else self.numbers[row]) + 1}"
+
+    def take(self, rows: Sequence[int], names: Sequence[str]) -> Table:
+        """Some of the rows in some of the columns; each row still knows its place."""
+        columns = {}
+        for name in names:
+            values = self.column(name)
+            if values is not None:
+                columns[name] = [values[row] for row in rows]
+        numbers = rows if self.numbers is None else [self.numbers[row] for row in rows]
+        lines = None if self.lines is None else [self.lines[row] for row in rows]
+        known = {name: self.class_names[name] for name in columns if name in self.class_names}
+        return Table(self.place, columns, lines, known, self.notes, numbers)
 
     def column(self, name: str) -> Sequence[object] | None:
         """Values of a column, or of a key inside one; None where no row has it."""

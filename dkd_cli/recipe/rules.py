@@ -225,6 +225,9 @@ def _teachers_without_weights(recipe: Recipe) -> Iterator[Broken]:
 def _unlabelled(recipe: Recipe) -> Iterator[Broken]:
     if not recipe.data.unlabelled:
         return
+    if recipe.data.missing_labels != "refuse":
+        problem = f"is `{recipe.data.missing_labels}`, but `data.unlabelled` leaves all labels aside"
+        yield "data.missing_labels", problem, "remove one of the two"
     parts, score = strategy_parts(recipe.strategy.name), recipe.strategy.data.score
     if parts == ("none",):
         yield "strategy.name", "`none` learns from labels, but `data.unlabelled` is true", "choose another"

@@ -79,6 +79,9 @@ class Data:
     unlabelled: bool = False
     """`true`: the training texts have no labels, or theirs are left aside; students learn from their teachers
     alone. Validation and test labels are used where there are any; `labels` names the classes."""
+    missing_labels: Literal["refuse", "transfer", "drop"] = "refuse"
+    """Training rows without a label: `refuse` reports them as errors; `transfer` adds their texts to the
+    transfer set, which the teachers alone teach; `drop` leaves them out."""
     train: Name | None = None
     """The training split's name in the source, or a file of its own; null: `train`, or the rest of a file."""
     validation: Name | None = None
@@ -355,18 +358,19 @@ class Recipe:
 STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective")
 
 
-STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment")
+STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment", "data.missing_labels")
 """The keys of `data` that decide what students learn from, and nothing about their teachers."""
 
 
 def has_transfer(data: Data) -> bool:
     """Whether students learn from texts without labels next to the training split."""
-    return bool(data.transfer) or data.augment.copies > 0
+    return bool(data.transfer) or data.augment.copies > 0 or data.missing_labels == "transfer"
 
 
 def labelled_data(data: Data) -> Data:
     """The same data without a transfer set: what an evaluation reads."""
-    return replace(data, transfer=(), max_transfer=None, augment=Augment())
+    missing = "drop" if data.missing_labels == "transfer" else data.missing_labels
+    return replace(data, transfer=(), max_transfer=None, augment=Augment(), missing_labels=missing)
 
 
 def without_transfer(recipe: Recipe) -> Recipe:
