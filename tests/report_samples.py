@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.tasks import METRICS, Task
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.tasks import Task
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.evaluation.contests import Contest, Entrant
@@ -45,7 +46,7 @@ def evaluation(folder: Path, classes: int = 3, *, students: int = len(STUDENTS),
     kind: Any = "classification" if names else "regression"
     random = np.random.default_rng(0)
     splits = {name: _split(name, 300, classes, random) for name in ("train", "validation", "test")}
-    data = TaskData(Task("sample", kind=kind, metrics=METRICS[kind]), names, splits, ())
+    data = TaskData(Task("sample", kind=kind, metrics=KINDS[kind].metrics), names, splits, ())
     entrants, noise = _entrants(folder, students)
     own = {e.folder.source: entrants[0].folder.source for e in entrants if e.folder.role == "student"}
     contest = Contest(data, splits["test"], tuple(entrants), own)

@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 from conftest import tiny_rows
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.method.outputs import OUTPUTS
+from dkd_cli.engine.method.selection import Scored
 from dkd_cli.engine.training.used_rows import UsedRows
 from dkd_cli.recipe.schema import Train
 from dkd_cli.report.noise import quiet_libraries
@@ -88,3 +91,19 @@ def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     found = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     rows = {name: module for name, module in model.named_modules() if isinstance(module, UsedRows)}
     return found | {f"{name}.weight": module.whole() for name, module in rows.items()}
+
+
+def seen(
+    logits: Tensor,
+    labels: Tensor | None = None,
+    teacher_logits: Tensor | None = None,
+    labelled: Tensor | None = None,
+) -> Scored:
+    """What a selection score reads of a classifier's batch."""
+    return Scored(
+        output=OUTPUTS["classification"],
+        logits=logits,
+        labels=labels,
+        teacher_logits=teacher_logits,
+        labelled=labelled,
+    )

@@ -19,7 +19,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows, encode
 from dkd_cli.data.examples import Split
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
-from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.losses import cross_entropy
 from dkd_cli.engine.models.inference import model_inputs, predict_logits
 from dkd_cli.engine.models.models import (
     LoadedModel,
@@ -98,7 +98,7 @@ def train(encoder: Encoder, model: Model, working: Path, seen: Callable[[Student
     def step(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
         seen(student)
         assert labels is not None
-        loss = supervised(student.logits, labels).mean()
+        loss = cross_entropy(student.logits, labels).mean()
         return StepLoss(loss, {"ce": loss.detach()})
 
     return fit(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small import seen
 from torch import Tensor
 
 from dkd_cli import dynamic_kd_loss
@@ -90,7 +91,7 @@ def test_every_published_case(example: dict[str, Any]) -> None:
 def test_selection_keeps_the_published_examples_in_order(example: dict[str, Any]) -> None:
     logits = torch.tensor(example["student_logits"])
     for score, expected in example["selected"].items():
-        assert select(DataSelection(score=score, ratio=0.5), logits, None).tolist() == expected, score
+        assert select(DataSelection(score=score, ratio=0.5), seen(logits)).tolist() == expected, score
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"seed{example['seed']}")

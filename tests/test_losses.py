@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dkd_cli.engine.method.losses import (
     attention_relations,
+    cross_entropy,
     dynamic_kd_loss,
     hidden_alignment,
     kd_correlation,
@@ -23,8 +24,8 @@ from dkd_cli.engine.method.losses import (
     kd_jensen_shannon,
     kd_kl,
     kd_mse,
+    squared_error,
     standardised,
-    supervised,
 )
 from dkd_cli.engine.method.uncertainty import entropy
 
@@ -42,7 +43,7 @@ KD_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "kl": kd_kl,
     "jsd": partial(kd_jensen_shannon, beta=0.3),
     "taid": partial(kd_interpolated, teacher_share=0.7),
-    "dkd": decoupled,
+    "decoupled": decoupled,
     "dist": partial(kd_correlation, inter_weight=1.0, intra_weight=2.0),
     "standardised": lambda student, teacher, temperature: kd_kl(
         standardised(student), standardised(teacher), temperature
@@ -66,13 +67,13 @@ def extreme(gap: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("temperature", [1.0, 5.0])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("gap", GAPS)
-@pytest.mark.parametrize("name", [*KD_LOSSES, "plug-in", "supervised"])
+@pytest.mark.parametrize("name", [*KD_LOSSES, "plug-in", "cross_entropy"])
 def test_any_gap_gives_a_number_and_a_gradient(
     name: str, gap: float, dtype: torch.dtype, temperature: float
 ) -> None:
     student, teacher = extreme(gap, dtype)
-    if name == "supervised":
-        loss = supervised(student, torch.tensor([2, 1, 0]))
+    if name == "cross_entropy":
+        loss = cross_entropy(student, torch.tensor([2, 1, 0]))
     elif name == "plug-in":
         loss = dynamic_kd_loss(student, teacher, temperature)
     else:
@@ -208,9 +209,9 @@ def test_taid_goes_from_nothing_to_kl_and_its_target_stands_still() -> None:
 
 def test_supervised_is_cross_entropy_or_the_square_of_the_error() -> None:
     logits, labels = torch.randn(5, 3), torch.tensor([0, 1, 2, 1, 0])
-    torch.testing.assert_close(supervised(logits, labels).mean(), F.cross_entropy(logits, labels))
+    torch.testing.assert_close(cross_entropy(logits, labels).mean(), F.cross_entropy(logits, labels))
     numbers = torch.randn(5)
-    torch.testing.assert_close(supervised(logits[:, :1], numbers), (logits[:, 0] - numbers) ** 2)
+    torch.testing.assert_close(squared_error(logits[:, :1], numbers), (logits[:, 0] - numbers) ** 2)
 
 
 def layers(count: int, rows: int = 3, length: int = 5, width: int = 4) -> list[Tensor]:

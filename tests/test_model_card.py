@@ -10,7 +10,8 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.tasks import METRICS, Task
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.tasks import Task
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.recipe.schema import Data, Recipe
 from dkd_cli.report.model_card import code, model_card
@@ -34,7 +35,7 @@ def run(role: Any = "student", **changes: Any) -> Run:
 
 def data(kind: Any = "classification", names: tuple[str, ...] | None = ("no", "yes")) -> TaskData:
     split = Split("train", ["a"] * 1000, None, None, ["x"] * 1000)
-    return TaskData(Task("queues", kind=kind, metrics=METRICS[kind]), names, {"train": split}, ())
+    return TaskData(Task("queues", kind=kind, metrics=KINDS[kind].metrics), names, {"train": split}, ())
 
 
 def card(of: Run, about: TaskData, base: str = "bert-base-uncased") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dkd_cli.engine.method import losses
 from dkd_cli.engine.method.objectives import KD_LOSSES, kd, pt
+from dkd_cli.recipe.fields import choices, hints
 from dkd_cli.recipe.schema import Objective
 
 STUDENT = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
@@ -18,7 +19,7 @@ LABELS = torch.tensor([0, 1, 2, 3, 0, 1])
 
 
 def test_every_word_of_the_recipe_has_its_loss() -> None:
-    assert set(get_args(get_type_hints(Objective)["kd_loss"])) == set(KD_LOSSES)
+    assert set(choices(hints(Objective)["kd_loss"])) == set(KD_LOSSES)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_every_word_of_the_recipe_has_its_loss() -> None:
             losses.kd_interpolated(STUDENT, TEACHER, 3.0, 0.6),
         ),
         (
-            Objective(kd_loss="dkd", temperature=3.0, target_weight=0.5, others_weight=2.0),
+            Objective(kd_loss="decoupled", temperature=3.0, target_weight=0.5, others_weight=2.0),
             losses.kd_decoupled(STUDENT, TEACHER, LABELS, 3.0, 0.5, 2.0),
         ),
         (
@@ -50,21 +51,23 @@ def test_every_word_of_the_recipe_has_its_loss() -> None:
     ids=lambda value: value.kd_loss if isinstance(value, Objective) else "",
 )
 def test_the_numbers_of_the_recipe_reach_the_loss(objective: Objective, expected: Tensor) -> None:
-    assert torch.equal(kd(objective, STUDENT, TEACHER, LABELS), expected)
+    assert torch.equal(kd(KD_LOSSES, objective, STUDENT, TEACHER, LABELS), expected)
 
 
 @pytest.mark.parametrize("name", sorted(set(KD_LOSSES) - {"mse"}))
 def test_standardised_logits_are_compared_whatever_their_scale(name: Any) -> None:
     objective = Objective(kd_loss=name, standardise=True)
-    expected = kd(objective, STUDENT, TEACHER, LABELS)
-    found = kd(objective, 3 * STUDENT + 1, 0.5 * TEACHER - 2, LABELS)
+    expected = kd(KD_LOSSES, objective, STUDENT, TEACHER, LABELS)
+    found = kd(KD_LOSSES, objective, 3 * STUDENT + 1, 0.5 * TEACHER - 2, LABELS)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sorted(set(KD_LOSSES) - {"dkd"}))
+@pytest.mark.parametrize("name", sorted(set(KD_LOSSES) - {"decoupled"}))
 def test_only_the_decoupled_loss_reads_labels(name: Any) -> None:
     objective = Objective(kd_loss=name)
-    assert torch.equal(kd(objective, STUDENT, TEACHER, None), kd(objective, STUDENT, TEACHER, LABELS))
+    assert torch.equal(
+        kd(KD_LOSSES, objective, STUDENT, TEACHER, None), kd(KD_LOSSES, objective, STUDENT, TEACHER, LABELS)
+    )
 
 
 def test_states_or_relations_are_compared() -> None:

@@ -14,7 +14,7 @@ import torch
 from conftest import TinyRecipe
 from hypothesis import given
 from hypothesis import strategies as st
-from small import CPU, LABELS, encoded, save_classifier, split, task_data, weights
+from small import CPU, LABELS, encoded, save_classifier, seen, split, task_data, weights
 from torch import Tensor
 from training import STATIC, Jobs, Killed, Random, different, kill_at, losses
 
@@ -165,7 +165,7 @@ def test_the_most_informative_are_picked(tiny_encoder: Path, student: Callable[[
     inputs = collator([tokens[row] for row in range(16)])
     chosen = pick(Pool(HALF, 16), model, inputs, 64, "right", WHOLE, 0.0)
     logits = predict_logits(model.eval(), tokens, collator, batch_size=16, precision="fp32")
-    assert chosen.positions.tolist() == select(HALF, logits, None).tolist()
+    assert chosen.positions.tolist() == select(HALF, seen(logits)).tolist()
     assert chosen.weights.tolist() == [1.0] * 8
 
 
@@ -224,7 +224,7 @@ def test_updates_are_fewer_and_not_emptier(job: Callable[..., Job]) -> None:
 
 
 @pytest.mark.parametrize(
-    "selection", [HALF, DRAWN, replace(HALF, score="random"), replace(HALF, score="kl-b")]
+    "selection", [HALF, DRAWN, replace(HALF, score="random"), replace(HALF, score="label-loss-b")]
 )
 def test_a_seed_decides_what_is_chosen(job: Callable[..., Job], selection: DataSelection) -> None:
     def trained(working: str, seed: int) -> tuple[Mapping[str, Tensor], list[list[int]]]:

@@ -103,8 +103,8 @@ def test_weights_of_teachers(adoption: TeacherAdoption, keys: list[str]) -> None
         ("static", Objective(kd_loss="kl", standardise=True), []),
         ("static", Objective(standardise=True), ["standardise"]),
         ("none", Objective(standardise=True), []),
-        ("static", Objective(kd_loss="dkd", target_weight=0), []),
-        ("static", Objective(kd_loss="dkd", target_weight=0, others_weight=0), ["target_weight"]),
+        ("static", Objective(kd_loss="decoupled", target_weight=0), []),
+        ("static", Objective(kd_loss="decoupled", target_weight=0, others_weight=0), ["target_weight"]),
         ("static", Objective(kd_loss="dist", inter_weight=0, intra_weight=0), ["inter_weight"]),
         ("static", Objective(kd_loss="kl", inter_weight=0, intra_weight=0), []),
         ("dynamic-data", Objective(kd_weight=0, hidden_weight=1), []),
@@ -128,8 +128,8 @@ def test_weights_that_leave_nothing_to_learn(name: str, objective: Objective, ke
         (DataSelection(backward="selected", ratio=1.0), "backward"),
         (DataSelection(backward="selected", score="none", ratio=1.0), "backward"),
         (DataSelection(keep="weighted", ratio=1.0), None),
-        (DataSelection(keep="weighted", score="kl-b"), "keep"),
-        (DataSelection(score="kl-b", backward="selected"), None),
+        (DataSelection(keep="weighted", score="label-loss-b"), "keep"),
+        (DataSelection(score="label-loss-b", backward="selected"), None),
         (DataSelection(scale="ratio"), None),
         (DataSelection(scale="ratio", backward="selected"), "scale"),
         (DataSelection(score="llkd", backward="selected", keep="weighted", warmup=0.3), None),
@@ -143,7 +143,7 @@ def test_selections(selection: DataSelection, key: str | None) -> None:
 
 def test_a_loss_on_the_label_needs_one() -> None:
     texts = Data(source="s", unlabelled=True, labels=("a", "b", "c"))
-    decoupled = Objective(kd_loss="dkd")
+    decoupled = Objective(kd_loss="decoupled")
     assert broken(objective=decoupled, data=texts)[0][0] == "strategy.objective.kd_loss"
     assert broken(objective=Objective(kd_loss="dist"), data=texts) == []
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import seen
 
 from dkd_cli.engine.method.sampling import UNIFORM_SHARE, draw, inclusion
 from dkd_cli.engine.method.selection import choose, informativeness, kept, select
@@ -44,7 +45,7 @@ def test_equal_scores_are_drawn_evenly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "ratio"), [("entropy", 0.2), ("entropy", 0.85), ("margin-r", 0.5), ("kl", 0.35)]
+    ("score", "ratio"), [("entropy", 0.2), ("entropy", 0.85), ("margin-r", 0.5), ("label-loss", 0.35)]
 )
 def test_the_weighted_mean_of_a_draw_is_an_unbiased_estimate(score: Any, ratio: float) -> None:
     """Over 1500 draws, within 4 standard errors of the mean over everything; that of `top` is farther off.
@@ -54,15 +55,15 @@ def test_the_weighted_mean_of_a_draw_is_an_unbiased_estimate(score: Any, ratio: 
     torch.manual_seed(4)
     number, size, count = 1500, 20, kept(ratio, 20)
     logits, labels = 2 * torch.randn(size, 2), torch.arange(size) % 2
-    scores = informativeness(score, logits, labels)
+    scores = informativeness(score, seen(logits, labels))
     losses = scores + 0.1 * torch.randn(size)
     selection = DataSelection(score=score, ratio=ratio, keep="weighted")
-    draws = [choose(selection, logits, labels) for _ in range(number)]
+    draws = [choose(selection, seen(logits, labels)) for _ in range(number)]
     assert {one.positions.numel() for one in draws} == {count}
     estimates = torch.stack([(one.weights * losses[one.positions]).mean() for one in draws]).double()
     tolerance = 4 * estimates.std().item() / number**0.5
     assert estimates.mean().item() == pytest.approx(losses.mean().item(), abs=tolerance)
-    assert abs(losses[select(selection, logits, labels)].mean() - losses.mean()) > tolerance
+    assert abs(losses[select(selection, seen(logits, labels))].mean() - losses.mean()) > tolerance
     drawn = torch.cat([one.positions for one in draws]).bincount(minlength=size) / number
     expected = inclusion(scores, count).float()
     torch.testing.assert_close(drawn, expected, rtol=0, atol=4 * 0.5 / number**0.5)
@@ -74,7 +75,7 @@ def test_a_certain_example_counts_what_it_is() -> None:
     logits[2:, 0] = 50.0
     selection = DataSelection(score="entropy", ratio=0.5, keep="weighted")
     for _ in range(20):
-        chosen = choose(selection, logits, None)
+        chosen = choose(selection, seen(logits))
         assert chosen.positions[:2].tolist() == [0, 1]
         assert chosen.weights[:2].tolist() == [0.5, 0.5]
         assert chosen.weights.mean().item() == pytest.approx(1), (
@@ -86,10 +87,10 @@ def test_a_draw_repeats_with_the_seed_and_does_not_train() -> None:
     selection = DataSelection(score="entropy", ratio=0.5, keep="weighted")
     logits = torch.randn(64, 2).requires_grad_()
     torch.manual_seed(3)
-    draws = [choose(selection, logits, None) for _ in range(4)]
+    draws = [choose(selection, seen(logits)) for _ in range(4)]
     assert len({tuple(one.positions.tolist()) for one in draws}) == 4
     torch.manual_seed(3)
-    assert [choose(selection, logits, None).positions.tolist() for _ in range(4)] == [
+    assert [choose(selection, seen(logits)).positions.tolist() for _ in range(4)] == [
         one.positions.tolist() for one in draws
     ]
     assert not draws[0].weights.requires_grad

@@ -16,11 +16,12 @@ from conftest import TinyRecipe
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from small import LABELS, encoded, save_classifier
+from small import LABELS, encoded, save_classifier, seen
 
 from dkd_cli.commands.select_data import choose, select_data
 from dkd_cli.data.sources import load_task_data
-from dkd_cli.engine.method.selection import SCORES, informativeness
+from dkd_cli.engine.method.selection import informativeness
+from dkd_cli.engine.method.uncertainty import SCORES
 from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.models import load_classifier
 from dkd_cli.errors import DkdError, ModelError, RecipeError, SystemProblem
@@ -64,14 +65,14 @@ def scored(recipe: Recipe, model: str, score: str = "entropy") -> dict[str, floa
     loaded = load_classifier(model, data).model
     logits = predict_logits(loaded, tokens, collator, batch_size=8, precision="fp32")
     assert pool.labels is not None
-    values = informativeness(score, logits, torch.tensor(pool.labels)).tolist()
+    values = informativeness(score, seen(logits, torch.tensor(pool.labels))).tolist()
     return dict(zip(pool.example_ids, values, strict=True))
 
 
 # What is written -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("score", ["entropy", "margin-r", "kl"])
+@pytest.mark.parametrize("score", ["entropy", "margin-r", "label-loss"])
 def test_the_most_informative_come_first(recipe: Recipe, scorer: str, score: str) -> None:
     said = select(recipe, scorer, score=score, count=10)
     values = scored(recipe, scorer, score)
@@ -137,10 +138,10 @@ def test_the_file_can_be_trained_on(recipe: Recipe, scorer: str, tmp_path: Path)
 
 
 def test_balanced_keeps_as_many_of_each_class(recipe: Recipe, scorer: str) -> None:
-    select(recipe, scorer, score="kl", count=20, balanced=True)
+    select(recipe, scorer, score="label-loss", count=20, balanced=True)
     rows = written(folder(recipe) / "selected-kl-20.jsonl")
     assert Counter(row["label"] for row in rows) == {"negative": 10, "positive": 10}
-    values = scored(recipe, scorer, "kl")
+    values = scored(recipe, scorer, "label-loss")
     found = [values[row["example_id"]] for row in rows]
     assert found == pytest.approx(sorted(found, reverse=True), abs=1e-5)
 
@@ -161,7 +162,7 @@ def test_pairs_and_numbers(tiny_recipe: TinyRecipe, tiny_encoder: Path, tmp_path
     columns = {"text": "first", "text_pair": "second", "label": "grade", "kind": "regression"}
     recipe = load_recipe(str(tiny_recipe({"data": {"source": str(source)} | columns})))
     model = str(save_classifier(tmp_path / "grader", tiny_encoder, ("grade",)))
-    select(recipe, model, score="kl", count=5)
+    select(recipe, model, score="label-loss", count=5)
     kept = written(folder(recipe) / "selected-kl-5.jsonl")
     assert len(kept) == 5
     original = {(row["first"], row["second"], row["grade"]) for row in rows}
@@ -243,7 +244,9 @@ def test_another_selection_is_not_overwritten(recipe: Recipe, scorer: str, tmp_p
     assert (output.read_text(), stranger.read_text()) == (before, "{}")
 
 
-@pytest.mark.parametrize("score", [*SCORES, "entropy-r", "kl", "kl-r", "kl-b", "random"])
+@pytest.mark.parametrize(
+    "score", [*SCORES, "entropy-r", "label-loss", "label-loss-r", "label-loss-b", "random"]
+)
 def test_every_score_selects(recipe: Recipe, scorer: str, score: str) -> None:
     select(recipe, scorer, score=score, count=3)
     assert len(written(folder(recipe) / f"selected-{score}-3.jsonl")) == 3

@@ -16,12 +16,9 @@ from dkd_cli.engine.method.selection import EVERYTHING
 from dkd_cli.engine.method.strategies import (
     OBJECTIVES,
     ROUTES,
-    Plan,
-    check_classes,
     teacher_weights,
     uncertainty_of,
 )
-from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import (
     DataSelection,
     Final,
@@ -193,63 +190,3 @@ def test_joined_names_join_the_axes_in_any_order() -> None:
 def test_uncertainty_is_zero_where_nothing_looks_at_it() -> None:
     assert uncertainty_of(plan("static"), LOGITS).tolist() == [0.0] * 6
     assert (uncertainty_of(plan("dynamic-teacher"), LOGITS) > 0).all()
-
-
-@pytest.mark.parametrize(
-    ("resolved", "key"),
-    [
-        (plan("dynamic-teacher"), "strategy.name"),
-        (plan("dynamic-objective"), "strategy.name"),
-        *(
-            (plan("static", objective=Objective(kd_loss=loss)), "strategy.objective.kd_loss")
-            for loss in ("kl", "jsd", "taid", "dkd", "dist")
-        ),
-        (plan("dynamic-data", data=DataSelection(score="llkd")), "strategy.data.score"),
-        (plan("dynamic-data"), "strategy.data.score"),
-        (plan("dynamic-data", data=DataSelection(score="margin-r")), "strategy.data.score"),
-    ],
-)
-def test_a_single_number_has_no_uncertainty(resolved: Plan, key: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        check_classes(resolved, "the name", 1)
-    assert caught.value.place == key
-
-
-@pytest.mark.parametrize(
-    "resolved",
-    [
-        plan("none"),
-        plan("none", objective=Objective(kd_loss="kl")),
-        plan("static"),
-        plan("dynamic-data", data=DataSelection(score="kl")),
-        plan("dynamic-data", data=DataSelection(score="random")),
-        plan("dynamic-teacher", adoption=TeacherAdoption(mode="static")),
-        plan("dynamic-objective", objective=Objective(mode="fixed")),
-    ],
-)
-def test_what_is_defined_for_a_single_number_passes(resolved: Plan) -> None:
-    check_classes(resolved, "the name", 1)
-
-
-@pytest.mark.parametrize(
-    ("objective", "key"),
-    [
-        (Objective(kd_loss="dkd"), "kd_loss"),
-        (Objective(kd_loss="dist"), "inter_weight"),
-        (Objective(kd_loss="kl", standardise=True), "standardise"),
-    ],
-)
-def test_what_two_classes_leave_empty_is_refused(objective: Objective, key: str) -> None:
-    with pytest.raises(RecipeError) as caught:
-        check_classes(plan("static", objective=objective), "the name", 2)
-    assert caught.value.place == f"strategy.objective.{key}"
-    check_classes(plan("static", objective=objective), "the name", 3)
-    check_classes(plan("none", objective=objective), "the name", 2)
-
-
-@pytest.mark.parametrize(
-    "objective",
-    [Objective(kd_loss="dist", inter_weight=0.0), Objective(kd_loss="jsd"), Objective(kd_loss="taid")],
-)
-def test_what_two_classes_have_passes(objective: Objective) -> None:
-    check_classes(plan("dynamic-data", objective=objective), "the name", 2)

@@ -142,8 +142,8 @@ def test_the_recipes_own_sweeps_can_be_left_out_but_not_those_asked_for(points: 
     found = points(SWEPT, (), ["train.epochs=[1, 2]"], lambda key: key == "train.seed")
     assert [list(one.sweep) for one in found] == [["train.seed", "train.epochs"]] * 4
     assert {one.strategy.data.score for one in found} == {"entropy"}
-    kept = points(SWEPT, (), ["strategy.data.score=[kl]"], lambda key: False)
-    assert sweeps_of(kept) == [{"strategy.data.score": "kl"}]
+    kept = points(SWEPT, (), ["strategy.data.score=[label-loss]"], lambda key: False)
+    assert sweeps_of(kept) == [{"strategy.data.score": "label-loss"}]
 
 
 def test_names_with_dots_and_weights_that_are_not_there_yet(points: Points) -> None:
@@ -355,7 +355,7 @@ SWEEPS = st.fixed_dictionaries(
             ("student.layers", st.none() | st.integers(1, 9), 2),
             ("student.model", st.none() | TEXTS, 2),
             ("model", TEXTS, 2),
-            ("strategy.data.score", st.sampled_from(["margin", "kl", "none"]), 2),
+            ("strategy.data.score", st.sampled_from(["margin", "label-loss", "none"]), 2),
         )
     },
 )

@@ -81,11 +81,11 @@ def test_a_comparison_has_a_control_of_the_transfer_set(mixed: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "strategy", ["dynamic-teacher,dynamic-objective", "dynamic-data", "dynamic-data selected", "kl"]
+    "strategy", ["dynamic-teacher,dynamic-objective", "dynamic-data", "dynamic-data selected", "label-loss"]
 )
 def test_every_axis_works_on_the_mixture(mixed: Path, tmp_path: Path, strategy: str) -> None:
-    name = strategy.split()[0] if strategy != "kl" else "dynamic-data"
-    score = "kl-r" if strategy == "kl" else "margin"
+    name = strategy.split()[0] if strategy != "label-loss" else "dynamic-data"
+    score = "label-loss-r" if strategy == "label-loss" else "margin"
     backward = "selected" if "selected" in strategy else "all"
     words = [f"--set=strategy.data.score={score}", f"--set=strategy.data.backward={backward}"]
     folder = distil(mixed, tmp_path, "--strategy", name, *words) / f"student-{name.replace(',', '_')}-seed1"

@@ -12,7 +12,7 @@ from small import CPU, encoded, schedule, split, task_data
 from torch import Tensor
 
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.losses import cross_entropy
 from dkd_cli.engine.method.selection import EVERYTHING
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.students import build_classifier
@@ -39,7 +39,7 @@ class Random:
 
 def on_labels(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
     assert labels is not None
-    loss = supervised(student.logits, labels).mean()
+    loss = cross_entropy(student.logits, labels).mean()
     return StepLoss(loss, {"ce": loss.detach()})
 
 

@@ -6,8 +6,9 @@ import errno
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -24,6 +25,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; an error is one line (or several) on stderr."""
     launch.hush()
+    warnings.showwarning = _note
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
@@ -53,6 +55,12 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     if code == 130:
         print("dkd: interrupted", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _note(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Print what a recipe's old words are now called as a line; other warnings are for developers."""
+    if issubclass(category, FutureWarning) and launch.leads():
+        print(f"dkd: note: {message}", file=sys.stderr)
 
 
 def _farewell(stopped: Stopped, *, fresh: bool) -> str:

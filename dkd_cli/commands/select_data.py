@@ -17,15 +17,19 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.engine.method.selection import informativeness, kept, rank
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.engine.method.outputs import OUTPUTS
+from dkd_cli.engine.method.selection import Scored, informativeness, kept, rank
 from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
 from dkd_cli.pipeline.predictions import asked
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.schema import Recipe, score_reads
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
+
+OTHERS = "entropy, margin, confidence or label-loss"
 
 
 def select_data(
@@ -54,10 +58,10 @@ def select_data(
         typed: the recipe and overrides as the user typed them, for the next command's line.
     """
     if score == "none":
-        raise RecipeError("--score", "'none' ranks nothing", "choose entropy, margin, confidence or kl")
-    if score in ("llkd", "llkd-r"):
+        raise RecipeError("--score", "'none' ranks nothing", f"choose {OTHERS}")
+    if "teacher" in score_reads(score):
         problem = f"{score!r} compares a student with its teacher, and one model scores here"
-        raise RecipeError("--score", problem, "choose entropy, margin, confidence or kl")
+        raise RecipeError("--score", problem, f"choose {OTHERS}")
     scorer = scoring_model(recipe, model, typed)
     quiet_libraries()
     workshop = Workshop(terminal)
@@ -128,24 +132,25 @@ def scoring_model(recipe: Recipe, model: str | None, typed: str) -> str:
 def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, score: str) -> Tensor:
     """The informativeness of each row of the pool, [N]."""
     pool = pool_of(data)
-    if pool.labels is None and score.startswith("kl"):
+    if pool.labels is None and "labels" in score_reads(score):
         raise RecipeError(
             "--score",
             f"{score!r} reads labels, which the {pool.name} texts lack",
             "choose entropy",
         )
-    if data.label_names is None and score.removesuffix("-r") not in ("kl", "kl-b", "random"):
+    output = OUTPUTS[data.task.kind]
+    if "probabilities" in score_reads(score) and not output.uncertainties:
         raise RecipeError(
-            "--score", f"{score!r} reads class probabilities; this task has none", "choose kl or random"
+            "--score",
+            f"{score!r} reads class probabilities; this task has none",
+            "choose label-loss or random",
         )
     torch.manual_seed(recipe.train.seed)
-    labels = {
-        name: teacher.labels for name, teacher in recipe.teachers.items() if teacher.checkpoint == scorer
-    }
-    known = next(iter(labels.values()), None)
+    known = next((one.labels for one in recipe.teachers.values() if one.checkpoint == scorer), None)
     with workshop.terminal.progress(f"scoring with {scorer}", len(pool)) as advance:
         logits = asked(scorer, recipe, data, pool, advance, known, key="--model")
-    return informativeness(score, logits, None if pool.labels is None else torch.tensor(pool.labels))
+    labels = None if pool.labels is None else torch.tensor(pool.labels)
+    return informativeness(score, Scored(output=output, logits=logits, labels=labels))
 
 
 def choose(ranked: Sequence[int], size: int, labels: Sequence[int | float] | None) -> list[int]:
@@ -196,13 +201,8 @@ def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> Iterator[dict[st
         if pool.text_pairs is not None and task.text_pair is not None:
             record[task.text_pair] = pool.text_pairs[row]
         if pool.labels is not None:
-            record[task.label] = label_name(data, pool.labels[row])
+            record[task.label] = KINDS[task.kind].shown(pool.labels[row], data.label_names)
         yield record
-
-
-def label_name(data: TaskData, label: int | float) -> str | float:
-    """The class name, or the number itself."""
-    return label if data.label_names is None else data.label_names[int(label)]
 
 
 def score_table(pool: Split, values: Tensor, chosen: set[int]) -> Iterator[tuple[object, ...]]:

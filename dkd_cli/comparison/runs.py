@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.engine.method.strategies import check_classes, resolve
+from dkd_cli.engine.method.checks import check_plan
+from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.engine.runs.checkpoints import identity, teacher_folder
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_teacher
@@ -134,7 +135,8 @@ def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequ
     for one in contenders.strategies:
         try:
             for point in one.points:
-                check_classes(resolve(point), point.strategy.name, len(data.label_names or ("a number",)))
+                plan = replace(resolve(point), output=data.task.kind)
+                check_plan(plan, point.strategy.name, data.outputs)
         except DkdError as error:
             if asked.strategies or one.name in REFERENCES:
                 raise

@@ -207,9 +207,8 @@ class PaddingCollator:
             row[span] = 1
         batch["attention_mask"] = torch.from_numpy(real)
         if "labels" in items[0]:
-            labels = [item["labels"] for item in items]
-            dtype = torch.float32 if isinstance(labels[0], float) else torch.long
-            batch["labels"] = torch.tensor(labels, dtype=dtype)
+            labels = torch.tensor([item["labels"] for item in items])
+            batch["labels"] = labels.float() if labels.is_floating_point() else labels
         if "labelled" in items[0]:
             batch["labelled"] = torch.tensor([item["labelled"] for item in items])
         batch["row"] = torch.tensor([item["row"] for item in items])

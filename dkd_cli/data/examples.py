@@ -72,6 +72,11 @@ class TaskData:
         train = self.splits["train"]
         return train if self.transfer is None else joined(train, self.transfer)
 
+    @property
+    def outputs(self) -> int:
+        """How many outputs a model of this task has."""
+        return 1 if self.label_names is None else len(self.label_names)
+
 
 def joined(labelled: Split, transfer: Split) -> Split:
     """Put a transfer set after labelled rows; where these have labels, `labelled` tells the two apart."""

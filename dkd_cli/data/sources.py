@@ -13,13 +13,12 @@ from pathlib import Path
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.hub import is_saved_split, load_hub_splits, read_saved_split
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.labels import (
     LabelColumn,
     Labels,
     check_classes,
-    class_labels,
     label_column,
-    target_values,
     without_labels,
 )
 from dkd_cli.data.locate import file_path
@@ -252,11 +251,8 @@ def _parts(
         problems += missing_columns(table, wanted) or _not_text(table, wanted)
     raise_all(problems)
     labels: dict[str, Labels]
-    if task.kind == "regression":
-        names, labels = None, target_values(columns)
-    else:
-        names_from = POOL if POOL in columns else TRAIN
-        names, labels = class_labels(columns, names_from, data.labels, infer=not data.unlabelled)
+    names_from = POOL if POOL in columns else TRAIN
+    names, labels = KINDS[task.kind].read(columns, names_from, data.labels, not data.unlabelled)
     return names, {
         name: make_part(
             table,

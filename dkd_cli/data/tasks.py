@@ -9,17 +9,10 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal
 
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import Data
-
-Kind = Literal["classification", "regression"]
-
-METRICS: dict[Kind, tuple[str, ...]] = {
-    "classification": ("accuracy", "macro_f1"),
-    "regression": ("pearson", "spearman"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +23,9 @@ class Task:
     text: str = "text"
     text_pair: str | None = None
     label: str = "label"
-    kind: Kind = "classification"
-    metrics: tuple[str, ...] = METRICS["classification"]
+    kind: str = "classification"
+    """By the words of `kinds.KINDS`."""
+    metrics: tuple[str, ...] = KINDS["classification"].metrics
     """The first one picks the best checkpoint."""
 
 
@@ -49,7 +43,7 @@ TASKS: dict[str, Task] = {
         _pair("qqp", "question1", "question2", "f1", "accuracy"),
         _pair("rte", "sentence1", "sentence2", "accuracy"),
         Task("sst2", "sentence", metrics=("accuracy",)),
-        Task("stsb", "sentence1", "sentence2", kind="regression", metrics=METRICS["regression"]),
+        Task("stsb", "sentence1", "sentence2", kind="regression", metrics=KINDS["regression"].metrics),
         _pair("wnli", "sentence1", "sentence2", "accuracy"),
         Task("imdb", metrics=("accuracy",)),
         Task("boolq", "question", "passage", "answer", metrics=("accuracy", "macro_f1")),
@@ -80,7 +74,7 @@ def resolve_task(data: Data) -> Task:
         text_pair=data.text_pair or known.text_pair,
         label=data.label or known.label,
         kind=kind,
-        metrics=known.metrics if kind == known.kind else METRICS[kind],
+        metrics=known.metrics if kind == known.kind else KINDS[kind].metrics,
     )
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
+from dkd_cli.data.kinds import log_softmax
 from dkd_cli.evaluation.metrics import Floats
 
 BINS = 15
@@ -139,7 +139,7 @@ def _log_probabilities(logits: ArrayLike, temperature: float) -> Floats:
     if temperature <= 0:
         raise ValueError(f"a temperature is above 0, not {temperature}")
     scaled = np.asarray(logits, dtype=np.float64) / temperature
-    return np.asarray(log_softmax(scaled, axis=-1), dtype=np.float64)
+    return log_softmax(scaled)
 
 
 def _ids(labels: ArrayLike) -> NDArray[np.int64]:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 
-from dkd_cli.engine.method.uncertainty import entropy
+from dkd_cli.data.kinds import log_softmax, normalised_entropy
 from dkd_cli.evaluation.metrics import Floats
 
 STEPS = 20
@@ -38,8 +37,7 @@ class CascadePoint:
 
 def uncertainty(logits: ArrayLike, temperature: float) -> Floats:
     """Normalised entropy of softmax(z / T), [N, C] -> [N] in [0, 1]."""
-    scaled = torch.from_numpy(np.asarray(logits, dtype=np.float64) / temperature)
-    return np.asarray(entropy(scaled).numpy(), dtype=np.float64)
+    return normalised_entropy(log_softmax(np.asarray(logits, dtype=np.float64) / temperature))
 
 
 def at_threshold(

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.evaluation import cascade
 from dkd_cli.evaluation.calibration import Reliability, fit_temperature, reliability
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.disagreements import Disagreement, disagreements
-from dkd_cli.evaluation.metrics import CLASSIFICATION, Floats
+from dkd_cli.evaluation.metrics import METRICS, Floats
 from dkd_cli.evaluation.per_class import ClassScore, class_scores, confusion
 from dkd_cli.evaluation.temperature_file import Fit, Temperature
 
@@ -66,8 +67,9 @@ class Said:
 
 def own_details(data: TaskData, split: Split, validation: Split | None, own: Said) -> Details:
     """What needs no teacher."""
-    if data.label_names is None:
+    if KINDS[data.task.kind].log_probabilities is None:
         return Details()
+    assert data.label_names is not None, "classes have names"
     assert split.labels is not None, "a contest is about labelled rows"
     return Details(
         classes=tuple(class_scores(own.scored, split.labels, data.label_names)),
@@ -83,10 +85,10 @@ def calibrated(said: Said, details: Details) -> Floats:
 
 
 def differences(
-    split: Split, own: tuple[Said, Details], teacher: tuple[Said, Details]
+    split: Split, own: tuple[Said, Details], teacher: tuple[Said, Details], kind: str
 ) -> tuple[Disagreement, ...]:
     """The surest disagreements with the teacher, by calibrated probabilities."""
-    return tuple(disagreements(split, calibrated(*own), calibrated(*teacher)))
+    return tuple(disagreements(split, calibrated(*own), calibrated(*teacher), kind))
 
 
 def student_before_teacher(
@@ -100,7 +102,7 @@ def student_before_teacher(
 
     def quality_on(rows: Split) -> cascade.Quality:
         labels = np.asarray(rows.labels, dtype=np.int64)
-        return lambda logits: CLASSIFICATION[data.task.metrics[0]](logits.argmax(axis=1), labels)
+        return lambda logits: METRICS[data.task.kind][data.task.metrics[0]](logits.argmax(axis=1), labels)
 
     doubt = cascade.uncertainty(own.validation, temperature)
     seen = own.validation.astype(np.float64), teacher.validation.astype(np.float64)

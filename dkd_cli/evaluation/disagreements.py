@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,23 +30,32 @@ class Disagreement:
     teacher_probability: float | None
 
 
-def disagreements(split: Split, student: Floats, teacher: Floats, most: int = MOST) -> list[Disagreement]:
+def disagreements(
+    split: Split, student: Floats, teacher: Floats, kind: str, most: int = MOST
+) -> list[Disagreement]:
     """The surest ones first: by the smaller of the two probabilities, or for numbers by their distance.
 
     Args:
         split: N rows.
         student: logits [N, C]; for numbers [N, 1]. Divided by its temperature where there is one.
         teacher: likewise.
+        kind: of output.
         most: how many to return.
     """
-    if student.shape[1] == 1:
-        distance = np.abs(student[:, 0] - teacher[:, 0])
-        order = np.argsort(-distance, kind="stable")[:most]
-        return [
-            _row(split, int(row), float(student[row, 0]), float(teacher[row, 0]), None, None)
-            for row in order
-            if distance[row] > 0
-        ]
+    return _BY_KIND[kind](split, student, teacher, most)
+
+
+def _of_numbers(split: Split, student: Floats, teacher: Floats, most: int) -> list[Disagreement]:
+    distance = np.abs(student[:, 0] - teacher[:, 0])
+    order = np.argsort(-distance, kind="stable")[:most]
+    return [
+        _row(split, int(row), float(student[row, 0]), float(teacher[row, 0]), None, None)
+        for row in order
+        if distance[row] > 0
+    ]
+
+
+def _of_classes(split: Split, student: Floats, teacher: Floats, most: int) -> list[Disagreement]:
     own, theirs = probabilities(student), probabilities(teacher)
     said, told = own.argmax(axis=1), theirs.argmax(axis=1)
     sure = np.minimum(own.max(axis=1), theirs.max(axis=1))
@@ -55,6 +65,12 @@ def disagreements(split: Split, student: Floats, teacher: Floats, most: int = MO
         _row(split, int(row), int(said[row]), int(told[row]), float(own[row].max()), float(theirs[row].max()))
         for row in order
     ]
+
+
+_BY_KIND: dict[str, Callable[[Split, Floats, Floats, int], list[Disagreement]]] = {
+    "classification": _of_classes,
+    "regression": _of_numbers,
+}
 
 
 def _row(

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from dkd_cli.data.kinds import KINDS, log_softmax
 from dkd_cli.evaluation.metrics import Floats, pearson
 
 
-def agreement(
-    student_logits: ArrayLike, teacher_logits: ArrayLike, kind: Literal["classification", "regression"]
-) -> float | None:
+def _same(student: NDArray[Any], teacher: NDArray[Any]) -> float:
+    return float(np.mean(student == teacher))
+
+
+AGREEMENT: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
+    "classification": _same,
+    "regression": pearson,
+}
+"""By the kind of output: two predictions [N] -> the share of equal classes, or the correlation of numbers."""
+
+
+def agreement(student_logits: ArrayLike, teacher_logits: ArrayLike, kind: str) -> float | None:
     """The share of rows on which both predict one class, [N, C] each; for numbers their Pearson correlation.
 
     None where a constant prediction leaves the correlation undefined.
     """
-    student, teacher = _paired(student_logits, teacher_logits)
-    if kind == "regression":
-        return pearson(student[:, 0], teacher[:, 0])
-    return float(np.mean(student.argmax(axis=-1) == teacher.argmax(axis=-1)))
+    student, teacher = map(KINDS[kind].predicted, _paired(student_logits, teacher_logits))
+    return AGREEMENT[kind](student, teacher)
 
 
 def mean_kl(student_logits: ArrayLike, teacher_logits: ArrayLike) -> float:
@@ -29,7 +38,7 @@ def mean_kl(student_logits: ArrayLike, teacher_logits: ArrayLike) -> float:
     >>> mean_kl([[2.0, 0.0]], [[2.0, 0.0]])
     0.0
     """
-    student, teacher = (_log_softmax(logits) for logits in _paired(student_logits, teacher_logits))
+    student, teacher = (log_softmax(logits) for logits in _paired(student_logits, teacher_logits))
     return float(np.mean(np.sum(np.exp(teacher) * (teacher - student), axis=-1)))
 
 
@@ -46,8 +55,3 @@ def _paired(student_logits: ArrayLike, teacher_logits: ArrayLike) -> tuple[Float
     if student.shape != teacher.shape:
         raise ValueError(f"student logits {student.shape} do not pair with teacher logits {teacher.shape}")
     return student, teacher
-
-
-def _log_softmax(logits: Floats) -> Floats:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), dtype=np.float64)

@@ -6,7 +6,7 @@ never NaN. Matthews of a constant prediction is 0, the convention of GLUE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
 
@@ -85,7 +86,11 @@ REGRESSION: dict[str, Callable[[Floats, Floats], float | None]] = {
     "spearman": spearman,
     "mse": mse,
 }
-ALWAYS = {"classification": ("accuracy", "macro_f1"), "regression": ("pearson", "spearman", "mse")}
+METRICS: dict[str, Mapping[str, Callable[[Any, Any], float | None]]] = {
+    "classification": CLASSIFICATION,
+    "regression": REGRESSION,
+}
+"""By the kind of output, then by the metric's name: predictions [N] and labels [N] -> a score."""
 
 
 def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
@@ -114,9 +119,7 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
             f"{broken} of {len(array)} rows have a NaN or an infinity",
             "train again with a lower learning rate, or with train.precision fp32",
         )
-    if task.kind == "regression":
-        return array[:, 0]
-    return np.asarray(array.argmax(axis=-1), dtype=np.int64)
+    return KINDS[task.kind].predicted(array)
 
 
 @dataclass(frozen=True)
@@ -135,29 +138,24 @@ def baseline(data: TaskData, split: Split) -> Baseline | None:
     learnt, labels = data.splits["train"].labels, split.labels
     if learnt is None or labels is None:
         return None
-    if data.label_names is None:
-        mean = float(np.mean(learnt))
-        return Baseline(f"always {mean:.3g}", mean, _scores(data.task, np.full(len(labels), mean), labels))
-    frequent = int(np.bincount(np.asarray(learnt, dtype=np.int64)).argmax())
-    metrics = _scores(data.task, np.full(len(labels), frequent), labels)
-    label = data.label_names[frequent]
-    return Baseline(f"always {label}", label, metrics)
+    kind = KINDS[data.task.kind]
+    constant = kind.constant(learnt)
+    metrics = _scores(data.task, np.full(len(labels), constant), labels)
+    label = kind.shown(constant, data.label_names)
+    return Baseline(f"always {label if isinstance(label, str) else format(label, '.3g')}", label, metrics)
 
 
 def known_metrics(task: Task) -> list[str]:
     """The names of all metrics of a task, its own first."""
-    return list(dict.fromkeys((*task.metrics, *ALWAYS[task.kind])))
+    return list(dict.fromkeys((*task.metrics, *KINDS[task.kind].always)))
 
 
 def _scores(task: Task, guesses: NDArray[np.generic], labels: Labels) -> Metrics:
     if len(guesses) != len(labels) or not len(labels):
         raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
     names = known_metrics(task)
-    if task.kind == "regression":
-        numbers = np.asarray(labels, dtype=np.float64)
-        return {name: REGRESSION[name](guesses.astype(np.float64), numbers) for name in names}
-    ids = np.asarray(labels, dtype=np.int64)
-    return {name: CLASSIFICATION[name](guesses.astype(np.int64), ids) for name in names}
+    truth, known = np.asarray(labels, dtype=guesses.dtype), METRICS[task.kind]
+    return {name: known[name](guesses, truth) for name in names}
 
 
 def _ranks(values: Floats) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.cache.fingerprint import architecture
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.inference import compute_for, predict_logits
@@ -275,7 +276,7 @@ def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
     task, split = contest.data.task, contest.split
     main, said, told = task.metrics[0], own.answers.said, teacher.answers.said
     details = replace(
-        own.details, disagreements=differences(split, (said, own.details), (told, teacher.details))
+        own.details, disagreements=differences(split, (said, own.details), (told, teacher.details), task.kind)
     )
     if contest.role(own.answers.entrant) == "student":
         details = replace(
@@ -288,7 +289,7 @@ def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
         teacher=teacher.answers.entrant.folder.label,
         retention=retention(own.metrics[main], teacher.metrics[main]),
         agreement=agreement(said.scored, told.scored, task.kind),
-        kl=mean_kl(said.scored, told.scored) if task.kind == "classification" else None,
+        kl=mean_kl(said.scored, told.scored) if KINDS[task.kind].log_probabilities else None,
     )
     if own.timing is None or teacher.timing is None:
         return compared

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.training.job import Metrics
 from dkd_cli.errors import RecipeError
-from dkd_cli.evaluation.fidelity import agreement
+from dkd_cli.evaluation.fidelity import AGREEMENT
 from dkd_cli.evaluation.metrics import known_metrics, task_metrics
 from dkd_cli.pipeline.workshop import Splits
 from dkd_cli.recipe.schema import Train
@@ -71,14 +72,12 @@ def judge_by_teacher(train: Train, data: TaskData, splits: Splits, answers: Tens
             f"{train.metric!r} needs labels, and the validation split has none",
             "remove it: the best checkpoint is the one that agrees most with the teacher",
         )
-    given = answers.argmax(dim=-1) if data.label_names is not None else answers.squeeze(-1)
+    predicted, agreement = KINDS[data.task.kind].predicted, AGREEMENT[data.task.kind]
+    given = predicted(answers.double().numpy())
     columns = dict(splits.validation.columns) | {"labels": given.tolist()}
     answered = EncodedSplit(splits.validation.split, columns, splits.validation.cut)
-    kind = data.task.kind
 
     def agrees(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-        if kind == "regression":
-            return {"agreement": agreement(logits, labels[:, None], kind)}
-        return {"agreement": float((logits.argmax(axis=-1) == labels).mean())}
+        return {"agreement": agreement(predicted(logits.astype(np.float64)), labels.astype(np.float64))}
 
     return replace(splits, validation=answered), Judge(agrees, "agreement")

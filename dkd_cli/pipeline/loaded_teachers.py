@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
@@ -135,7 +136,7 @@ class LoadedTeachers:
     def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
         data, settings = self._workshop.data(recipe), recipe.teachers[name]
         assert settings.probabilities is not None
-        if data.label_names is None:
+        if KINDS[data.task.kind].log_probabilities is None or data.label_names is None:
             raise RecipeError(
                 f"teachers.{name}.probabilities",
                 "holds probabilities of classes, but the task is to predict a number",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dkd_cli.engine.cache.fingerprint import weights_digest
+from dkd_cli.engine.method.checks import check_plan
 from dkd_cli.engine.method.distillation import StrategyStep
-from dkd_cli.engine.method.strategies import check_classes
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.models.attention import show_attention
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_student
@@ -79,11 +81,12 @@ def prepare(
     Raises:
         Problems, DkdError: for anything wrong with recipe, data, machine or models, before training begins.
     """
-    recipe, plan, settings = run.recipe, run.plan, run.recipe.train
+    recipe, settings = run.recipe, run.recipe.train
     models = {"student": run.source} | {f"teachers.{name}": source for name, source in run.teachers.items()}
     workshop.check(recipe, settings, models)
     data = workshop.data(recipe)
-    check_classes(plan, recipe.strategy.name, len(data.label_names or ("a number",)))
+    plan = replace(run.plan, output=data.task.kind)
+    check_plan(plan, recipe.strategy.name, data.outputs)
     labelled = data.splits["validation"].labels is not None
     # A wrong metric is reported before any weight is read.
     judge = judge_by_labels(settings, data) if labelled else None
@@ -120,6 +123,7 @@ def prepare(
         settings=settings,
         compute=compute,
         metrics=judge.metrics,
+        supervised=OUTPUTS[data.task.kind].supervised,
         metric=judge.metric,
         working=working,
         peers=workshop.peers,

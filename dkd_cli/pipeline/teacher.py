@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dkd_cli.engine.method.distillation import StrategyStep
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.strategies import FINE_TUNING
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_classifier
@@ -105,11 +107,12 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path) -> Prepared:
         train=splits.train,
         validation=splits.validation,
         collator=splits.collator,
-        step=StrategyStep(plan=FINE_TUNING, teachers=NO_TEACHERS),
+        step=StrategyStep(plan=replace(FINE_TUNING, output=data.task.kind), teachers=NO_TEACHERS),
         needs_hidden_states=False,
         settings=settings,
         compute=compute,
         metrics=judge.metrics,
+        supervised=OUTPUTS[data.task.kind].supervised,
         metric=judge.metric,
         working=working,
         peers=workshop.peers,

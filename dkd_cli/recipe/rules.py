@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Literal
 
 from dkd_cli.recipe.fields import did_you_mean
-from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
+from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, score_reads, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 Broken = tuple[str, str, str]
@@ -151,8 +151,8 @@ def _transfer(recipe: Recipe) -> Iterator[Broken]:
         if not recipe.strategy.transfer:
             yield "strategy.transfer", "is false, but `data.transfer` names no texts", "remove it"
         return
-    if recipe.strategy.transfer and recipe.strategy.objective.kd_loss == "dkd":
-        problem = "is `dkd`, which reads the label, but transfer texts have none"
+    if recipe.strategy.transfer and recipe.strategy.objective.kd_loss == "decoupled":
+        problem = "is `decoupled`, which reads the label, but transfer texts have none"
         yield "strategy.objective.kd_loss", problem, "set it to `kl`"
 
 
@@ -231,7 +231,7 @@ def _unlabelled(recipe: Recipe) -> Iterator[Broken]:
     parts, score = strategy_parts(recipe.strategy.name), recipe.strategy.data.score
     if parts == ("none",):
         yield "strategy.name", "`none` learns from labels, but `data.unlabelled` is true", "choose another"
-    if "dynamic-data" in parts and score.startswith("kl"):
+    if "dynamic-data" in parts and "labels" in score_reads(score):
         problem = f"`{score}` reads the label, but `data.unlabelled` is true"
         yield "strategy.data.score", problem, "choose entropy, margin or confidence"
 
@@ -246,8 +246,8 @@ def _selection(recipe: Recipe) -> Iterator[Broken]:
     elif selection.backward == "selected" and selection.ratio == 1.0:
         problem = "is `selected`, but a `ratio` of 1 selects everything"
         yield "strategy.data.backward", problem, "lower the ratio, or set it to `all`"
-    if selection.keep == "weighted" and selection.score == "kl-b":
-        problem = "is `weighted`, but `kl-b` is an order of the examples, without a value to draw by"
+    if selection.keep == "weighted" and selection.score == "label-loss-b":
+        problem = "is `weighted`, but `label-loss-b` is an order of the examples, without a value to draw by"
         yield "strategy.data.keep", problem, "choose another score, or set it to `top`"
     if selection.scale == "ratio" and selection.backward == "selected":
         problem = "is `ratio`, but with `backward: selected` nothing is left to weigh the selected against"
@@ -291,10 +291,10 @@ def _kd_loss(recipe: Recipe) -> Iterator[Broken]:
     if objective.standardise and objective.kd_loss == "mse":
         problem = "belongs before a softmax, and `mse` compares logits as they are"
         yield f"{key}.standardise", problem, "set `kd_loss: kl`"
-    if objective.kd_loss == "dkd" and recipe.data.unlabelled:
-        problem = "is `dkd`, which reads the label, but `data.unlabelled` is true"
+    if objective.kd_loss == "decoupled" and recipe.data.unlabelled:
+        problem = "is `decoupled`, which reads the label, but `data.unlabelled` is true"
         yield f"{key}.kd_loss", problem, "set it to `kl`"
-    parts = {"dkd": ("target_weight", "others_weight"), "dist": ("inter_weight", "intra_weight")}
+    parts = {"decoupled": ("target_weight", "others_weight"), "dist": ("inter_weight", "intra_weight")}
     names = parts.get(objective.kd_loss, ())
     if names and not any(getattr(objective, name) for name in names):
         problem = f"is 0, like `{names[1]}`: nothing is left of `{objective.kd_loss}`"

@@ -6,11 +6,13 @@ torch, reads a file or knows a command.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import BeforeValidator
 
 Name = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
@@ -18,23 +20,57 @@ Weight = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Value = str | int | float | bool | None
 
-Score = Literal[
-    "none",
-    "random",
-    "entropy",
-    "entropy-r",
-    "margin",
-    "margin-r",
-    "confidence",
-    "confidence-r",
-    "lc",
-    "lc-r",
-    "kl",
-    "kl-r",
-    "kl-b",
-    "llkd",
-    "llkd-r",
+
+def _renamed(new_words: Mapping[str, str], *, noted: bool = False) -> BeforeValidator:
+    """Read a word of other writings under its present name; with `noted` say that it is old."""
+
+    def read(word: object) -> object:
+        if isinstance(word, str) and word in new_words:
+            if noted:
+                warnings.warn(f"{word!r} is now called {new_words[word]!r}", FutureWarning, stacklevel=2)
+            return new_words[word]
+        return word
+
+    return BeforeValidator(read)
+
+
+Score = Annotated[
+    Literal[
+        "none",
+        "random",
+        "entropy",
+        "entropy-r",
+        "margin",
+        "margin-r",
+        "confidence",
+        "confidence-r",
+        "lc",
+        "lc-r",
+        "label-loss",
+        "label-loss-r",
+        "label-loss-b",
+        "llkd",
+        "llkd-r",
+    ],
+    _renamed({"kl": "label-loss", "kl-r": "label-loss-r", "kl-b": "label-loss-b"}),
 ]
+SCORE_READS: dict[str, frozenset[str]] = {
+    "none": frozenset(),
+    "random": frozenset(),
+    "entropy": frozenset({"probabilities"}),
+    "margin": frozenset({"probabilities"}),
+    "confidence": frozenset({"probabilities"}),
+    "lc": frozenset({"probabilities"}),
+    "label-loss": frozenset({"labels"}),
+    "label-loss-b": frozenset({"labels"}),
+    "llkd": frozenset({"probabilities", "teacher"}),
+}
+"""What a selection score reads: the student's `probabilities`, the `labels`, the `teacher`'s logits."""
+
+
+def score_reads(score: str) -> frozenset[str]:
+    """What a selection score reads; a trailing `-r`, which reverses it, changes nothing."""
+    return SCORE_READS[score.removesuffix("-r")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,8 +220,9 @@ class DataSelection:
 
     score: Score = "entropy"
     """What makes an example worth distilling: the student's `entropy`, `margin` or `confidence` (`lc`),
-    `kl` (its loss on the gold label), `kl-b` (highest and lowest loss in turn), `llkd` (the teacher sure and
-    the student unsure), `random` (the control) or `none` (all of them, whatever the ratio); `-r` reverses."""
+    `label-loss` (its loss on the gold label, published as `kl`), `label-loss-b` (highest and lowest loss in
+    turn), `llkd` (the teacher sure and the student unsure), `random` (the control) or `none` (all of them,
+    whatever the ratio); `-r` reverses."""
     ratio: Annotated[float, Gt(0), Le(1)] = 0.5
     """The share of each batch that is distilled; at least one example."""
     keep: Literal["top", "weighted"] = "top"
@@ -228,10 +265,14 @@ class Objective:
     mode: Literal["uncertainty", "uncertainty-r", "fixed"] = "uncertainty"
     """Under `dynamic-objective`: `uncertainty`: (1-u) KD + u PT per example; `uncertainty-r`: the other way
     round; `fixed`: the weights below as they are."""
-    kd_loss: Literal["mse", "kl", "jsd", "taid", "dkd", "dist"] = "mse"
+    kd_loss: Annotated[
+        Literal["mse", "kl", "jsd", "taid", "decoupled", "dist"],
+        _renamed({"dkd": "decoupled"}, noted=True),
+    ] = "mse"
     """`mse` between logits (the published default); between softened probabilities `kl`, `jsd` (generalised
-    Jensen-Shannon), `taid` (towards a target that moves from student to teacher), `dkd` (the target class
-    decoupled, and the others among themselves) or `dist` (correlations); the last two need three classes."""
+    Jensen-Shannon), `taid` (towards a target that moves from student to teacher), `decoupled` (the target
+    class against the others, and the others among themselves) or `dist` (correlations); the last two need
+    three classes."""
     temperature: Annotated[float, Gt(0)] = 5.0
     """Softens both sides of every KD loss but `mse`."""
     standardise: bool = False
@@ -242,9 +283,9 @@ class Objective:
     teacher_share: Annotated[float, Ge(0), Le(1)] = 0.4
     """`taid`: how far the target is on its way to the teacher when the run begins."""
     target_weight: Weight = 1.0
-    """`dkd`: the weight of the target class against all others."""
+    """`decoupled`: the weight of the target class against all others."""
     others_weight: Weight = 8.0
-    """`dkd`: the weight of the others among themselves."""
+    """`decoupled`: the weight of the others among themselves."""
     inter_weight: Weight = 1.0
     """`dist`: the weight of the correlation over classes, within each example."""
     intra_weight: Weight = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.evaluation.contests import Contest
 from dkd_cli.evaluation.metrics import baseline
 from dkd_cli.evaluation.scoring import Result, SeedSummary, best_student
@@ -38,7 +39,7 @@ def show(
 def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, terminal: Terminal) -> None:
     """A row for each model and one for the constant answer."""
     task = contest.data.task
-    percent = task.kind == "classification"
+    percent = KINDS[task.kind].agreement_is_share
     formats = len({result.answers.format for result in results}) > 1
     columns: list[Column | str] = [
         *("model", "role", *(["format"] if formats else []), "strategy", "seed", "layers"),
@@ -161,7 +162,7 @@ def row(contest: Contest, result: Result, formats: bool) -> list[object]:
     """One model's line, in the order of the columns."""
     answers, run = result.answers, result.answers.entrant.folder.run
     agreement = result.agreement
-    if agreement is not None and contest.data.task.kind == "classification":
+    if agreement is not None and KINDS[contest.data.task.kind].agreement_is_share:
         agreement *= 100
     return [
         answers.entrant.folder.label,
@@ -185,7 +186,7 @@ def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
     """What the columns mean, in the two lines that a reader needs."""
     teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
     main = contest.data.task.metrics[0].replace("_", " ")
-    same = "same class" if contest.data.task.kind == "classification" else "correlation of the predictions"
+    same = KINDS[contest.data.task.kind].agreement
     lines = []
     if teachers:
         against = next(iter(teachers)) if len(teachers) == 1 else "each model's teacher"

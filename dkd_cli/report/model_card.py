@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.report.printable import printable
 from dkd_cli.version import __version__
@@ -83,7 +84,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
 
 def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: str) -> str:
     recipe = run.recipe
-    what = "predicts a number" if data.label_names is None else f"tells {len(data.label_names)} classes apart"
+    what = KINDS[data.task.kind].purpose(data.outputs)
     lines = [
         f"# {run.name}",
         "",

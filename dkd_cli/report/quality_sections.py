@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.report import plots
 from dkd_cli.report.headline import tiles
 from dkd_cli.report.page import MOST_ROWS, Block, Example, Folded, Picture, Prose, Table, Tiles
@@ -23,7 +24,9 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
     """The comparison itself."""
     models, metric = contest["models"][:MOST_ROWS], contest["main_metric"]
     names = list(models[0]["metrics"])
-    percent = Column("agreement", 1, " %") if contest["kind"] == "classification" else Column("agreement", 4)
+    percent = (
+        Column("agreement", 1, " %") if KINDS[contest["kind"]].agreement_is_share else Column("agreement", 4)
+    )
     formats = len({model["format"] for model in models}) > 1
     columns: list[Column | str] = [
         *("model", *(["format"] if formats else []), "strategy", "seed"),
@@ -82,7 +85,7 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
 
 def _model_row(model: Model, kind: str, formats: bool) -> list[object]:
     speed, agreement = model["speed"], model["agreement"]
-    if agreement is not None and kind == "classification":
+    if agreement is not None and KINDS[kind].agreement_is_share:
         agreement *= 100
     return [
         model["model"],

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.machine.processes import WHOLE, Share
-from dkd_cli.engine.method.losses import supervised
 from dkd_cli.engine.method.objectives import kd, pt
+from dkd_cli.engine.method.outputs import OUTPUTS, Output
 from dkd_cli.engine.method.schedules import at, moving
-from dkd_cli.engine.method.selection import asks_teacher, choose
+from dkd_cli.engine.method.selection import Scored, asks_teacher, choose
 from dkd_cli.engine.method.strategies import OBJECTIVES, ROUTES, Plan, uncertainty_of
 
 NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
@@ -117,7 +117,7 @@ def distillation_step(
     """
     changing = moving(plan.objective, student.progress)
     plan = at(plan, student.progress)
-    share = student.share
+    output, share = OUTPUTS[plan.output], student.share
     logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
     scored = student.pool or logits.size(0)
     counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
@@ -125,7 +125,7 @@ def distillation_step(
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
     if labels is not None and plan.objective.ce_weight > 0:
-        ce = _on_labels(student, labels, counts, logits.size(0))
+        ce = _on_labels(output, student, labels, counts, logits.size(0))
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
@@ -136,7 +136,8 @@ def distillation_step(
             asked = teachers.logits(plan.teachers[-1], rows)
     here = labels, asked, student.labelled
     gold, answers, labelled = (None if values is None else share.gather(values) for values in here)
-    chosen = choose(plan.selection, logits, gold, answers, labelled).agreed(share)
+    seen = Scored(output=output, logits=logits, labels=gold, teacher_logits=answers, labelled=labelled)
+    chosen = choose(plan.selection, seen).agreed(share)
     selected = chosen.positions
     uncertainty = uncertainty_of(plan, logits)
     kd_weights, hidden_weights = OBJECTIVES[plan.objective.mode](uncertainty[selected])
@@ -153,7 +154,7 @@ def distillation_step(
         if plan.objective.kd_weight > 0:
             answers = teachers.logits(route.teacher, rows[taught])
             own_labels = None if labels is None else labels[taught]
-            term = kd(plan.objective, student.logits[taught], answers, own_labels)
+            term = kd(output.kd_losses, plan.objective, student.logits[taught], answers, own_labels)
             kd_total = kd_total + share.mean(weights * kd_weights[places] * term, size)
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
@@ -181,13 +182,13 @@ def distillation_step(
     return StepLoss(total, terms)
 
 
-def _on_labels(student: StudentOutput, labels: Tensor, counts: Tensor, size: int) -> Tensor:
+def _on_labels(output: Output, student: StudentOutput, labels: Tensor, counts: Tensor, size: int) -> Tensor:
     """Mean of `counts` · CE over the labelled rows of a batch of `size`: this process's part of it."""
     share = student.share
     if student.labelled is None:
-        return share.mean(counts * supervised(student.logits, labels), size)
+        return share.mean(counts * output.supervised(student.logits, labels), size)
     size = int(share.gather(student.labelled).sum())
     own = student.labelled.nonzero().flatten()
     if not size or not own.numel():
         return student.logits.sum() * 0.0
-    return share.mean(counts[own] * supervised(student.logits[own], labels[own]), size)
+    return share.mean(counts[own] * output.supervised(student.logits[own], labels[own]), size)

@@ -17,24 +17,36 @@ from torch.nn import functional as F
 from dkd_cli.engine.method.uncertainty import entropy
 
 
-def supervised(logits: Tensor, labels: Tensor) -> Tensor:
-    """CE: -log softmax(z)[y], or (z - y)² where the label is a number (C = 1).
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy with the gold class: -log softmax(z)[y].
 
     Args:
         logits: [B, C].
-        labels: [B], class ids, or numbers if C = 1.
+        labels: [B], class ids.
 
     Returns:
-        [B], in nats (or squared label units).
+        [B], in nats.
 
-    >>> supervised(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([0, 1]))
+    >>> cross_entropy(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([0, 1]))
     tensor([0.6931, 0.6931])
-    >>> supervised(torch.tensor([[2.5], [1.0]]), torch.tensor([2.0, 1.0]))
+    """
+    return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """Squared error of a predicted number: (z - y)².
+
+    Args:
+        logits: [B, 1].
+        labels: [B], numbers.
+
+    Returns:
+        [B], in squared units of the label.
+
+    >>> squared_error(torch.tensor([[2.5], [1.0]]), torch.tensor([2.0, 1.0]))
     tensor([0.2500, 0.0000])
     """
-    if logits.size(-1) == 1:
-        return (logits.squeeze(-1).float() - labels.float()).square()
-    return F.cross_entropy(logits.float(), labels, reduction="none")
+    return (logits.squeeze(-1).float() - labels.float()).square()
 
 
 def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

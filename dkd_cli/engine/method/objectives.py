@@ -5,7 +5,7 @@ Knows neither weights between terms nor who teaches whom; the losses themselves 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -21,27 +21,49 @@ def _decoupled(objective: Objective, student: Tensor, teacher: Tensor, labels: T
     return losses.kd_decoupled(student, teacher, labels, objective.temperature, *weights)
 
 
+def _mse(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+    return losses.kd_mse(student, teacher)
+
+
+def _kl(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+    return losses.kd_kl(student, teacher, objective.temperature)
+
+
+def _jsd(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+    return losses.kd_jensen_shannon(student, teacher, objective.temperature, objective.jsd_beta)
+
+
+def _taid(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+    return losses.kd_interpolated(student, teacher, objective.temperature, objective.teacher_share)
+
+
+def _dist(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+    weights = objective.inter_weight, objective.intra_weight
+    return losses.kd_correlation(student, teacher, objective.temperature, *weights)
+
+
 KD_LOSSES: dict[str, KdLoss] = {
-    "mse": lambda objective, student, teacher, labels: losses.kd_mse(student, teacher),
-    "kl": lambda objective, student, teacher, labels: losses.kd_kl(student, teacher, objective.temperature),
-    "jsd": lambda objective, student, teacher, labels: losses.kd_jensen_shannon(
-        student, teacher, objective.temperature, objective.jsd_beta
-    ),
-    "taid": lambda objective, student, teacher, labels: losses.kd_interpolated(
-        student, teacher, objective.temperature, objective.teacher_share
-    ),
-    "dkd": _decoupled,
-    "dist": lambda objective, student, teacher, labels: losses.kd_correlation(
-        student, teacher, objective.temperature, objective.inter_weight, objective.intra_weight
-    ),
+    "mse": _mse,
+    "kl": _kl,
+    "jsd": _jsd,
+    "taid": _taid,
+    "decoupled": _decoupled,
+    "dist": _dist,
 }
 """By their name in a recipe (`strategy.objective.kd_loss`)."""
 
 
-def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> Tensor:
+def kd(
+    known: Mapping[str, KdLoss],
+    objective: Objective,
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor | None,
+) -> Tensor:
     """The KD term of each example by the objective's numbers as they are, [B, C] twice -> [B].
 
     Args:
+        known: the KD losses of the kind of output (`outputs.Output.kd_losses`).
         objective: at the present moment of the run (`schedules.at`).
         student_logits: [B, C].
         teacher_logits: [B, C].
@@ -50,7 +72,7 @@ def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, lab
     if objective.standardise:
         student_logits = losses.standardised(student_logits)
         teacher_logits = losses.standardised(teacher_logits)
-    return KD_LOSSES[objective.kd_loss](objective, student_logits, teacher_logits, labels)
+    return known[objective.kd_loss](objective, student_logits, teacher_logits, labels)
 
 
 def pt(

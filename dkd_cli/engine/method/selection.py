@@ -7,65 +7,103 @@ once, by all processes where several share it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dkd_cli.engine.machine.processes import Share
-from dkd_cli.engine.method.losses import supervised
+from dkd_cli.engine.method.outputs import Output
 from dkd_cli.engine.method.sampling import draw, inclusion
-from dkd_cli.engine.method.uncertainty import SCORES, sure_teacher_unsure_student
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import DataSelection
+from dkd_cli.recipe.schema import SCORE_READS, DataSelection, score_reads
 
 EVERYTHING = DataSelection(score="none")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What a score may read of B examples."""
+
+    output: Output
+    logits: Tensor
+    """[B, C], the student's."""
+    labels: Tensor | None = None
+    """[B], or None where there are none."""
+    teacher_logits: Tensor | None = None
+    """[B, C], where the score reads them (`asks_teacher`)."""
+    labelled: Tensor | None = None
+    """[B] bool, the rows that have a label; None: all of them, where there are labels at all."""
+
+
+def _label_loss(seen: Scored) -> Tensor:
+    if seen.labels is None:
+        raise RecipeError(
+            "strategy.data.score", "'label-loss' needs labels", "choose entropy, margin or confidence"
+        )
+    if seen.labelled is None:
+        return seen.output.supervised(seen.logits.detach(), seen.labels)
+    values = torch.zeros_like(seen.logits[:, 0]).detach()
+    values[seen.labelled] = seen.output.supervised(
+        seen.logits.detach()[seen.labelled], seen.labels[seen.labelled]
+    )
+    return values
+
+
+def _teacher_sure_student_unsure(seen: Scored) -> Tensor:
+    assert seen.teacher_logits is not None, "asks_teacher says when they are needed"
+    assert seen.output.sure_and_unsure is not None, "checks.check_plan refuses it"
+    return seen.output.sure_and_unsure(seen.logits, seen.teacher_logits)
+
+
+def _random(seen: Scored) -> Tensor:
+    return torch.rand(seen.logits.size(0), device=seen.logits.device)
+
+
+def _of_logits(name: str) -> Callable[[Scored], Tensor]:
+    return lambda seen: seen.output.uncertainties[name](seen.logits)
+
+
+INFORMATIVENESS: dict[str, Callable[[Scored], Tensor]] = {
+    **{name: _of_logits(name) for name, reads in SCORE_READS.items() if reads == {"probabilities"}},
+    "label-loss": _label_loss,
+    "label-loss-b": _label_loss,
+    "llkd": _teacher_sure_student_unsure,
+    "random": _random,
+}
+"""Scores [B], higher is more informative, by the recipe's word (`strategy.data.score`)."""
+
+
 def asks_teacher(selection: DataSelection) -> bool:
-    """Whether the score reads what the teacher says of every example that is scored."""
-    return selection.score.removesuffix("-r") == "llkd" and selection.ratio < 1.0
+    """Whether the score reads the teacher's logits of every example that is scored."""
+    return "teacher" in score_reads(selection.score) and selection.ratio < 1.0
 
 
-def informativeness(
-    score: str,
-    logits: Tensor,
-    labels: Tensor | None,
-    teacher_logits: Tensor | None = None,
-    labelled: Tensor | None = None,
-) -> Tensor:
-    """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
+def informativeness(score: str, seen: Scored) -> Tensor:
+    """The score of each example, [B], higher is more informative; a trailing `-r` reverses.
 
-    `kl` and `kl-b` are the loss on the gold label; `llkd` reads the teacher's logits, [B, C], too; `random`
-    draws from torch's generator. A row that `labelled` [B] leaves out has no loss on a label: it gets -inf,
-    so that it ranks last, reversed or not.
+    A row without a label has no loss on one: by a score that reads labels it gets -inf and ranks last, reversed
+    or not.
+
+    Raises:
+        RecipeError: for a score that reads labels where there are none.
     """
-    base, reverse = score.removesuffix("-r"), score.endswith("-r")
-    if base in SCORES:
-        values = SCORES[base](logits)
-    elif base == "llkd":
-        assert teacher_logits is not None, "asks_teacher says when they are needed"
-        values = sure_teacher_unsure_student(logits, teacher_logits)
-    elif base in ("kl", "kl-b"):
-        if labels is None:
-            raise RecipeError(
-                "strategy.data.score", f"{score!r} needs labels", "choose entropy, margin or confidence"
-            )
-        values = label_loss(logits, labels, labelled, -math.inf if not reverse else math.inf)
-    else:
-        assert base == "random", base
-        values = torch.rand(logits.size(0), device=logits.device)
-    return -values if reverse else values
+    values = INFORMATIVENESS[score.removesuffix("-r")](seen)
+    values = -values if score.endswith("-r") else values
+    if "labels" not in score_reads(score) or seen.labelled is None:
+        return values
+    return values.masked_fill(~seen.labelled, -math.inf)
 
 
 def rank(score: str, values: Tensor) -> Tensor:
-    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn.
+    """Positions from the most to the least informative, [B] -> [B]; `label-loss-b` takes both ends in turn.
 
-    >>> rank("kl", torch.tensor([0.1, 3.0, 2.0])), rank("kl-b", torch.tensor([0.1, 3.0, 2.0]))
+    >>> rank("label-loss", torch.tensor([0.1, 3.0, 2.0])), rank("label-loss-b", torch.tensor([0.1, 3.0, 2.0]))
     (tensor([1, 2, 0]), tensor([1, 0, 2]))
     """
     order = torch.argsort(values, descending=True, stable=True)
-    if score != "kl-b":
+    if score != "label-loss-b":
         return order
     alternating = order.clone()
     scored = int((values != -math.inf).sum())  # the others have no label, and stay last
@@ -73,20 +111,6 @@ def rank(score: str, values: Tensor) -> Tensor:
     alternating[0:scored:2] = order[:hard]
     alternating[1:scored:2] = order[hard:scored].flip(0)
     return alternating
-
-
-def label_loss(logits: Tensor, labels: Tensor, labelled: Tensor | None, otherwise: float) -> Tensor:
-    """The loss on the gold label, [B, C] -> [B], and `otherwise` for the rows that have none.
-
-    >>> logits, labels = torch.zeros(2, 2), torch.tensor([1, -100])
-    >>> label_loss(logits, labels, torch.tensor([True, False]), -math.inf)
-    tensor([0.6931,   -inf])
-    """
-    if labelled is None:
-        return supervised(logits.detach(), labels)
-    values = torch.full((logits.size(0),), otherwise, device=logits.device)
-    values[labelled] = supervised(logits.detach()[labelled], labels[labelled])
-    return values
 
 
 def kept(ratio: float, size: int) -> int:
@@ -99,13 +123,7 @@ def kept(ratio: float, size: int) -> int:
     return max(1, int(size * ratio + 1e-9))
 
 
-def select(
-    selection: DataSelection,
-    logits: Tensor,
-    labels: Tensor | None,
-    teacher_logits: Tensor | None = None,
-    labelled: Tensor | None = None,
-) -> Tensor:
+def select(selection: DataSelection, seen: Scored) -> Tensor:
     """Positions of the examples to distil, most informative first, [B, C] -> [K].
 
     Li et al. (2021), data selection.
@@ -113,9 +131,9 @@ def select(
     Score `none` keeps all of them, whatever the ratio, as published.
     """
     if selection.ratio == 1.0 or selection.score == "none":
-        return torch.arange(logits.size(0), device=logits.device)
-    values = informativeness(selection.score, logits, labels, teacher_logits, labelled)
-    return rank(selection.score, values)[: kept(selection.ratio, logits.size(0))]
+        return torch.arange(seen.logits.size(0), device=seen.logits.device)
+    values = informativeness(selection.score, seen)
+    return rank(selection.score, values)[: kept(selection.ratio, values.numel())]
 
 
 @dataclass(frozen=True)
@@ -133,13 +151,7 @@ class Chosen:
 
 
 @torch.no_grad()
-def choose(
-    selection: DataSelection,
-    logits: Tensor,
-    labels: Tensor | None,
-    teacher_logits: Tensor | None = None,
-    labelled: Tensor | None = None,
-) -> Chosen:
+def choose(selection: DataSelection, seen: Scored) -> Chosen:
     """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
 
     `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
@@ -155,14 +167,14 @@ def choose(
     A row without a label (`labelled` [B] leaves it out) ranks last by a score that reads labels, and is drawn
     as rarely as the labelled row of the least score.
     """
-    size = logits.size(0)
+    size = seen.logits.size(0)
     everything = selection.ratio == 1.0 or selection.score == "none"
     if selection.keep == "top" or selection.score == "random" or everything:
-        positions = select(selection, logits, labels, teacher_logits, labelled)
-        weights = torch.ones(positions.numel(), device=logits.device)
+        positions = select(selection, seen)
+        weights = torch.ones(positions.numel(), device=seen.logits.device)
     else:
         count = kept(selection.ratio, size)
-        values = informativeness(selection.score, logits, labels, teacher_logits, labelled)
+        values = informativeness(selection.score, seen)
         scored = values != -math.inf
         least = values[scored].min() if bool(scored.any()) else torch.zeros_like(values[0])
         probabilities = inclusion(torch.where(scored, values, least), count)

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import EVERYTHING
-from dkd_cli.engine.method.uncertainty import SCORES, entropy
-from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, TeacherAdoption, strategy_parts
 
 
@@ -29,6 +28,8 @@ class Plan:
     objective: Objective
     teachers: tuple[str, ...]
     """The teachers that may be asked, from small to large; empty: learn from the labels alone."""
+    output: str = "classification"
+    """The kind of output (`outputs.OUTPUTS`)."""
 
     @property
     def hidden_weight(self) -> float:
@@ -193,51 +194,6 @@ def resolve(recipe: Recipe) -> Plan:
 
 def uncertainty_of(plan: Plan, logits: Tensor) -> Tensor:
     """The student's normalised entropy [B], or zeros where the plan does not look at it."""
-    return entropy(logits) if plan.uses_uncertainty else torch.zeros(logits.size(0), device=logits.device)
-
-
-def check_classes(plan: Plan, strategy: str, classes: int) -> None:
-    """Refuse a plan that means nothing for so many classes; 1 is a single number.
-
-    Raises:
-        RecipeError: names the key, and what is defined instead.
-    """
-    if classes == 1:
-        _check_regression(plan, strategy)
-    if classes == 2 and plan.teachers:
-        _check_two_classes(plan.objective)
-
-
-def _check_regression(plan: Plan, strategy: str) -> None:
-    if plan.uses_uncertainty:
-        raise RecipeError(
-            "strategy.name",
-            f"{strategy!r} reads the entropy of the prediction, which a single number does not have",
-            "use none, static, or dynamic-data with strategy.data.score kl or random",
-        )
-    if plan.teachers and plan.objective.kd_loss != "mse":
-        raise RecipeError(
-            "strategy.objective.kd_loss",
-            f"{plan.objective.kd_loss!r} compares class probabilities, and the softmax of a single number is "
-            "always 1",
-            "set it to mse",
-        )
-    if plan.selection.score.removesuffix("-r") in (*SCORES, "llkd"):
-        raise RecipeError(
-            "strategy.data.score",
-            f"{plan.selection.score!r} reads class probabilities, which a single number does not have",
-            "choose kl (the loss on the label) or random",
-        )
-
-
-def _check_two_classes(objective: Objective) -> None:
-    key = "strategy.objective"
-    if objective.kd_loss == "dkd":
-        problem = "'dkd' compares the classes beside the target among themselves; of two classes there is one"
-        raise RecipeError(f"{key}.kd_loss", problem, "set it to kl")
-    if objective.kd_loss == "dist" and objective.inter_weight > 0:
-        problem = "two probabilities that sum to 1 correlate perfectly or not at all: nothing to learn from"
-        raise RecipeError(f"{key}.inter_weight", problem, "set it to 0, or choose another kd_loss")
-    if objective.standardise:
-        problem = "z-scores of two logits are always 1 and -1: the teacher's confidence is lost"
-        raise RecipeError(f"{key}.standardise", problem, "set it to false")
+    if not plan.uses_uncertainty:
+        return torch.zeros(logits.size(0), device=logits.device)
+    return OUTPUTS[plan.output].uncertainties["entropy"](logits)

@@ -14,6 +14,7 @@ from torch.nn import Module, ModuleList
 from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.models.layers import spread
 from dkd_cli.engine.models.models import (
     LoadedModel,
@@ -142,10 +143,9 @@ def layer_list(model: Model) -> ModuleList | None:
 
 
 def _check_labels(config: transformers.PretrainedConfig, data: TaskData, name: str, key: str) -> None:
-    if data.label_names is None:
-        return
+    names = list(data.label_names or ())
     own = [config.id2label.get(index, "") for index in range(config.num_labels)]
-    if sorted(own) == sorted(data.label_names) and own != list(data.label_names):
+    if sorted(own) == sorted(names) and own != names:
         raise ModelError(
             key,
             f"the head of {name!r} has the classes in another order: {', '.join(own)}",
@@ -189,13 +189,11 @@ def _describe_cut(config: transformers.PretrainedConfig, picks: tuple[int, ...])
 
 
 def _describe_task(config: transformers.PretrainedConfig, data: TaskData) -> None:
-    if data.label_names is None:
-        config.num_labels = 1
-        config.problem_type = "regression"
-        return
-    config.id2label = dict(enumerate(data.label_names))
-    config.label2id = {label: index for index, label in enumerate(data.label_names)}
-    config.problem_type = "single_label_classification"
+    config.problem_type = KINDS[data.task.kind].problem_type
+    config.num_labels = data.outputs
+    if data.label_names:
+        config.id2label = dict(enumerate(data.label_names))
+        config.label2id = {label: index for index, label in enumerate(data.label_names)}
 
 
 def _drawn(model: Model, info: dict[str, Any], name: str, key: str) -> set[str]:

@@ -13,6 +13,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
+from dkd_cli.engine.method.losses import cross_entropy
 from dkd_cli.engine.models.models import Model
 from dkd_cli.engine.teachers.alignment import Projection
 from dkd_cli.engine.training.counts import Work
@@ -37,6 +38,8 @@ class Job:
     settings: Train
     compute: Compute
     metrics: Metrics
+    supervised: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    """The loss on the labels [N] of logits [N, C], which an evaluation logs; one value for each row."""
     metric: str
     """The one that picks the best checkpoint."""
     working: Path

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.machine.processes import Share
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.schedules import selection_at
-from dkd_cli.engine.method.selection import EVERYTHING, Chosen, asks_teacher, choose, kept
+from dkd_cli.engine.method.selection import EVERYTHING, Chosen, Scored, asks_teacher, choose, kept
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model
@@ -30,7 +31,9 @@ class Pool:
     selection: DataSelection
     size: int
     teacher: Callable[[Tensor], Tensor] | None = None
-    """What the teacher says of rows of the training split, [P] -> [P, C]; None: the score does not ask."""
+    """The teacher's logits for rows of the training split, [P] -> [P, C]; None where no score reads them."""
+    output: str = "classification"
+    """The kind of output (`outputs.OUTPUTS`)."""
 
     def kept(self, candidates: int) -> int:
         """How many of so many candidates are trained on."""
@@ -51,7 +54,7 @@ def pooled(plan: Plan, batch_size: int, logits: Callable[[str, Tensor], Tensor])
         return plan, None
     size = pool_size(plan.selection.ratio, batch_size)
     teacher = partial(logits, plan.teachers[-1]) if asks_teacher(plan.selection) else None
-    return replace(plan, selection=EVERYTHING), Pool(plan.selection, size, teacher)
+    return replace(plan, selection=EVERYTHING), Pool(plan.selection, size, teacher, plan.output)
 
 
 def pool_size(ratio: float, batch_size: int) -> int:
@@ -110,7 +113,9 @@ def pick(
     logits = share.gather(score(model, inputs, chunk, side))
     known = inputs.get("labels"), answers, inputs.get("labelled")
     gold, answers, labelled = (None if values is None else share.gather(values) for values in known)
-    return choose(selection_at(pool.selection, progress), logits, gold, answers, labelled).agreed(share)
+    output = OUTPUTS[pool.output]
+    seen = Scored(output=output, logits=logits, labels=gold, teacher_logits=answers, labelled=labelled)
+    return choose(selection_at(pool.selection, progress), seen).agreed(share)
 
 
 def rows_of(inputs: dict[str, Tensor], positions: Tensor, side: str) -> dict[str, Tensor]:

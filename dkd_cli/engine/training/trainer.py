@@ -33,7 +33,6 @@ from dkd_cli.engine.machine.memory import (
 )
 from dkd_cli.engine.machine.processes import Share
 from dkd_cli.engine.method.distillation import StudentOutput
-from dkd_cli.engine.method.losses import supervised
 from dkd_cli.engine.models.inference import model_inputs, predict_logits
 from dkd_cli.engine.runs.snapshots import Snapshot
 from dkd_cli.engine.training.counts import loaded_at_once
@@ -128,7 +127,7 @@ class DistillationTrainer(ResumableTrainer):
             peers=job.peers,
         )
         labels = torch.as_tensor(job.validation.columns["labels"])
-        found = {"loss": supervised(logits, labels).mean().item()}
+        found = {"loss": job.supervised(logits, labels).mean().item()}
         for name, value in job.metrics(logits.numpy(), labels.numpy()).items():
             # An undefined correlation (a constant prediction) must not become the best checkpoint.
             found[name] = -1.0 if value is None else float(value)

@@ -1,0 +1,131 @@
+"""The kinds of output, as readers, metrics and predictions see them: one class of several, or a number.
+
+Everything that they ask of the kind is an entry here, by the recipe's word `data.kind`. What a training step
+asks of it is in `engine/method/outputs.py`, by the same words. Needs neither torch nor a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.data.labels import LabelColumn, Labels, class_labels, target_values
+
+Floats = NDArray[np.float64]
+Names = tuple[str, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is known of one kind of output."""
+
+    problem_type: str
+    """In a saved model's configuration, as transformers calls it."""
+    metrics: tuple[str, ...]
+    """Of a task that names none; the first one picks the best checkpoint."""
+    always: tuple[str, ...]
+    """Metrics that are given for every task."""
+    read: Callable[[Mapping[str, LabelColumn], str, Names, bool], tuple[Names, dict[str, Labels]]]
+    """Label columns by split, the split that names the classes, the declared names, and whether labels may
+    name them -> the names of the outputs, and the labels of each split."""
+    predicted: Callable[[Floats], NDArray[np.generic]]
+    """Logits [N, C] -> what is predicted, [N]."""
+    log_probabilities: Callable[[Floats], Floats] | None
+    """Logits [N, C] -> log p, [N, C]; None where outputs have no probabilities, and so no uncertainty."""
+    constant: Callable[[Sequence[Any]], Any]
+    """Training labels -> the best constant prediction."""
+    shown: Callable[[Any, Names], str | float]
+    """A label, or prediction, and the names of the outputs -> what a reader sees."""
+    purpose: Callable[[int], str]
+    """The number of outputs -> what a model does, for its card."""
+    agreement: str
+    """How agreement with a teacher is measured: a share of rows, `same class`, or a correlation."""
+    agreement_is_share: bool
+
+
+def _classes(
+    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool
+) -> tuple[Names, dict[str, Labels]]:
+    return class_labels(columns, names_from, declared, infer=infer)
+
+
+def _numbers(
+    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool
+) -> tuple[Names, dict[str, Labels]]:
+    return None, target_values(columns)
+
+
+def _likeliest(logits: Floats) -> NDArray[np.generic]:
+    return np.asarray(logits.argmax(axis=-1), dtype=np.int64)
+
+
+def _number(logits: Floats) -> NDArray[np.generic]:
+    return logits[:, 0]
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """log softmax(z), [N, C]; finite at any gap between logits."""
+    # Not SciPy's: importing it takes longer than all that a static student needs to answer.
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), dtype=np.float64)
+
+
+def _most_frequent(labels: Sequence[Any]) -> int:
+    return int(np.bincount(np.asarray(labels, dtype=np.int64)).argmax())
+
+
+def _mean(labels: Sequence[Any]) -> float:
+    return float(np.mean(labels))
+
+
+def _class_name(label: Any, names: Names) -> str:
+    assert names is not None, "classes have names"
+    return names[int(label)]
+
+
+def _as_it_is(label: Any, names: Names) -> float:
+    return float(label)
+
+
+KINDS: dict[str, Kind] = {
+    "classification": Kind(
+        problem_type="single_label_classification",
+        metrics=("accuracy", "macro_f1"),
+        always=("accuracy", "macro_f1"),
+        read=_classes,
+        predicted=_likeliest,
+        log_probabilities=log_softmax,
+        constant=_most_frequent,
+        shown=_class_name,
+        purpose=lambda outputs: f"tells {outputs} classes apart",
+        agreement="same class",
+        agreement_is_share=True,
+    ),
+    "regression": Kind(
+        problem_type="regression",
+        metrics=("pearson", "spearman"),
+        always=("pearson", "spearman", "mse"),
+        read=_numbers,
+        predicted=_number,
+        log_probabilities=None,
+        constant=_mean,
+        shown=_as_it_is,
+        purpose=lambda outputs: "predicts a number",
+        agreement="correlation of the predictions",
+        agreement_is_share=False,
+    ),
+}
+
+
+def normalised_entropy(log_probabilities: Floats) -> Floats:
+    """Entropy over its upper bound, -Σ p log p / log C: log p [N, C] -> [N] in [0, 1].
+
+    >>> normalised_entropy(np.log(np.array([[0.5, 0.5], [1.0 - 1e-12, 1e-12]]))).round(3).tolist()
+    [1.0, 0.0]
+    """
+    nats = -(np.exp(log_probabilities) * log_probabilities).sum(axis=-1)
+    return np.asarray(np.clip(nats / np.log(log_probabilities.shape[-1]), 0.0, 1.0), dtype=np.float64)
