@@ -24,7 +24,7 @@ from dkd_cli.evaluation.details import Said
 from dkd_cli.evaluation.discover import ModelFolder
 from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.latency import Speed
-from dkd_cli.evaluation.scoring import Answers, Timing, compare, summarise_seeds
+from dkd_cli.evaluation.scoring import Predictions, Timing, compare, summarise_seeds
 from dkd_cli.evaluation.speed_grid import BatchSpeed, LengthSpeed, SpeedGrid
 from dkd_cli.recipe.schema import Data, Recipe, Strategy, Train
 
@@ -122,7 +122,7 @@ def _parameters(label: str) -> int:
     return 12_000_000 + 1_800_000 * _layers(label)
 
 
-def _answers(entrant: Entrant, contest: Contest, classes: int, noise: float, random: Any) -> Answers:
+def _answers(entrant: Entrant, contest: Contest, classes: int, noise: float, random: Any) -> Predictions:
     def logits(split: Split) -> Any:
         labels = np.asarray(split.labels)
         truth = 2 * np.eye(classes)[labels] if classes > 1 else labels[:, None]
@@ -130,7 +130,7 @@ def _answers(entrant: Entrant, contest: Contest, classes: int, noise: float, ran
 
     assert contest.validation is not None
     layers = _layers(entrant.folder.label)
-    return Answers(
+    return Predictions(
         entrant=entrant,
         split=contest.split,
         said=Said(logits(contest.split), logits(contest.validation)),

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.method.outputs import OUTPUTS
@@ -39,7 +40,8 @@ def split(name: str, start: int, stop: int) -> Split:
 def task_data(label_names: tuple[str, ...] | None = LABELS) -> TaskData:
     """48 texts to train on, 24 to validate on."""
     splits = {"train": split("train", 0, 48), "validation": split("validation", 48, 72)}
-    return TaskData(Task("unit"), label_names, splits, ())
+    kind = "classification" if label_names else "regression"
+    return TaskData(Task("unit", kind=kind, metrics=KINDS[kind].metrics), label_names, splits, ())
 
 
 def encoded(folder: Path, part: Split) -> tuple[EncodedSplit, PaddingCollator]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.method.objectives import KD_LOSSES
 from dkd_cli.engine.method.strategies import Plan, resolve
+from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.schema import (
     Data,
     DataSelection,
@@ -105,7 +106,7 @@ for mode in ADOPTIONS:
         ALL_PLANS[f"dynamic-teacher {mode} hidden {hidden}"] = resolved(
             "dynamic-teacher", adoption=TeacherAdoption(mode=mode), objective=Objective(hidden_weight=hidden)
         )
-for score in get_args(Score):
+for score in choices(Score):
     ALL_PLANS[f"dynamic-data {score}"] = resolved("dynamic-data", data=DataSelection(score=score))
 for loss in KD_LOSSES:
     ALL_PLANS[f"static {loss}"] = resolved("static", objective=Objective(kd_loss=loss))  # type: ignore[arg-type]

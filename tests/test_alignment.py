@@ -15,21 +15,21 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, TokenRows
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.models import Model, load_classifier
 from dkd_cli.engine.teachers.alignment import PLACE, Projection, attached, check_alignable, make_projections
-from dkd_cli.engine.teachers.bank import Teacher
+from dkd_cli.engine.teachers.bank import FrozenTeacher
 from dkd_cli.errors import ModelError
 
 IDS = torch.tensor([[2, 7, 8, 9, 3]])
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Callable[..., Teacher]:
+def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Callable[..., FrozenTeacher]:
     """`teacher(width, positions)`: a classifier of that many hidden dimensions."""
 
-    def load(width: int = 32, positions: Literal["all", "first"] = "all") -> Teacher:
+    def load(width: int = 32, positions: Literal["all", "first"] = "all") -> FrozenTeacher:
         folder = random_classifier(tmp_path_factory.mktemp("teacher"), tiny_encoder, width)
         data = task_data()
         model = load_classifier(str(folder), data).model
-        return Teacher(model, *encoded(folder, data.splits["train"]), (0, 4), positions)
+        return FrozenTeacher(model, *encoded(folder, data.splits["train"]), (0, 4), positions)
 
     return load
 
@@ -45,11 +45,13 @@ def student(tmp_path: Path, tiny_encoder: Path) -> Model:
 # What is refused -----------------------------------------------------------------------------------------
 
 
-def tokens_of(ids: list[int], like: Teacher) -> EncodedSplit:
+def tokens_of(ids: list[int], like: FrozenTeacher) -> EncodedSplit:
     return EncodedSplit(like.encoded.split, {"input_ids": TokenRows.join([ids] * len(like.encoded))}, 0)
 
 
-def test_all_positions_want_the_same_tokens_and_the_first_does_not(teacher: Callable[..., Teacher]) -> None:
+def test_all_positions_want_the_same_tokens_and_the_first_does_not(
+    teacher: Callable[..., FrozenTeacher],
+) -> None:
     whole, first = teacher(48), teacher(48, "first")
     check_alignable(whole.encoded, whole.collator, whole, "large")
     other = tokens_of([1], whole)
@@ -62,7 +64,7 @@ def test_all_positions_want_the_same_tokens_and_the_first_does_not(teacher: Call
 @pytest.mark.parametrize("positions", ["all", "first"])
 @pytest.mark.parametrize("side", ["teacher", "student"])
 def test_padding_on_the_left_is_refused(
-    teacher: Callable[..., Teacher], tiny_encoder: Path, positions: str, side: str
+    teacher: Callable[..., FrozenTeacher], tiny_encoder: Path, positions: str, side: str
 ) -> None:
     """There the first position of a padded row is no token."""
     one = teacher(32, positions)
@@ -79,7 +81,7 @@ def test_padding_on_the_left_is_refused(
 
 
 def test_each_teacher_of_another_width_has_one_projection(
-    teacher: Callable[..., Teacher], student: Model
+    teacher: Callable[..., FrozenTeacher], student: Model
 ) -> None:
     teachers = {"a": teacher(48), "b": teacher(32), "c": teacher(48)}
     before = torch.get_rng_state()

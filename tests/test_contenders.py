@@ -8,7 +8,7 @@ import pytest
 
 from dkd_cli.engine.runs.checkpoints import student_folder
 from dkd_cli.errors import DkdError, Problems
-from dkd_cli.recipe.contenders import Asked, Contenders, load_contenders
+from dkd_cli.recipe.contenders import ComparisonRequest, Contenders, load_contenders
 
 ONE_TEACHER = "name: one\nmodel: m\ndata: {source: s.csv}\n"
 
@@ -20,7 +20,7 @@ def loaded(
     overrides = given.pop("overrides", ())
     assert isinstance(seeds, tuple)
     assert isinstance(overrides, tuple)
-    return load_contenders(Asked(reference, overrides, grid, seeds, strategies), **given)  # type: ignore[arg-type]
+    return load_contenders(ComparisonRequest(reference, overrides, grid, seeds, strategies), **given)  # type: ignore[arg-type]
 
 
 def names(found: Contenders) -> list[str]:

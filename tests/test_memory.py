@@ -18,7 +18,7 @@ from dkd_cli.engine.machine.processes import Processes
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.models import load_pretrained
-from dkd_cli.engine.teachers.bank import Teacher, TeacherBank
+from dkd_cli.engine.teachers.bank import FrozenTeacher, TeacherBank
 from dkd_cli.engine.training import fit as fitting
 from dkd_cli.engine.training import trainer
 from dkd_cli.engine.training.fit import fit, refuse_parts_among_several
@@ -313,8 +313,8 @@ def test_a_teacher_answers_in_halves(tiny_encoder: Path, tmp_path: Path) -> None
     folder = save_classifier(tmp_path / "teacher", tiny_encoder, LABELS)
     tokens, collator = encoded(tiny_encoder, split("train", 0, 40))
 
-    def teacher() -> Teacher:
-        return Teacher(load_pretrained(str(folder), "teacher")[0], tokens, collator)
+    def teacher() -> FrozenTeacher:
+        return FrozenTeacher(load_pretrained(str(folder), "teacher")[0], tokens, collator)
 
     passes: list[int] = []
 

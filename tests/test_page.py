@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from dkd_cli.report.page import Code, Example, Folded, Picture, Prose, Section, Table, Tiles, html_page
+from dkd_cli.report.page import (
+    Code,
+    DisagreementBlock,
+    Folded,
+    Picture,
+    Prose,
+    Section,
+    TableBlock,
+    Tiles,
+    html_page,
+)
 from dkd_cli.report.tables import Column
 
 VOID = {"meta", "br", "path", "use", "image", "rect"}
@@ -40,14 +50,14 @@ class Checked(HTMLParser):
 
 
 def whole() -> str:
-    table = Table(["name", Column(UNKIND, 2)], [[UNKIND, 0.126], ["b", None]], [UNKIND], marked=[0])
+    table = TableBlock(["name", Column(UNKIND, 2)], [[UNKIND, 0.126], ["b", None]], [UNKIND], marked=[0])
     blocks = [
         Prose(UNKIND),
         Tiles([(UNKIND, UNKIND)]),
         table,
         Picture("<svg></svg>", UNKIND),
         Code(UNKIND),
-        Example(UNKIND, [(UNKIND, UNKIND)]),
+        DisagreementBlock(UNKIND, [(UNKIND, UNKIND)]),
         Folded(UNKIND, [table]),
     ]
     return html_page(
@@ -76,6 +86,6 @@ def test_it_needs_no_network() -> None:
 
 
 def test_columns_of_numbers_are_told_from_words() -> None:
-    table = Table(["word", Column("number", 1, " %")], [["a", 1.25], ["b", None]])
+    table = TableBlock(["word", Column("number", 1, " %")], [["a", 1.25], ["b", None]])
     assert table.head == [("word", False), ("number", True)]
     assert table.body == [["a", "1.2 %"], ["b", "–"]]

@@ -21,7 +21,7 @@ from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.models import Model, load_classifier
 from dkd_cli.engine.runs.snapshots import newest
 from dkd_cli.engine.teachers.alignment import PLACE, Projection, make_projections
-from dkd_cli.engine.teachers.bank import Teacher, TeacherBank
+from dkd_cli.engine.teachers.bank import FrozenTeacher, TeacherBank
 from dkd_cli.engine.training import resumable
 from dkd_cli.engine.training.fit import fit
 from dkd_cli.engine.training.job import Job
@@ -37,17 +37,17 @@ PROJECTED = f"{PLACE}.0.weight"
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Teacher:
+def teacher(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> FrozenTeacher:
     """48 hidden dimensions; its answers are all kept, so that they are the same bits in every run."""
     folder = random_classifier(tmp_path_factory.mktemp("wide"), tiny_encoder, 48)
     model = load_classifier(str(folder), task_data()).model
-    made = Teacher(model, *encoded(folder, split("train", 0, 40)), (0, 2, 4))
+    made = FrozenTeacher(model, *encoded(folder, split("train", 0, 40)), (0, 2, 4))
     TeacherBank({"wide": made}, CPU).hidden_states("wide", torch.arange(40))
     return made
 
 
 @pytest.fixture
-def job(tiny_encoder: Path, tmp_path: Path, teacher: Teacher) -> Callable[..., Job]:
+def job(tiny_encoder: Path, tmp_path: Path, teacher: FrozenTeacher) -> Callable[..., Job]:
     """A run on 40 texts: `job("working", projected=True, step=None, **fields of Job and of its schedule)`."""
     jobs = Jobs(tiny_encoder, tmp_path)
 
@@ -64,11 +64,11 @@ def job(tiny_encoder: Path, tmp_path: Path, teacher: Teacher) -> Callable[..., J
     return make
 
 
-def drawn(model: Model, teacher: Teacher) -> Projection:
+def drawn(model: Model, teacher: FrozenTeacher) -> Projection:
     return make_projections(model, {"wide": teacher}, 1, CPU)["wide"]
 
 
-def test_the_projection_learns_with_the_student(job: Callable[..., Job], teacher: Teacher) -> None:
+def test_the_projection_learns_with_the_student(job: Callable[..., Job], teacher: FrozenTeacher) -> None:
     one = job(epochs=6.0)
     terms = losses(fit(one), "pt")
     assert np.mean(terms[-5:]) < 0.9 * np.mean(terms[:5])
@@ -142,7 +142,7 @@ def test_the_best_checkpoint_brings_its_own_projection_back(job: Callable[..., J
     assert different(weights(one.model), kept[1]) == []
 
 
-def test_frozen_embeddings_do_not_freeze_it(job: Callable[..., Job], teacher: Teacher) -> None:
+def test_frozen_embeddings_do_not_freeze_it(job: Callable[..., Job], teacher: FrozenTeacher) -> None:
     one = job(freeze="embeddings")
     fit(one)
     assert not torch.equal(one.projections["wide"].weight, drawn(one.model, teacher).weight)

@@ -139,7 +139,7 @@ def test_the_file_can_be_trained_on(recipe: Recipe, scorer: str, tmp_path: Path)
 
 def test_balanced_keeps_as_many_of_each_class(recipe: Recipe, scorer: str) -> None:
     select(recipe, scorer, score="label-loss", count=20, balanced=True)
-    rows = written(folder(recipe) / "selected-kl-20.jsonl")
+    rows = written(folder(recipe) / "selected-label-loss-20.jsonl")
     assert Counter(row["label"] for row in rows) == {"negative": 10, "positive": 10}
     values = scored(recipe, scorer, "label-loss")
     found = [values[row["example_id"]] for row in rows]
@@ -163,7 +163,7 @@ def test_pairs_and_numbers(tiny_recipe: TinyRecipe, tiny_encoder: Path, tmp_path
     recipe = load_recipe(str(tiny_recipe({"data": {"source": str(source)} | columns})))
     model = str(save_classifier(tmp_path / "grader", tiny_encoder, ("grade",)))
     select(recipe, model, score="label-loss", count=5)
-    kept = written(folder(recipe) / "selected-kl-5.jsonl")
+    kept = written(folder(recipe) / "selected-label-loss-5.jsonl")
     assert len(kept) == 5
     original = {(row["first"], row["second"], row["grade"]) for row in rows}
     assert {(row["first"], row["second"], row["grade"]) for row in kept} <= original

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -20,9 +20,10 @@ from dkd_cli.engine.method.selection import (
     select,
 )
 from dkd_cli.errors import RecipeError
+from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.schema import DataSelection, Score
 
-SCORES = [score for score in get_args(Score) if score != "none"]
+SCORES = [score for score in choices(Score) if score != "none"]
 LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])
 LABELS = torch.tensor([0, 1, 0, 0, 1, 1])
 

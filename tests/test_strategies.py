@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from dkd_cli.engine.method.strategies import (
     teacher_weights,
     uncertainty_of,
 )
+from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.schema import (
     DataSelection,
     Final,
@@ -147,7 +148,7 @@ def test_every_adoption_mode_is_kept(mode: Any) -> None:
     assert (resolved.selection, resolved.objective.mode) == (EVERYTHING, "fixed")
 
 
-@pytest.mark.parametrize("score", get_args(Score))
+@pytest.mark.parametrize("score", choices(Score))
 def test_every_score_is_kept(score: Any) -> None:
     chosen = DataSelection(score=score, ratio=0.3)
     resolved = plan("dynamic-data", data=chosen)

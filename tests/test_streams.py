@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dkd_cli.data import streams
-from dkd_cli.data.streams import FORMATS, Columns, Example, is_live, read_examples, windows
+from dkd_cli.data.streams import FORMATS, Columns, TextRow, is_live, read_examples, windows
 from dkd_cli.errors import DataError
 
 ONE = Columns("text", None)
@@ -40,7 +40,7 @@ def test_text_stays_text(format: str, content: str, found: list[str]) -> None:
     [("csv", "a,b\nx,y\n"), ("tsv", "b\ta\ny\tx\n"), ("jsonl", '{"a": "x", "b": "y"}\n')],
 )
 def test_pairs(format: str, content: str) -> None:
-    assert list(read_examples(io.BytesIO(content.encode()), "in", format, TWO)) == [Example("x", "y")]
+    assert list(read_examples(io.BytesIO(content.encode()), "in", format, TWO)) == [TextRow("x", "y")]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_an_endless_line_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatc
         texts("a\n" + 101 * "b", "lines")
 
 
-def examples(count: int) -> Iterator[Example]:
-    return (Example(str(number), None) for number in range(count))
+def examples(count: int) -> Iterator[TextRow]:
+    return (TextRow(str(number), None) for number in range(count))
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -95,7 +95,7 @@ def test_windows_keep_the_order_and_lose_nothing(live: bool) -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_rows_before_a_wrong_one_are_answered(live: bool) -> None:
-    def broken() -> Iterator[Example]:
+    def broken() -> Iterator[TextRow]:
         yield from examples(3)
         raise DataError("in:4", "wrong", "correct it")
 

@@ -55,13 +55,13 @@ def compare(
     """
     if number is not None and seed is not None:
         raise RecipeError("--seed", "contradicts --seeds", "give one of the two")
-    from dkd_cli.recipe.contenders import Asked, load_contenders
+    from dkd_cli.recipe.contenders import ComparisonRequest, load_contenders
     from dkd_cli.recipe.overrides import options, parse_seeds
     from dkd_cli.report.terminal import Terminal
 
     seeds = tuple(range(1, (number or 3) + 1)) if seed is None else parse_seeds(seed)
     flags = options(("--output-dir", "output_dir", output_dir))
-    asked = Asked(recipe, [*(overrides or []), *flags], grid or [], seeds, tuple(strategy or ()))
+    asked = ComparisonRequest(recipe, [*(overrides or []), *flags], grid or [], seeds, tuple(strategy or ()))
     load_contenders(asked)  # what is wrong with a recipe is said at once, before torch is loaded
     from dkd_cli.commands.compare import compare
 

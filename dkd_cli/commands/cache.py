@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePath
 
-from dkd_cli.engine.cache.entries import Cache, Listed, open_cache
+from dkd_cli.engine.cache.entries import Cache, EntryFacts, open_cache
 from dkd_cli.engine.runs.disk_space import size
 from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
@@ -77,16 +77,16 @@ def clear_cache(older_than: float, terminal: Terminal) -> None:
     terminal.say(f"{total_size(removed)} removed from {cache.root}")
 
 
-def total_size(entries: Sequence[Listed]) -> str:
+def total_size(entries: Sequence[EntryFacts]) -> str:
     """The size of all of them together."""
     return size(sum(entry.size for entry in entries))
 
 
-def _teacher(entry: Listed) -> str:
+def _teacher(entry: EntryFacts) -> str:
     return str(entry.facts.get("teacher", UNKNOWN))
 
 
-def _kept(entry: Listed) -> str:
+def _kept(entry: EntryFacts) -> str:
     if entry.facts.get("kept") != "hidden states":
         return str(entry.facts.get("kept", UNKNOWN))
     layers = ", ".join(map(str, entry.facts["layers"]))
@@ -106,7 +106,7 @@ def _say_it_is_off(terminal: Terminal, as_json: bool) -> None:
         terminal.say(IS_OFF)
 
 
-def _print_json(cache: Cache, entries: Sequence[Listed]) -> None:
+def _print_json(cache: Cache, entries: Sequence[EntryFacts]) -> None:
     figures = {
         "folder": str(cache.root),
         "limit": cache.limit,

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from dkd_cli.comparison.forecast import forecast
-from dkd_cli.comparison.results import Chosen, comparison_figures, settle
-from dkd_cli.comparison.runs import Candidate, Plan, make_plan
+from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
+from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
 from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
@@ -26,12 +26,12 @@ from dkd_cli.pipeline.student import one_student, weights_of_teachers
 from dkd_cli.pipeline.sweeping import Outcome, attempt, raise_failures
 from dkd_cli.pipeline.teacher import one_teacher
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.contenders import Asked
+from dkd_cli.recipe.contenders import ComparisonRequest
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal, duration
 
 
-def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = True) -> None:
+def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cached: bool = True) -> None:
     """Make what is missing of a comparison, and say what it shows.
 
     Args:
@@ -66,7 +66,7 @@ def compare(asked: Asked, *, dry_run: bool, terminal: Terminal, cached: bool = T
     raise_failures(list(outcomes.values()))
 
 
-def missing(plan: Plan) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
+def missing(plan: Comparison) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
     """The students that are there, and the teachers and students that are not.
 
     Raises:
@@ -89,7 +89,7 @@ def missing(plan: Plan) -> tuple[dict[Path, Run], list[TeacherRun], list[Student
 
 def announce(
     workshop: Workshop,
-    plan: Plan,
+    plan: Comparison,
     done: Mapping[Path, Run],
     teachers: Sequence[TeacherRun],
     students: Sequence[StudentRun],
@@ -114,7 +114,7 @@ def announce(
 
 def run(
     workshop: Workshop,
-    plan: Plan,
+    plan: Comparison,
     done: Mapping[Path, Run],
     teachers: Sequence[TeacherRun],
     students: Sequence[StudentRun],
@@ -145,7 +145,7 @@ def run(
     return outcomes
 
 
-def choose(plan: Plan, outcomes: dict[Path, Outcome], metric: str) -> list[Chosen]:
+def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list[BestSetting]:
     """For each strategy the setting with the best mean over seeds on the validation split."""
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     chosen = []
@@ -160,13 +160,15 @@ def choose(plan: Plan, outcomes: dict[Path, Outcome], metric: str) -> list[Chose
         best = max(tried, key=lambda one: sign * one[2], default=None)
         means = [(candidate.settings, mean) for candidate, _, mean in tried]
         if best is None:
-            chosen.append(Chosen(entry, None, (), None, means))
+            chosen.append(BestSetting(entry, None, (), None, means))
         else:
-            chosen.append(Chosen(entry, best[0], best[1], best[2], means))
+            chosen.append(BestSetting(entry, best[0], best[1], best[2], means))
     return chosen
 
 
-def ask(plan: Plan, chosen: Sequence[Chosen], terminal: Terminal) -> tuple[dict[Path, Logits], Logits | None]:
+def ask(
+    plan: Comparison, chosen: Sequence[BestSetting], terminal: Terminal
+) -> tuple[dict[Path, Logits], Logits | None]:
     """What the chosen students, and the teacher that they are measured against, say of the reported rows."""
     top = Path(plan.base.output_dir) / plan.base.name / "comparison"
     points = [point for one in chosen if one.candidate for point in one.candidate.points]

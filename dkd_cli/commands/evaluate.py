@@ -16,7 +16,7 @@ from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.metrics import predicted
 from dkd_cli.evaluation.scoring import (
-    Answers,
+    Predictions,
     Result,
     answer,
     answer_all,
@@ -78,7 +78,7 @@ def evaluate(
         terminal.warn(note)
     data = load(models[0].recipe.data)
     files = {} if where is None else prediction_files(where, data, split)
-    said: list[Answers] = []
+    said: list[Predictions] = []
     if not files or scorable(data, split):
         said = score(models, split, load, folder, timing, terminal)
     for path, target in files.items():
@@ -93,7 +93,7 @@ def score(
     folder: Path,
     timing: bool,
     terminal: Terminal,
-) -> list[Answers]:
+) -> list[Predictions]:
     """Hold every contest, print its tables, write its files; returns what all models said."""
     programme = plan_contests(models, split, load)
     for note in programme.notes:
@@ -101,7 +101,7 @@ def score(
     tasks = list(dict.fromkeys(contest.data.task.name for contest in programme.contests))
     if len(tasks) > 1:
         terminal.warn(f"models of {len(tasks)} tasks, compared within each: {', '.join(tasks)}")
-    everything: list[Answers] = []
+    everything: list[Predictions] = []
     figures: list[dict[str, Any]] = []
     for contest in programme.contests:
         splits = {id(part): part for part in (contest.split, contest.validation) if part is not None}
@@ -175,7 +175,7 @@ def scorable(data: TaskData, split: str | None) -> bool:
 
 
 def write_predictions(
-    path: Path, model: Entrant, data: TaskData, split: Split, said: Sequence[Answers], terminal: Terminal
+    path: Path, model: Entrant, data: TaskData, split: Split, said: Sequence[Predictions], terminal: Terminal
 ) -> None:
     """Write `index<TAB>prediction`: label names, or numbers; hidden labels are predicted all the same."""
     known = (a for a in said if a.split is split and a.entrant.folder.source == model.folder.source)

@@ -75,7 +75,7 @@ Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A classifier, and the texts that its exports are judged by."""
 
     named: str
@@ -131,7 +131,7 @@ def export(
     return final
 
 
-def read_source(checkpoint: str, recipe: Recipe | None) -> Source:
+def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
     """Load the classifier and the validation texts that it will be judged by."""
     located = locate_model(checkpoint, checkpoint)
     folder = Path(located) if Path(located).is_dir() else None
@@ -145,7 +145,9 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> Source:
     order = label_order(loaded.model.config, data, None, checkpoint, checkpoint)
     rows = encode(some_rows(data.splits["validation"]), loaded.tokenizer, settings.data.max_length)
     check_fit(loaded.model, [rows], settings.data.max_length, checkpoint)
-    return Source(checkpoint, folder, settings, data, rows, loaded, order, weights=state_digest(loaded.model))
+    return ExportSource(
+        checkpoint, folder, settings, data, rows, loaded, order, weights=state_digest(loaded.model)
+    )
 
 
 def some_rows(split: Split) -> Split:
@@ -156,7 +158,7 @@ def some_rows(split: Split) -> Split:
     return split.take(rows, split.name)
 
 
-def beside(source: Source, quantization: Quantization | None) -> Path:
+def beside(source: ExportSource, quantization: Quantization | None) -> Path:
     """`CHECKPOINT-onnx` or `CHECKPOINT-onnx-int8`; of the hub's and packages' models, here."""
     suffix = "-onnx" if quantization is None else f"-onnx-{quantization}"
     own = source.folder is not None and not source.named.startswith("pkg://")
@@ -199,7 +201,7 @@ def claim_export(final: Path) -> Iterator[Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def still_holds(done: Export, source: Source, quantization: Quantization | None, gates: Gates) -> bool:
+def still_holds(done: Export, source: ExportSource, quantization: Quantization | None, gates: Gates) -> bool:
     """Whether an export has the same weights in the same format, and passes the gates asked for."""
     return (
         done.source_weights == source.weights
@@ -210,7 +212,7 @@ def still_holds(done: Export, source: Source, quantization: Quantization | None,
 
 
 def write_and_judge(
-    source: Source,
+    source: ExportSource,
     quantization: Quantization | None,
     gates: Gates,
     staged: Path,
@@ -267,7 +269,7 @@ def write_and_judge(
     return made
 
 
-def check_tokens(source: Source, staged: Path, made: Export) -> None:
+def check_tokens(source: ExportSource, staged: Path, made: Export) -> None:
     """Refuse a tokenizer that reads texts otherwise where there is no transformers.
 
     Raises:
@@ -286,7 +288,7 @@ def check_tokens(source: Source, staged: Path, made: Export) -> None:
         raise ModelError(source.named, problem, "deploy the checkpoint itself")
 
 
-def answers(model: Model, source: Source, advance: Advance) -> Logits:
+def answers(model: Model, source: ExportSource, advance: Advance) -> Logits:
     """Logits [N, C] of the validation texts, in the task's order of labels."""
     logits: Logits = predict_logits(
         model,
@@ -299,7 +301,7 @@ def answers(model: Model, source: Source, advance: Advance) -> Logits:
     return logits if source.order is None else logits[:, source.order]
 
 
-def example(source: Source) -> dict[str, Tensor]:
+def example(source: ExportSource) -> dict[str, Tensor]:
     """A batch of two texts of different length: what the exporter sees."""
     model = source.loaded.model
     by_length = source.rows.by_length()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.locate import local_path
-from dkd_cli.data.streams import FORMATS, Columns, Example, is_live, read_examples, windows
+from dkd_cli.data.streams import FORMATS, Columns, TextRow, is_live, read_examples, windows
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.errors import DataError, ModelError, RecipeError, SystemProblem
@@ -161,7 +161,7 @@ def opened(file: Path | None) -> Iterator[BinaryIO]:
 
 def answers(
     predictor: Predictor,
-    groups: Iterator[list[Example]],
+    groups: Iterator[list[TextRow]],
     *,
     temperature: float,
     batch_size: int,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.comparison.runs import Candidate, Entry, Plan
+from dkd_cli.comparison.runs import Candidate, ComparedStrategy, Comparison
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
 from dkd_cli.evaluation.figures import machine
@@ -27,10 +27,10 @@ Settings = Mapping[str, Value]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class BestSetting:
     """A strategy with the setting that was best on the validation split."""
 
-    entry: Entry
+    entry: ComparedStrategy
     candidate: Candidate | None
     """None where every setting has a run that failed."""
     runs: tuple[Run, ...]
@@ -42,7 +42,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """What one run of a strategy took, the mean over seeds; None where a run failed."""
 
     teacher_rows: float | None = None
@@ -58,7 +58,7 @@ class Row:
 
     standing: Standing
     settings: Settings
-    cost: Cost
+    cost: RunCost
     tried: Sequence[tuple[Settings, float]]
     seeds: tuple[int, ...]
     metrics: tuple[Metrics, ...]
@@ -70,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Result:
+class ComparisonResult:
     """What a comparison shows."""
 
     rows: tuple[Row, ...]
@@ -81,8 +81,8 @@ class Result:
 
 
 def settle(
-    plan: Plan, chosen: Sequence[Chosen], said: Mapping[Path, Logits], teacher_said: Logits | None
-) -> Result:
+    plan: Comparison, chosen: Sequence[BestSetting], said: Mapping[Path, Logits], teacher_said: Logits | None
+) -> ComparisonResult:
     """Score the answers, compare the strategies and say what it means."""
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
@@ -101,10 +101,10 @@ def settle(
     ]
     teacher = None if teacher_said is None else task_metrics(task, teacher_said, labels)[main]
     sentences = verdict([row.standing for row in rows], teacher, main.replace("_", " "))
-    return Result(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
+    return ComparisonResult(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
 
 
-def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
+def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> Row:
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
     points = chosen.candidate.points if chosen.candidate else ()
@@ -133,12 +133,12 @@ def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
     )
 
 
-def _cost(folders: Sequence[Path], runs: Sequence[Run]) -> Cost:
+def _cost(folders: Sequence[Path], runs: Sequence[Run]) -> RunCost:
     if not folders:
-        return Cost()
+        return RunCost()
     logs = [json.loads((folder / "training.json").read_text(encoding="utf-8")) for folder in folders]
     asked = [sum(log["teacher_queries"].values()) + sum(log["teacher_hits"].values()) for log in logs]
-    return Cost(
+    return RunCost(
         float(np.mean(asked)),
         float(np.mean([log["backward_rows"] for log in logs])),
         float(np.mean([run.seconds for run in runs])),
@@ -181,7 +181,7 @@ def _meet(name: str, other: str) -> bool:
     return name not in REFERENCES[: REFERENCES.index(other) + 1]
 
 
-def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
+def _notes(plan: Comparison, chosen: Sequence[BestSetting]) -> list[str]:
     train = plan.base.train
     length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
     lines = [
@@ -197,7 +197,7 @@ def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
     return lines
 
 
-def _rows(plan: Plan) -> str:
+def _rows(plan: Comparison) -> str:
     labelled = len(plan.data.splits["train"])
     if plan.data.transfer is None:
         return f"{labelled} examples"
@@ -207,7 +207,7 @@ def _rows(plan: Plan) -> str:
     )
 
 
-def comparison_figures(plan: Plan, result: Result, metric: str) -> dict[str, Any]:
+def comparison_figures(plan: Comparison, result: ComparisonResult, metric: str) -> dict[str, Any]:
     """All figures of a comparison as plain values."""
     return {
         "machine": machine(),

@@ -17,7 +17,7 @@ from dkd_cli.recipe.contenders import (
     CONTROL,
     REFERENCES,
     SELECTING,
-    Asked,
+    ComparisonRequest,
     Contender,
     Contenders,
     load_contenders,
@@ -36,7 +36,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedStrategy:
     """One strategy and the settings that may stand for it."""
 
     name: str
@@ -50,14 +50,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Comparison:
     """Everything a comparison will do."""
 
     base: Recipe
     data: TaskData
     reported: Split
     """The rows that scores are reported on; nothing was chosen by them."""
-    entries: tuple[Entry, ...]
+    entries: tuple[ComparedStrategy, ...]
     teacher: str | None
     """The name of the teacher that scores are set beside: the largest one that is a model."""
     teachers: tuple[TeacherRun, ...]
@@ -71,7 +71,7 @@ class Plan:
         return sorted(points, key=lambda point: seeds.index(point.seed))
 
 
-def make_plan(asked: Asked, workshop: Workshop) -> Plan:
+def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
     """Load the data and settle what is run and what is reported.
 
     Raises:
@@ -82,14 +82,14 @@ def make_plan(asked: Asked, workshop: Workshop) -> Plan:
     contenders, reported, halved = _reported(asked, contenders, workshop)
     data = workshop.data(contenders.base)
     admitted, refused = _defined(contenders, data, asked)
-    entries = tuple(Entry(one.name, one.control, _candidates(one.points)) for one in admitted)
+    entries = tuple(ComparedStrategy(one.name, one.control, _candidates(one.points)) for one in admitted)
     needed = {name for entry in entries for point in entry.points for name in point.teachers}
     base = contenders.base
     here = [name for name, one in base.teachers.items() if kind_of(one).trained_here]
     teachers = tuple(plan_teacher(base, name) for name in here if name in needed)
     teacher, absent = _teacher(base, needed)
     notes = (*contenders.notes, *refused, *halved, *absent)
-    return Plan(base, data, reported, entries, teacher, teachers, notes)
+    return Comparison(base, data, reported, entries, teacher, teachers, notes)
 
 
 def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
@@ -104,7 +104,7 @@ def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str
 
 
 def _reported(
-    asked: Asked, contenders: Contenders, workshop: Workshop
+    asked: ComparisonRequest, contenders: Contenders, workshop: Workshop
 ) -> tuple[Contenders, Split, list[str]]:
     """The rows to report on; where the test labels are hidden, half of the validation split."""
     data = workshop.data(contenders.base)
@@ -128,7 +128,9 @@ def _reported(
     return contenders, whole.take(rest, "the other half of validation"), [note]
 
 
-def _defined(contenders: Contenders, data: TaskData, asked: Asked) -> tuple[Sequence[Contender], list[str]]:
+def _defined(
+    contenders: Contenders, data: TaskData, asked: ComparisonRequest
+) -> tuple[Sequence[Contender], list[str]]:
     """Those that are defined on the task; a single number has no entropy to go by."""
     admitted: list[Contender] = []
     notes = []

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dkd_cli.comparison.results import Result
-from dkd_cli.comparison.runs import Plan
+from dkd_cli.comparison.results import ComparisonResult
+from dkd_cli.comparison.runs import Comparison
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.verdict import clear, p_value
 from dkd_cli.recipe.loader import dump_recipe
 from dkd_cli.report.interval_plot import Interval, interval_plot
 from dkd_cli.report.page import Code, Folded, Picture, Prose, Section, html_page
-from dkd_cli.report.page import Table as PageTable
+from dkd_cli.report.page import TableBlock as PageTable
 from dkd_cli.report.tables import Column
 
 
-class Table(NamedTuple):
+class TableParts(NamedTuple):
     """A table as `Terminal.table` takes it."""
 
     title: str
@@ -26,7 +26,7 @@ class Table(NamedTuple):
     notes: Sequence[str]
 
 
-def score_table(plan: Plan, result: Result, metric: str) -> Table:
+def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> TableParts:
     """Each strategy's scores and costs; `metric` is the one that chose."""
     main = plan.data.task.metrics[0].replace("_", " ")
     columns: list[Column | str] = [
@@ -50,10 +50,10 @@ def score_table(plan: Plan, result: Result, metric: str) -> Table:
     if not any(one.settings for one in result.rows):
         columns, rows = [*columns[:2], *columns[3:]], [[*row[:2], *row[3:]] for row in rows]
     title = f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}"
-    return Table(title, columns, rows, result.notes)
+    return TableParts(title, columns, rows, result.notes)
 
 
-def gain_table(plan: Plan, result: Result) -> Table:
+def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
     """Each difference that was tested."""
     rows = [
         [
@@ -67,7 +67,7 @@ def gain_table(plan: Plan, result: Result) -> Table:
         for one in result.rows
         for other, difference in one.standing.against.items()
     ]
-    return Table(
+    return TableParts(
         f"gains in {plan.data.task.metrics[0].replace('_', ' ')}, in points",
         ["strategy", "over", Column("gain", 2), "95 % interval", "p", "p (Holm)"],
         rows,
@@ -78,7 +78,7 @@ def gain_table(plan: Plan, result: Result) -> Table:
     )
 
 
-def comparison_page(plan: Plan, result: Result, metric: str) -> str:
+def comparison_page(plan: Comparison, result: ComparisonResult, metric: str) -> str:
     """The verdict, the intervals, the tables, the recipe and the machine as one page."""
     intervals = [
         Interval(

@@ -31,7 +31,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TextRow:
     """One row."""
 
     text: str
@@ -44,7 +44,7 @@ class Example:
 Lines = Iterator[tuple[int, str]]
 
 
-def read_examples(stream: BinaryIO, place: str, format: str, columns: Columns) -> Iterator[Example]:
+def read_examples(stream: BinaryIO, place: str, format: str, columns: Columns) -> Iterator[TextRow]:
     """Yield the rows in order.
 
     Args:
@@ -72,14 +72,14 @@ def is_live(stream: BinaryIO) -> bool:
         return False
 
 
-def windows(examples: Iterator[Example], size: int, *, live: bool) -> Iterator[list[Example]]:
+def windows(examples: Iterator[TextRow], size: int, *, live: bool) -> Iterator[list[TextRow]]:
     """Yield the rows in groups of `size`, and the rest; of a live stream what has come so far.
 
     A wrong row is raised after the group of those before it.
     """
     ahead = Ahead(examples, size) if live else None
-    rows: Iterator[Example] = ahead or examples
-    window: list[Example] = []
+    rows: Iterator[TextRow] = ahead or examples
+    window: list[TextRow] = []
     try:
         for example in rows:
             window.append(example)
@@ -94,14 +94,14 @@ def windows(examples: Iterator[Example], size: int, *, live: bool) -> Iterator[l
         yield window
 
 
-class Ahead(Iterator[Example]):
+class Ahead(Iterator[TextRow]):
     """Reads in a thread, so that what has come can be told from what is still to come."""
 
-    def __init__(self, examples: Iterator[Example], most: int) -> None:
-        self._queue: queue.Queue[Example | Exception] = queue.Queue(maxsize=most)
+    def __init__(self, examples: Iterator[TextRow], most: int) -> None:
+        self._queue: queue.Queue[TextRow | Exception] = queue.Queue(maxsize=most)
         threading.Thread(target=self._read, args=(examples,), daemon=True).start()
 
-    def _read(self, examples: Iterator[Example]) -> None:
+    def _read(self, examples: Iterator[TextRow]) -> None:
         try:
             for example in examples:
                 self._queue.put(example)
@@ -109,7 +109,7 @@ class Ahead(Iterator[Example]):
         except Exception as error:  # raised where the rows are wanted
             self._queue.put(error)
 
-    def __next__(self) -> Example:
+    def __next__(self) -> TextRow:
         found = self._queue.get()
         if isinstance(found, Exception):
             raise found
@@ -137,25 +137,25 @@ def _lines(stream: BinaryIO, place: str) -> Lines:
         yield number, line
 
 
-def _plain(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
+def _plain(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
     if columns.text_pair is not None:
         raise DataError(
             place,
             "lines hold one text each, and this model reads pairs",
             f"give csv, tsv or jsonl with the columns {columns.text} and {columns.text_pair}",
         )
-    return (Example(line.rstrip("\r\n"), None) for _, line in lines)
+    return (TextRow(line.rstrip("\r\n"), None) for _, line in lines)
 
 
-def _csv(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
+def _csv(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
     return _separated(lines, place, columns, ",")
 
 
-def _tsv(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
+def _tsv(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
     return _separated(lines, place, columns, "\t")
 
 
-def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> Iterator[Example]:
+def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> Iterator[TextRow]:
     header: list[str] | None = None
     dialect = Dialect(delimiter, quoted=delimiter == ",")
     for number, record in records((line for _, line in lines), place, dialect, LONGEST_LINE):
@@ -167,10 +167,10 @@ def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> It
             raise ragged(where, len(record), len(header), dialect)
         else:
             row = dict(zip(header, record, strict=True))
-            yield Example(row[columns.text], None if columns.text_pair is None else row[columns.text_pair])
+            yield TextRow(row[columns.text], None if columns.text_pair is None else row[columns.text_pair])
 
 
-def _jsonl(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
+def _jsonl(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
     for number, line in lines:
         if not line.strip():
             continue
@@ -186,7 +186,7 @@ def _jsonl(lines: Lines, place: str, columns: Columns) -> Iterator[Example]:
             problem = f"not an object but {type(row).__name__}"
             raise DataError(where, problem, f'write {{"{columns.text}": ...}}')
         _check_columns(list(row), where, columns)
-        yield Example(
+        yield TextRow(
             _string(row[columns.text], where),
             None if columns.text_pair is None else _string(row[columns.text_pair], where),
         )
@@ -207,7 +207,7 @@ def _string(value: Any, where: str) -> str:
     return value
 
 
-FORMATS: dict[str, Callable[[Lines, str, Columns], Iterator[Example]]] = {
+FORMATS: dict[str, Callable[[Lines, str, Columns], Iterator[TextRow]]] = {
     "lines": _plain,
     "csv": _csv,
     "tsv": _tsv,

@@ -51,14 +51,14 @@ class ModelFolder:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundModels:
     """The models, and a line on each folder that looks like one and is left out."""
 
     models: tuple[ModelFolder, ...]
     notes: tuple[str, ...]
 
 
-def find_models(paths: Sequence[Path]) -> Found:
+def find_models(paths: Sequence[Path]) -> FoundModels:
     """Find every sequence classifier in or below the given folders, each once, in the order of their paths.
 
     Hidden folders, where training is under way, are passed over, unless given themselves.
@@ -89,7 +89,7 @@ def find_models(paths: Sequence[Path]) -> Found:
         ModelFolder(labels[folder], str(folder), read_run(folder), export=read_export(folder))
         for folder in folders
     ]
-    return Found(tuple(models), tuple(dict.fromkeys(notes)))
+    return FoundModels(tuple(models), tuple(dict.fromkeys(notes)))
 
 
 def teacher_of(student: Run) -> ModelFolder | None:

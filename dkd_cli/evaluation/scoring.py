@@ -35,7 +35,7 @@ Shape = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What one model said, and what it is."""
 
     entrant: Entrant
@@ -57,7 +57,7 @@ class Answers:
 class Result:
     """One row of the table."""
 
-    answers: Answers
+    answers: Predictions
     metrics: Metrics
     chosen_by: float | None
     """The main metric on the rows that choose the best student: validation, or else those that are scored."""
@@ -97,7 +97,7 @@ class SeedSummary:
 
 def answer(
     entrant: Entrant, data: TaskData, split: Split, validation: Split | None, advance: Advance
-) -> tuple[Answers, Contestant]:
+) -> tuple[Predictions, Contestant]:
     """Load one model and let it predict every row of both splits; the model itself goes with the second part.
 
     Raises:
@@ -128,7 +128,7 @@ def answer(
     elif validation is not None:
         fitting = predict(encode(validation, loaded.tokenizer, recipe.data.max_length))
     timed = contestant(loaded.model, compute, encoded, collator, batch_size, recipe.data.max_length)
-    answers = Answers(
+    answers = Predictions(
         entrant=entrant,
         split=split,
         said=Said(scored, fitting),
@@ -142,9 +142,9 @@ def answer(
     return answers, timed
 
 
-def answer_all(contest: Contest, advance: Advance) -> tuple[list[Answers], dict[Shape, Contestant]]:
+def answer_all(contest: Contest, advance: Advance) -> tuple[list[Predictions], dict[Shape, Contestant]]:
     """Let every model of a contest answer; keep one model of each shape, to be timed."""
-    said: list[Answers] = []
+    said: list[Predictions] = []
     timed: dict[Shape, Contestant] = {}
     for entrant in contest.entrants:
         answers, candidate = answer(entrant, contest.data, contest.split, contest.validation, advance)
@@ -164,7 +164,7 @@ def measure(timed: dict[Shape, Contestant]) -> dict[Shape, Timing]:
     }
 
 
-def compare(contest: Contest, said: Sequence[Answers], timings: dict[Shape, Timing]) -> list[Result]:
+def compare(contest: Contest, said: Sequence[Predictions], timings: dict[Shape, Timing]) -> list[Result]:
     """Score what answered, each beside its teacher, in the order of the table.
 
     A student is measured against its own teacher; a teacher, and a model that names none, against the
@@ -256,7 +256,7 @@ def _strategy_and_values(run: Run) -> str:
     return ", ".join(filter(None, (run.strategy, swept)))
 
 
-def _scored(contest: Contest, own: Answers, timings: dict[Shape, Timing]) -> Result:
+def _scored(contest: Contest, own: Predictions, timings: dict[Shape, Timing]) -> Result:
     task, labels, validation = contest.data.task, contest.split.labels, contest.validation
     assert labels is not None, "a contest is about labelled rows"
     metrics = task_metrics(task, own.said.scored, labels)
@@ -301,7 +301,7 @@ def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
     )
 
 
-def _largest_teacher(said: Sequence[Answers], contest: Contest) -> Answers | None:
+def _largest_teacher(said: Sequence[Predictions], contest: Contest) -> Predictions | None:
     teachers = [
         answers
         for answers in said

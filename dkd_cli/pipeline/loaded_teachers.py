@@ -18,7 +18,13 @@ from dkd_cli.engine.models.layers import layer_pairs
 from dkd_cli.engine.models.models import LoadedModel, check_fit, depth, label_order, load_classifier
 from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.engine.teachers.alignment import Projection, check_alignable, make_projections
-from dkd_cli.engine.teachers.bank import Cached, Recorded, Teacher, TeacherBank, probability_logits
+from dkd_cli.engine.teachers.bank import (
+    Cached,
+    FrozenTeacher,
+    RecordedTeacher,
+    TeacherBank,
+    probability_logits,
+)
 from dkd_cli.errors import RecipeError
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.workshop import Splits, Workshop, data_key
@@ -32,7 +38,7 @@ Key = tuple[object, ...]
 class Loaded:
     """A teacher of any kind."""
 
-    teacher: Teacher | Recorded
+    teacher: FrozenTeacher | RecordedTeacher
     on_validation: Callable[[Train], torch.Tensor]
     """Its logits on the validation split, [N, C], by a schedule's precision and batch size."""
     student_layers: Sequence[int] = ()
@@ -66,7 +72,7 @@ class LoadedTeachers:
         """
         loaded = {name: self._load(run, name, student, splits) for name in run.plan.teachers}
         found = {name: one.teacher for name, one in loaded.items()}
-        models = {name: teacher for name, teacher in found.items() if isinstance(teacher, Teacher)}
+        models = {name: teacher for name, teacher in found.items() if isinstance(teacher, FrozenTeacher)}
         layers = {name: list(loaded[name].student_layers) for name in models}
         bank = TeacherBank(found, compute)
         if not run.plan.aligns or run.plan.relates:  # relations have no width
@@ -107,7 +113,7 @@ class LoadedTeachers:
                 order = label_order(loaded.model.config, data, labels, source, f"teachers.{name}")
                 facts = fingerprint(loaded.model, source, f"teachers.{name}", order, cache)
                 cached = Cached(cache, _called(source), facts)
-            teacher = Teacher(
+            teacher = FrozenTeacher(
                 loaded.model, own.train, own.collator, wanted, objective.positions, cached, shown
             )
             if pairs:
@@ -129,7 +135,7 @@ class LoadedTeachers:
     def _file(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
         key = _answers(recipe, name)
         if key not in self._loaded:
-            answers = Recorded(self._recorded(recipe, name, "train"))
+            answers = RecordedTeacher(self._recorded(recipe, name, "train"))
             self._loaded[key] = Loaded(answers, lambda train: self._recorded(recipe, name, "validation"))
         return self._loaded[key]
 

@@ -33,7 +33,7 @@ _BUDGET = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonRequest:
     """A comparison as it was typed."""
 
     reference: str | None
@@ -70,7 +70,7 @@ class Contenders:
     notes: tuple[str, ...]
 
 
-def load_contenders(asked: Asked, max_validation: int | None = None) -> Contenders:
+def load_contenders(asked: ComparisonRequest, max_validation: int | None = None) -> Contenders:
     """Load every run of a comparison, each checked like any recipe.
 
     `none` and `static`, which the others are measured against, always take part, and with `dynamic-data` and
@@ -122,7 +122,7 @@ def _names(asked: Sequence[str], *, transfer: bool) -> list[str]:
 
 
 def _points(
-    name: str, asked: Asked, overrides: Sequence[Override], sweeps: Sequence[Sweep]
+    name: str, asked: ComparisonRequest, overrides: Sequence[Override], sweeps: Sequence[Sweep]
 ) -> tuple[Recipe, ...]:
     own = [
         _sweep("strategy.name", [CONTROLS.get(name, name)]),

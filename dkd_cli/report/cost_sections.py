@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dkd_cli.report import plots, training_plots
-from dkd_cli.report.page import MOST_ROWS, Block, Folded, Picture, Table
+from dkd_cli.report.page import MOST_ROWS, Block, Folded, Picture, TableBlock
 from dkd_cli.report.plots import Model, name_of
 from dkd_cli.report.tables import Column
 
@@ -56,7 +56,7 @@ def speed_blocks(models: Sequence[Model]) -> list[Block]:
     milliseconds = Column("p50", 2, " ms"), Column("p95", 2, " ms")
     return [
         Picture(plots.latency_by_length(timed), "Latency of single examples (median); dashed: one thread."),
-        Table(
+        TableBlock(
             [
                 "model",
                 Column("parameters", 1, " M"),
@@ -72,8 +72,8 @@ def speed_blocks(models: Sequence[Model]) -> list[Block]:
         Folded(
             "Latency by length and threads, throughput by batch size",
             [
-                Table(["model", "tokens", "threads", *milliseconds, "runs"], lengths),
-                Table(["model", "batch", "tokens", Column("throughput", 0, "/s"), "runs"], batches),
+                TableBlock(["model", "tokens", "threads", *milliseconds, "runs"], lengths),
+                TableBlock(["model", "batch", "tokens", Column("throughput", 0, "/s"), "runs"], batches),
             ],
         ),
     ]
@@ -119,6 +119,6 @@ def training_blocks(models: Sequence[Model], metric: str) -> list[Block]:
             Column("training", 0, " s"),
         ]
         blocks.append(
-            Table(columns, rows, ["teacher queries: rows that a teacher had to compute in this run."])
+            TableBlock(columns, rows, ["teacher queries: rows that a teacher had to compute in this run."])
         )
     return blocks

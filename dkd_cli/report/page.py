@@ -31,7 +31,7 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Rows under columns; a figure that does not exist is None."""
 
     columns: Sequence[Column | str]
@@ -68,7 +68,7 @@ class Code:
 
 
 @dataclass(frozen=True)
-class Example:
+class DisagreementBlock:
     """A text and what was said of it."""
 
     text: str
@@ -83,7 +83,7 @@ class Folded:
     blocks: Sequence[Block]
 
 
-Block: TypeAlias = Prose | Tiles | Table | Picture | Code | Example | Folded
+Block: TypeAlias = Prose | Tiles | TableBlock | Picture | Code | DisagreementBlock | Folded
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def html_page(
         figures: the file beside the page that has them all.
     """
     facts = [[name, str(value)] for name, value in machine.items() if value is not None]
-    last = Section("made", "How it was made", [Table(["", ""], facts), *made])
+    last = Section("made", "How it was made", [TableBlock(["", ""], facts), *made])
     footer = f"dkd {machine['dkd']}, {machine['taken']}. All figures: {figures}, beside this file."
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -11,7 +11,7 @@ from typing import Any
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.report import plots
 from dkd_cli.report.headline import tiles
-from dkd_cli.report.page import MOST_ROWS, Block, Example, Folded, Picture, Prose, Table, Tiles
+from dkd_cli.report.page import MOST_ROWS, Block, DisagreementBlock, Folded, Picture, Prose, TableBlock, Tiles
 from dkd_cli.report.plots import Model, spoken
 from dkd_cli.report.tables import Column
 
@@ -59,7 +59,7 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
         notes.append(f"The first {MOST_ROWS} of {len(contest['models'])} models.")
     marked = [place for place, model in enumerate(models) if model is best]
     blocks: list[Block] = [Tiles(tiles(contest))] if tiles(contest) else []
-    blocks.append(Table(columns, rows, notes, marked))
+    blocks.append(TableBlock(columns, rows, notes, marked))
     placed = [model for model in models if None not in (model["metrics"][metric], model["weights_mb"])]
     if placed:
         caption = (
@@ -79,7 +79,7 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
             Column(f"mean {spoken(metric)}", 4),
             Column("± sd", 4),
         ]
-        blocks.append(Table(over_seeds, seeds))
+        blocks.append(TableBlock(over_seeds, seeds))
     return blocks
 
 
@@ -124,7 +124,7 @@ def class_blocks(model: Model, teacher: Model | None, labels: Sequence[str] | No
     columns += [
         Column(f"{change}{name}", 3) for change in ("", "Δ ") for name in ("precision", "recall", "F1")
     ]
-    table = Table(columns, rows, ["Δ: less the teacher's, in the same units."])
+    table = TableBlock(columns, rows, ["Δ: less the teacher's, in the same units."])
     beside = f" beside {teacher['model']}" if teacher else ""
     return [
         Picture(plots.class_bars(model, teacher), f"F1 of each class of {model['model']}{beside}."),
@@ -165,7 +165,7 @@ def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> lis
             "On the line, of 100 answers given with probability 0.8, 80 are right. Below: how many rows there"
             " are, calibrated.",
         ),
-        Table(
+        TableBlock(
             ["model", Column("temperature", 3), *(Column(name, 4) for name in names)],
             rows,
             [f"ECE: expected calibration error, {bins} equal bins; NLL in nats; lower is better."],
@@ -222,7 +222,7 @@ def cascade_blocks(
             "From the student alone (left) to the teacher alone (right). Dotted: about what the same share,"
             " deferred at random, would give.",
         ),
-        Table(columns, rows, [note]),
+        TableBlock(columns, rows, [note]),
     ]
 
 
@@ -238,7 +238,7 @@ def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]
         return said(value) + (f" ({100 * probability:.0f} %)" if probability is not None else "")
 
     examples: list[Block] = [
-        Example(
+        DisagreementBlock(
             one["text"],
             [
                 ("label", said(one["label"])),

@@ -64,7 +64,7 @@ def cache_limit() -> int:
 
 
 @dataclass(frozen=True)
-class Listed:
+class EntryFacts:
     """What `dkd cache info` shows of an entry."""
 
     folder: Path
@@ -93,7 +93,7 @@ class Cache:
         self.off = False
         self._held: list[BaseFileLock] = []
 
-    def attach(self, teacher: str, facts: Mapping[str, Any]) -> Entry | None:
+    def attach(self, teacher: str, facts: Mapping[str, Any]) -> CacheEntry | None:
         """The entry for some facts, made if there is none; None where the cache cannot be written.
 
         Args:
@@ -110,7 +110,7 @@ class Cache:
             self.give_up(error)
             return None
 
-    def _attach(self, folder: Path, described: Mapping[str, Any]) -> Entry:
+    def _attach(self, folder: Path, described: Mapping[str, Any]) -> CacheEntry:
         folder.mkdir(exist_ok=True)
         _in_use(folder)  # what dead processes left is taken away
         token = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -120,7 +120,7 @@ class Cache:
         if not _description(folder):
             write_json(folder / "entry.json", described)
         _note_use(folder, 0)
-        return Entry(self, folder, described, token)
+        return CacheEntry(self, folder, described, token)
 
     def close(self) -> None:
         """Let go of all entries: from now on they may be removed."""
@@ -191,10 +191,10 @@ class Cache:
             if ENTRY_NAME.fullmatch(path.name) and (path / "entry.json").is_file()
         ]
 
-    def entries(self) -> list[Listed]:
+    def entries(self) -> list[EntryFacts]:
         """All entries, the most recently used first."""
         found = [
-            Listed(
+            EntryFacts(
                 folder,
                 _description(folder),
                 _rows(folder),
@@ -206,7 +206,7 @@ class Cache:
         ]
         return sorted(found, key=lambda entry: -entry.last_used)
 
-    def clear(self, before: float) -> tuple[list[Listed], list[Listed]]:
+    def clear(self, before: float) -> tuple[list[EntryFacts], list[EntryFacts]]:
         """Remove the entries last used before a moment (in seconds since 1970).
 
         Returns:
@@ -237,7 +237,7 @@ class Cache:
 
 
 @dataclass
-class Entry:
+class CacheEntry:
     """An entry in use by this process, until its cache is closed."""
 
     cache: Cache

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.engine.cache.entries import Entry
+from dkd_cli.engine.cache.entries import CacheEntry
 from dkd_cli.engine.cache.shards import Array, Damaged, Keys, Shard, shard_bytes, write_shard
 
 FLUSH_BYTES = 32 * 2**20
@@ -38,7 +38,7 @@ class CachedRows:
         entry: where they are kept; None: nowhere.
     """
 
-    def __init__(self, keys: Keys, width: int, dtype: np.dtype[Any], entry: Entry | None) -> None:
+    def __init__(self, keys: Keys, width: int, dtype: np.dtype[Any], entry: CacheEntry | None) -> None:
         self._keys = keys
         self._width, self._dtype = width, dtype
         self._entry = entry
@@ -62,7 +62,7 @@ class CachedRows:
         self._open(self._entry, self._entry.shards_if_changed())
         return len(self._shards) > before
 
-    def _open(self, entry: Entry, paths: Iterable[Path]) -> None:
+    def _open(self, entry: CacheEntry, paths: Iterable[Path]) -> None:
         for path in paths:
             if path.name not in self._seen:
                 self._seen.add(path.name)
@@ -70,7 +70,7 @@ class CachedRows:
                 if shard is not None:
                     self._register(shard)
 
-    def _shard_at(self, entry: Entry, path: Path) -> Shard | None:
+    def _shard_at(self, entry: CacheEntry, path: Path) -> Shard | None:
         """What can be believed so far; None for what is gone, or cannot be."""
         try:
             return Shard(path, entry.owner, self._width, self._dtype)
@@ -211,7 +211,7 @@ class CachedRows:
         except OSError as error:
             self._entry.cache.give_up(error)
 
-    def _merge(self, entry: Entry) -> None:
+    def _merge(self, entry: CacheEntry) -> None:
         """Make one shard of all small ones, each key once. Whoever has the old ones mapped may go on so."""
         with entry.merging() as alone:
             if not alone:

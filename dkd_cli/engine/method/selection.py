@@ -83,8 +83,8 @@ def asks_teacher(selection: DataSelection) -> bool:
 def informativeness(score: str, seen: Scored) -> Tensor:
     """The score of each example, [B], higher is more informative; a trailing `-r` reverses.
 
-    A row without a label has no loss on one: by a score that reads labels it gets -inf and ranks last, reversed
-    or not.
+    A row without a label has no loss on one: by a score that reads labels it gets -inf, and ranks last also
+    where the score is reversed.
 
     Raises:
         RecipeError: for a score that reads labels where there are none.
@@ -137,7 +137,7 @@ def select(selection: DataSelection, seen: Scored) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selected:
     """The examples that a selection takes."""
 
     positions: Tensor
@@ -145,13 +145,13 @@ class Chosen:
     weights: Tensor
     """[K], detached: how much each counts; all 1 where none was drawn for its score and `scale` is `mean`."""
 
-    def agreed(self, share: Share) -> Chosen:
+    def agreed(self, share: Share) -> Selected:
         """The choice that all processes follow, where several share the batch."""
-        return Chosen(share.agreed(self.positions), share.agreed(self.weights))
+        return Selected(share.agreed(self.positions), share.agreed(self.weights))
 
 
 @torch.no_grad()
-def choose(selection: DataSelection, seen: Scored) -> Chosen:
+def choose(selection: DataSelection, seen: Scored) -> Selected:
     """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
 
     `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
@@ -181,4 +181,4 @@ def choose(selection: DataSelection, seen: Scored) -> Chosen:
         positions = draw(probabilities, count)
         weights = (count / (size * probabilities[positions])).float()
     scale = positions.numel() / size if selection.scale == "ratio" else 1.0
-    return Chosen(positions, scale * weights)
+    return Selected(positions, scale * weights)

@@ -45,7 +45,7 @@ class Projection(torch.nn.Module):
 
 
 def make_projections(
-    student: Model, teachers: Mapping[str, Teacher], seed: int, compute: Compute
+    student: Model, teachers: Mapping[str, FrozenTeacher], seed: int, compute: Compute
 ) -> dict[str, Projection]:
     """One projection for each teacher of another width than the student's, of those given.
 

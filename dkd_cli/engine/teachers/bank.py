@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
-from dkd_cli.engine.cache.entries import Cache, Entry
+from dkd_cli.engine.cache.entries import Cache, CacheEntry
 from dkd_cli.engine.cache.fingerprint import inputs_read
 from dkd_cli.engine.cache.rows import CachedRows, Slots
 from dkd_cli.engine.cache.shards import Array, row_keys
@@ -57,7 +57,7 @@ class Cached:
 
 
 @dataclass
-class Teacher:
+class FrozenTeacher:
     """One frozen classifier and the training split in its own tokens."""
 
     model: Model
@@ -75,31 +75,31 @@ class Teacher:
     """Which of its positions are the student's; None: all of them, in the same order."""
     most_tokens: int | None = field(init=False)
     """That its positions allow; None: as many as one likes."""
-    _answers: dict[str, Answers] = field(init=False, default_factory=dict)
+    _answers: dict[str, TeacherOutputs] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
         self.most_tokens = positions(self.model)
 
-    def answers(self, compute: Compute) -> Answers:
+    def answers(self, compute: Compute) -> TeacherOutputs:
         """What it has answered so far, in this precision."""
         if compute.name not in self._answers:
-            self._answers[compute.name] = Answers(self, compute)
+            self._answers[compute.name] = TeacherOutputs(self, compute)
         return self._answers[compute.name]
 
 
 @dataclass
-class Recorded:
+class RecordedTeacher:
     """A teacher that is a file: it has answered everything beforehand, and has no hidden states."""
 
     answers: Tensor
     """[N, C]."""
 
 
-class Answers:
+class TeacherOutputs:
     """What one teacher has answered in one precision; U distinct texts stand in N rows."""
 
-    def __init__(self, teacher: Teacher, compute: Compute) -> None:
+    def __init__(self, teacher: FrozenTeacher, compute: Compute) -> None:
         inputs = inputs_read(teacher.model, list(teacher.encoded.columns))
         keys = row_keys([teacher.encoded.columns[name] for name in inputs])
         keys, place = np.unique(keys, return_inverse=True)
@@ -161,7 +161,7 @@ class Answers:
         self.on_disk.put({slot: values[i : i + 1] for i, slot in enumerate(slots[new].tolist())})
 
 
-def _entry(teacher: Teacher, facts: Mapping[str, Any]) -> Entry | None:
+def _entry(teacher: FrozenTeacher, facts: Mapping[str, Any]) -> CacheEntry | None:
     if teacher.cached is None:
         return None
     return teacher.cached.cache.attach(teacher.cached.name, {**teacher.cached.facts, **facts})
@@ -170,15 +170,15 @@ def _entry(teacher: Teacher, facts: Mapping[str, Any]) -> Entry | None:
 class TeacherBank:
     """All teachers of a run; `queries` counts the rows each of them really computed."""
 
-    def __init__(self, teachers: Mapping[str, Teacher | Recorded], compute: Compute) -> None:
+    def __init__(self, teachers: Mapping[str, FrozenTeacher | RecordedTeacher], compute: Compute) -> None:
         self._compute = compute
-        self._models: dict[str, Teacher] = {}
-        self._answers: dict[str, Answers] = {}
+        self._models: dict[str, FrozenTeacher] = {}
+        self._answers: dict[str, TeacherOutputs] = {}
         self._recorded: dict[str, Tensor] = {}
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, Queried] = {}
         self.queries = dict.fromkeys(teachers, 0)
         for name, teacher in teachers.items():
-            if isinstance(teacher, Recorded):
+            if isinstance(teacher, RecordedTeacher):
                 self._recorded[name] = teacher.answers.to(compute.device)
                 continue
             teacher.model.to(compute.device)
@@ -186,7 +186,7 @@ class TeacherBank:
             known = self._answers[name] = teacher.answers(compute)
             known.refresh()
             known.computed[:] = False
-            self._asked[name] = Asked.nothing(known)
+            self._asked[name] = Queried.nothing(known)
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
         """The teacher's logits for rows of the training split, [n] -> [n, C] float32.
@@ -310,7 +310,7 @@ class TeacherBank:
             known.on_disk.finish(int((asked.logits.numpy(force=True) & ~known.computed).sum()))
 
 
-def aligned_states(teacher: Teacher, rows: list[int], hidden_states: Sequence[Tensor]) -> list[Array]:
+def aligned_states(teacher: FrozenTeacher, rows: list[int], hidden_states: Sequence[Tensor]) -> list[Array]:
     """The aligned layers side by side, unpadded: for each row [its length or 1, layers * H], bf16 bits."""
     reach = 1 if teacher.positions == "first" else None
     aligned = [hidden_states[layer][:, :reach].bfloat16() for layer in teacher.layers]
@@ -320,7 +320,7 @@ def aligned_states(teacher: Teacher, rows: list[int], hidden_states: Sequence[Te
 
 
 @dataclass(frozen=True)
-class Asked:
+class Queried:
     """Which texts a run asked one teacher for."""
 
     logits: Tensor
@@ -329,7 +329,7 @@ class Asked:
     """[U]."""
 
     @classmethod
-    def nothing(cls, known: Answers) -> Asked:
+    def nothing(cls, known: TeacherOutputs) -> Queried:
         """Before the first question."""
         return cls(
             torch.zeros(len(known.logits), dtype=torch.bool, device=known.logits.device),

@@ -17,7 +17,7 @@ from torch import Tensor
 from dkd_cli.engine.machine.processes import Share
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.schedules import selection_at
-from dkd_cli.engine.method.selection import EVERYTHING, Chosen, Scored, asks_teacher, choose, kept
+from dkd_cli.engine.method.selection import EVERYTHING, Scored, Selected, asks_teacher, choose, kept
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model
@@ -101,7 +101,7 @@ def pick(
     side: str,
     share: Share,
     progress: float,
-) -> Chosen:
+) -> Selected:
     """Score a pool and choose the batch to train on: positions in the pool, and the weights of its rows.
 
     The arguments are those of `score`, which part of the pool `inputs` is, and the share of the run that is
