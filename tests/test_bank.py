@@ -41,6 +41,8 @@ UNLIKE = PLACE.unique()
 """The first row of each text."""
 LAYERS = (0, 2, 4)
 
+Make = Callable[..., FrozenTeacher]
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
@@ -52,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
 
 
 @pytest.fixture
-def teacher(folder: Path) -> Callable[..., FrozenTeacher]:
+def teacher(folder: Path) -> Make:
     def load(
         layers: tuple[int, ...] = (),
         positions: Literal["all", "first"] = "all",
@@ -84,7 +86,7 @@ def by_hand(teacher: FrozenTeacher, row: int) -> tuple[Tensor, tuple[Tensor, ...
     return output.logits[0], tuple(layer[0] for layer in output.hidden_states)
 
 
-def test_logits_are_the_models_own_whatever_the_batch(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_logits_are_the_models_own_whatever_the_batch(teacher: Make) -> None:
     one = teacher()
     bank = TeacherBank({"large": one}, CPU)
     rows = torch.tensor([7, 0, 33, 8])
@@ -94,7 +96,7 @@ def test_logits_are_the_models_own_whatever_the_batch(teacher: Callable[..., Fro
     torch.testing.assert_close(bank.logits("large", rows.flip(0)), expected.flip(0), rtol=1e-5, atol=1e-5)
 
 
-def test_an_answer_has_the_same_bits_whatever_stands_beside_it(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_an_answer_has_the_same_bits_whatever_stands_beside_it(teacher: Make) -> None:
     one = TeacherBank({"large": teacher(LAYERS)}, CPU)
     together, states = one.logits("large", UNLIKE), one.hidden_states("large", UNLIKE)
     for at, row in enumerate(UNLIKE):
@@ -126,7 +128,7 @@ def test_in_bf16_an_answer_is_the_same_within_the_tolerance(pretrained: str) -> 
 
 
 def test_hidden_states_are_written_before_logits(
-    teacher: Callable[..., FrozenTeacher], cache: Cache, monkeypatch: pytest.MonkeyPatch
+    teacher: Make, cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill between the two leaves no logits whose hidden states would be asked for in another batch."""
     monkeypatch.setattr(cached_rows, "FLUSH_ROWS", 1)
@@ -143,7 +145,7 @@ def test_hidden_states_are_written_before_logits(
     assert written == [len(LAYERS) * 32, 2], "the width of hidden states, then that of logits"
 
 
-def test_each_row_is_computed_once(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_each_row_is_computed_once(teacher: Make) -> None:
     one = teacher()
     computed: list[int] = []
     one.model.register_forward_hook(lambda module, args, output: computed.append(len(output.logits)))
@@ -161,7 +163,7 @@ def test_each_row_is_computed_once(teacher: Callable[..., FrozenTeacher]) -> Non
     assert bank.queries["other"] == 0
 
 
-def test_answers_outlive_the_run(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_answers_outlive_the_run(teacher: Make) -> None:
     one = teacher(LAYERS)
     first = TeacherBank({"large": one}, CPU)
     logits, states = first.logits("large", ALL), first.hidden_states("large", ALL)
@@ -172,16 +174,14 @@ def test_answers_outlive_the_run(teacher: Callable[..., FrozenTeacher]) -> None:
     assert second.queries == {"large": 0}
 
 
-def test_logits_and_hidden_states_come_from_one_pass(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_logits_and_hidden_states_come_from_one_pass(teacher: Make) -> None:
     bank = TeacherBank({"large": teacher(LAYERS)}, CPU)
     bank.logits("large", ALL[:8])
     bank.hidden_states("large", ALL[:8])
     assert bank.queries["large"] == 8
 
 
-def test_hidden_states_are_the_models_own_and_padded_with_zeros(
-    teacher: Callable[..., FrozenTeacher],
-) -> None:
+def test_hidden_states_are_the_models_own_and_padded_with_zeros(teacher: Make) -> None:
     one = teacher(LAYERS)
     rows = [7, 0, 33, 8]
     lengths = [one.encoded.lengths[row] for row in rows]
@@ -197,9 +197,7 @@ def test_hidden_states_are_the_models_own_and_padded_with_zeros(
 
 
 @pytest.mark.parametrize("kept_on_disk", [False, True])
-def test_of_the_first_position_nothing_else_is_kept(
-    teacher: Callable[..., FrozenTeacher], cache: Cache, kept_on_disk: bool
-) -> None:
+def test_of_the_first_position_nothing_else_is_kept(teacher: Make, cache: Cache, kept_on_disk: bool) -> None:
     everything = TeacherBank({"large": teacher(LAYERS)}, CPU).hidden_states("large", ALL)
     bank = TeacherBank({"large": teacher(LAYERS, "first", cache if kept_on_disk else None)}, CPU)
     for _ in range(2):
@@ -210,9 +208,7 @@ def test_of_the_first_position_nothing_else_is_kept(
             assert torch.equal(one, layer[:, :1])
 
 
-def test_hidden_states_are_kept_on_disk_or_not_at_all(
-    teacher: Callable[..., FrozenTeacher], cache: Cache
-) -> None:
+def test_hidden_states_are_kept_on_disk_or_not_at_all(teacher: Make, cache: Cache) -> None:
     with_cache, bare = teacher(LAYERS, cache=cache), teacher(LAYERS)
     banks = [TeacherBank({"large": one}, CPU) for one in (with_cache, bare)]
     for rows in (UNLIKE[:8], UNLIKE[20:28], UNLIKE[:8], UNLIKE[4:12]):
@@ -237,7 +233,7 @@ def ask(bank: TeacherBank, batches: list[Tensor]) -> list[Tensor]:
 
 @pytest.mark.parametrize("flush_bytes", [1, 20_000, 2**25])
 def test_another_process_finds_the_same_bits_and_asks_nothing(
-    teacher: Callable[..., FrozenTeacher], cache: Cache, monkeypatch: pytest.MonkeyPatch, flush_bytes: int
+    teacher: Make, cache: Cache, monkeypatch: pytest.MonkeyPatch, flush_bytes: int
 ) -> None:
     monkeypatch.setattr(cached_rows, "FLUSH_BYTES", flush_bytes)
     batches = [ALL[20:28], ALL[:8], ALL[24:40]]
@@ -252,9 +248,7 @@ def test_another_process_finds_the_same_bits_and_asks_nothing(
     assert [(entry.rows, entry.hits) for entry in cache.entries()] == [(distinct, distinct)] * 2
 
 
-def test_without_the_cache_the_first_answers_are_the_same_bits(
-    teacher: Callable[..., FrozenTeacher], cache: Cache
-) -> None:
+def test_without_the_cache_the_first_answers_are_the_same_bits(teacher: Make, cache: Cache) -> None:
     batches = [UNLIKE[20:28], UNLIKE[:8], UNLIKE[28:40]]
     first, second = (
         ask(TeacherBank({"large": teacher(LAYERS, cache=one)}, CPU), batches) for one in (cache, None)
@@ -263,9 +257,7 @@ def test_without_the_cache_the_first_answers_are_the_same_bits(
         assert torch.equal(one, other)
 
 
-def test_a_text_is_found_in_another_split_and_order(
-    teacher: Callable[..., FrozenTeacher], cache: Cache
-) -> None:
+def test_a_text_is_found_in_another_split_and_order(teacher: Make, cache: Cache) -> None:
     with (bank := TeacherBank({"large": teacher(cache=cache)}, CPU)).kept():
         whole = bank.logits("large", ALL)
     part = split("train", 0, 30)
@@ -281,9 +273,7 @@ def test_a_text_is_found_in_another_split_and_order(
     assert other.queries == {"large": 0}
 
 
-def test_logits_are_shared_whatever_layers_are_aligned(
-    teacher: Callable[..., FrozenTeacher], cache: Cache
-) -> None:
+def test_logits_are_shared_whatever_layers_are_aligned(teacher: Make, cache: Cache) -> None:
     with (bank := TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU)).kept():
         bank.hidden_states("large", ALL)
     plain = TeacherBank({"large": teacher(cache=cache)}, CPU)
@@ -296,7 +286,7 @@ def test_logits_are_shared_whatever_layers_are_aligned(
     assert other.queries == {"large": DISTINCT}
 
 
-def test_two_at_work_share_as_they_go(teacher: Callable[..., FrozenTeacher], cache: Cache) -> None:
+def test_two_at_work_share_as_they_go(teacher: Make, cache: Cache) -> None:
     one, other = (TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU) for _ in range(2))
     found = ask(one, [ALL[:16]])
     for mine, theirs in zip(found, ask(other, [ALL[:16]]), strict=True):
@@ -304,7 +294,7 @@ def test_two_at_work_share_as_they_go(teacher: Callable[..., FrozenTeacher], cac
     assert other.queries == {"large": 0}
 
 
-def test_what_differs_in_precision_is_not_mixed(teacher: Callable[..., FrozenTeacher], cache: Cache) -> None:
+def test_what_differs_in_precision_is_not_mixed(teacher: Make, cache: Cache) -> None:
     one = teacher(cache=cache)
     half = Compute(CPU.device, torch.bfloat16, "the tests")
     with (bank := TeacherBank({"large": one}, CPU)).kept():
@@ -316,7 +306,7 @@ def test_what_differs_in_precision_is_not_mixed(teacher: Callable[..., FrozenTea
     assert {entry.facts["precision"] for entry in cache.entries()} == {"fp32", "bf16"}
 
 
-def test_a_damaged_shard_is_computed_again(teacher: Callable[..., FrozenTeacher], tmp_path: Path) -> None:
+def test_a_damaged_shard_is_computed_again(teacher: Make, tmp_path: Path) -> None:
     said: list[str] = []
     cache = Cache(tmp_path / "cache", 10**9, said.append)
     first = ask(TeacherBank({"large": teacher(LAYERS, cache=cache)}, CPU), [ALL[:16]])
@@ -345,7 +335,7 @@ def test_dropout_is_off_even_for_a_teacher_that_was_in_training(folder: Path) ->
     assert not answers.requires_grad
 
 
-def test_what_a_caller_does_to_an_answer_stays_with_the_caller(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_what_a_caller_does_to_an_answer_stays_with_the_caller(teacher: Make) -> None:
     bank = TeacherBank({"large": teacher()}, CPU)
     before = bank.logits("large", ALL).clone()
     bank.logits("large", ALL).zero_()
@@ -358,7 +348,7 @@ def test_a_bank_is_no_module() -> None:
 
 
 @pytest.mark.parametrize("ask", ["logits", "hidden_states"])
-def test_broken_weights_name_the_example(teacher: Callable[..., FrozenTeacher], ask: str) -> None:
+def test_broken_weights_name_the_example(teacher: Make, ask: str) -> None:
     one = teacher(LAYERS)
     word = one.encoded[5]["input_ids"][1]
     one.model.get_input_embeddings().weight[word] = float("nan")
@@ -393,7 +383,7 @@ def test_a_bare_label_gives_finite_logits(classes: int) -> None:
     torch.testing.assert_close(gap, torch.tensor([1 / PROBABILITY_FLOOR]).log(), rtol=1e-5, atol=0)
 
 
-def test_a_file_answers_beside_a_model_and_is_never_queried(teacher: Callable[..., FrozenTeacher]) -> None:
+def test_a_file_answers_beside_a_model_and_is_never_queried(teacher: Make) -> None:
     answers = torch.randn(48, 2, generator=torch.Generator().manual_seed(4))
     rows = torch.tensor([5, 0, 47, 5])
     both = TeacherBank({"llm": RecordedTeacher(answers), "large": teacher(LAYERS)}, CPU)

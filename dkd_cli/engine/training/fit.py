@@ -13,6 +13,7 @@ from dkd_cli.engine.runs.disk_space import check_room
 from dkd_cli.engine.runs.snapshots import Snapshot, newest
 from dkd_cli.engine.teachers.alignment import attached
 from dkd_cli.engine.training.counts import work
+from dkd_cli.engine.training.hooks import check_trainer
 from dkd_cli.engine.training.job import Fitted, Job
 from dkd_cli.engine.training.trackers import tracking
 from dkd_cli.engine.training.trainer import DistillationTrainer, training_arguments
@@ -116,6 +117,7 @@ def fit(job: Job) -> Fitted:
         SystemProblem: if the run began with other data, or its checkpoints cannot be written or have no room.
     """
     started = time.monotonic()
+    check_trainer()
     with job.peers.together():
         refuse_parts_among_several(job)
     prepare_model(job.model, job.settings)
