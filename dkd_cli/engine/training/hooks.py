@@ -1,6 +1,6 @@
 """The private parts of transformers' Trainer that resumable training builds on, checked before a run begins.
 
-They have no public equivalent: a checkpoint that is whole or absent, the exact place in an epoch, the gradient
+They have no public equivalent: a checkpoint that is whole or absent, the place in an epoch, the gradient
 norm just before the update. Versions 5.0 to 5.2 lack some of them and would fail at the first checkpoint.
 """
 
