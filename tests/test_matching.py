@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from dkd_cli.data.encoding import EncodedSplit, TokenRows, encode
 from dkd_cli.data.vocabulary import kept_ids, smaller_tokenizer
 from dkd_cli.engine.models.models import load_classifier
-from dkd_cli.engine.teachers.bank import Teacher, TeacherBank
+from dkd_cli.engine.teachers.bank import FrozenTeacher, TeacherBank
 from dkd_cli.engine.teachers.matching import Common, match
 
 KEY = "student.vocabulary"
@@ -99,8 +99,8 @@ def test_hidden_states_lie_at_the_students_positions(tiny_encoder: Path, tmp_pat
     folder, data = save_classifier(tmp_path, tiny_encoder, LABELS), task_data()
     texts = encoded(folder, data.splits["train"])
 
-    def teacher() -> Teacher:
-        return Teacher(load_classifier(str(folder), data).model, *texts, (0, 2, 4))
+    def teacher() -> FrozenTeacher:
+        return FrozenTeacher(load_classifier(str(folder), data).model, *texts, (0, 2, 4))
 
     whole = teacher()
     rows = torch.tensor([4, 1])

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.models import Model, Tokenizer
-from dkd_cli.engine.teachers.bank import Teacher
+from dkd_cli.engine.teachers.bank import FrozenTeacher
 from dkd_cli.engine.teachers.matching import Common, match
 from dkd_cli.errors import ModelError
 
@@ -91,7 +91,7 @@ def attached(student: Model, projections: Mapping[str, Projection]) -> Iterator[
 def check_alignable(
     tokens: EncodedSplit,
     collator: PaddingCollator,
-    teacher: Teacher,
+    teacher: FrozenTeacher,
     name: str,
     tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
 ) -> Common | None:
