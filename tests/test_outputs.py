@@ -14,7 +14,8 @@ from dkd_cli.evaluation.fidelity import AGREEMENT
 from dkd_cli.evaluation.metrics import METRICS
 from dkd_cli.recipe.fields import choices, hints
 from dkd_cli.recipe.loader import parse_recipe
-from dkd_cli.recipe.schema import SCORE_READS, Data, DataSelection, score_reads
+from dkd_cli.recipe.schema import Data, DataSelection
+from dkd_cli.recipe.words import SCORE_READS, score_reads
 
 
 def test_every_kind_of_a_recipe_is_an_entry() -> None:

@@ -25,7 +25,8 @@ from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
 from dkd_cli.pipeline.predictions import asked
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.schema import Recipe, score_reads
+from dkd_cli.recipe.schema import Recipe
+from dkd_cli.recipe.words import score_reads
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 

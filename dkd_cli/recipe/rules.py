@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Literal
 
 from dkd_cli.recipe.fields import did_you_mean
-from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, score_reads, strategy_parts
+from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
+from dkd_cli.recipe.words import score_reads
 
 Broken = tuple[str, str, str]
 """(dotted key, problem, remedy)"""

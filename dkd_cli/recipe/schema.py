@@ -6,71 +6,19 @@ torch, reads a file or knows a command.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import BeforeValidator
+
+from dkd_cli.recipe.words import Score, renamed
 
 Name = Annotated[str, MinLen(1)]
 Count = Annotated[int, Ge(1)]
 Weight = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Lt(1)]
 Value = str | int | float | bool | None
-
-
-def _renamed(new_words: Mapping[str, str], *, noted: bool = False) -> BeforeValidator:
-    """Read a word of other writings under its present name; with `noted` say that it is old."""
-
-    def read(word: object) -> object:
-        if isinstance(word, str) and word in new_words:
-            if noted:
-                warnings.warn(f"{word!r} is now called {new_words[word]!r}", FutureWarning, stacklevel=2)
-            return new_words[word]
-        return word
-
-    return BeforeValidator(read)
-
-
-Score = Annotated[
-    Literal[
-        "none",
-        "random",
-        "entropy",
-        "entropy-r",
-        "margin",
-        "margin-r",
-        "confidence",
-        "confidence-r",
-        "lc",
-        "lc-r",
-        "label-loss",
-        "label-loss-r",
-        "label-loss-b",
-        "llkd",
-        "llkd-r",
-    ],
-    _renamed({"kl": "label-loss", "kl-r": "label-loss-r", "kl-b": "label-loss-b"}),
-]
-SCORE_READS: dict[str, frozenset[str]] = {
-    "none": frozenset(),
-    "random": frozenset(),
-    "entropy": frozenset({"probabilities"}),
-    "margin": frozenset({"probabilities"}),
-    "confidence": frozenset({"probabilities"}),
-    "lc": frozenset({"probabilities"}),
-    "label-loss": frozenset({"labels"}),
-    "label-loss-b": frozenset({"labels"}),
-    "llkd": frozenset({"probabilities", "teacher"}),
-}
-"""What a selection score reads: the student's `probabilities`, the `labels`, the `teacher`'s logits."""
-
-
-def score_reads(score: str) -> frozenset[str]:
-    """What a selection score reads; a trailing `-r`, which reverses it, changes nothing."""
-    return SCORE_READS[score.removesuffix("-r")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,7 +215,7 @@ class Objective:
     round; `fixed`: the weights below as they are."""
     kd_loss: Annotated[
         Literal["mse", "kl", "jsd", "taid", "decoupled", "dist"],
-        _renamed({"dkd": "decoupled"}, noted=True),
+        renamed({"dkd": "decoupled"}, noted=True),
     ] = "mse"
     """`mse` between logits (the published default); between softened probabilities `kl`, `jsd` (generalised
     Jensen-Shannon), `taid` (towards a target that moves from student to teacher), `decoupled` (the target

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import score_reads
+from dkd_cli.recipe.words import score_reads
 
 
 def check_plan(plan: Plan, strategy: str, outputs: int) -> None:
