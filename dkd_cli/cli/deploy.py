@@ -24,6 +24,9 @@ class TextFormat(StrEnum):
     csv = "csv"
     tsv = "tsv"
     jsonl = "jsonl"
+    json = "json"
+    parquet = "parquet"
+    xlsx = "xlsx"
 
 
 class Quantize(StrEnum):
@@ -93,11 +96,20 @@ def predict(
             metavar="MODEL", help="A checkpoint, an export, or another classifier's folder or hub id."
         ),
     ],
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="csv, tsv, jsonl or txt; - is stdin, a text on each line.")
-    ] = "-",
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE | TEXT...",
+            help="One file (csv, tsv, xlsx, json, jsonl, parquet, txt; also gzipped), or texts; stdin if "
+            "left out or -.",
+        ),
+    ] = None,
     format: Annotated[
-        TextFormat | None, typer.Option(help="How the texts are written; by the file's suffix if left out.")
+        TextFormat | None,
+        typer.Option(
+            help="The format of the texts. If left out: by the file's suffix; of stdin and txt by the first "
+            "line, one text on each line unless it is a header."
+        ),
     ] = None,
     text: Annotated[
         str | None,
@@ -105,6 +117,17 @@ def predict(
     ] = None,
     text_pair: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Likewise the second text's, for models of pairs.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Write this column of the input beside the answers; repeatable."),
+    ] = None,
+    with_text: Annotated[
+        bool, typer.Option("--with-text", help="Write the texts beside the answers.")
+    ] = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Encoding of a text file that is neither UTF-8 nor recognised."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the answers go; stdout if left out.")
@@ -124,20 +147,27 @@ def predict(
     to 1, in the order of the texts and as they come; a number where the model gives one.
 
     \b
-        echo "my flight was cancelled again" | dkd predict checkpoints/quickstart/student-static-seed1
+        dkd predict checkpoints/quickstart/student-static-seed1 "my flight was cancelled again"
         dkd predict checkpoints/quickstart/student-static-seed1-onnx-int8 tickets.csv --output answers.csv
+        dkd predict MODEL tickets.csv.gz --text body --keep ticket_id --with-text
     """
-    from dkd_cli.commands.predict import Source
     from dkd_cli.commands.predict import predict as run
+    from dkd_cli.pipeline.text_sources import Source
     from dkd_cli.report.terminal import Terminal
 
     run(
         model,
         Source(
-            None if file == "-" else Path(file), None if format is None else format.value, text, text_pair
+            inputs=tuple(inputs or ()),
+            format=None if format is None else format.value,
+            text=text,
+            text_pair=text_pair,
+            kept=tuple(dict.fromkeys(keep or ())),
+            encoding=encoding,
         ),
         output=output,
         as_json=as_json,
+        with_text=with_text,
         all_probabilities=all_probabilities,
         batch_size=batch_size,
         terminal=Terminal(quiet),

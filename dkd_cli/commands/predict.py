@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
@@ -10,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -17,35 +17,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.locate import local_path
-from dkd_cli.data.streams import FORMATS, Columns, TextRow, is_live, read_examples, windows
+from dkd_cli.data.streams import Columns, TextRow, windows
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
-from dkd_cli.errors import DataError, ModelError, RecipeError, SystemProblem
+from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.files import replacing
+from dkd_cli.pipeline.text_sources import Source, opened
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
 WINDOW = 32
 """Batches sorted together by length: texts of like length need little padding."""
-SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".txt": "lines"}
 DIGITS = 6
+ANSWER = ("label", "probability", "uncertainty", "prediction", "probabilities")
+"""The columns of the answers; one of the input that is called so is written as `input_label`."""
 
 Row = dict[str, Any]
 Groups = Iterator[list[Row]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the texts come from."""
-
-    file: Path | None
-    """None: stdin."""
-    format: str | None
-    """One of `streams.FORMATS`; None: by the suffix, lines for stdin."""
-    text: str | None
-    """The column; None: the one that the model was trained on."""
-    text_pair: str | None
 
 
 def predict(
@@ -54,17 +43,19 @@ def predict(
     *,
     output: Path | None,
     as_json: bool,
+    with_text: bool,
     all_probabilities: bool,
     batch_size: int,
     terminal: Terminal,
 ) -> None:
-    """Answer every text, in bounded memory, and write csv or JSON lines to a file or stdout.
+    """Classify every text, in bounded memory, and write csv or JSON lines to a file or stdout.
 
     Args:
         model: a checkpoint, an export, a hub id or `pkg://`.
         source: the texts.
         output: the file, which is written whole or not at all; None: stdout, batch by batch.
         as_json: JSON lines; else csv. Also where the file's name ends in .jsonl.
+        with_text: write the texts beside the answers.
         all_probabilities: give those of every class.
         batch_size: texts in each forward pass.
         terminal: for warnings.
@@ -76,18 +67,17 @@ def predict(
         SystemProblem: where nothing can be read or written.
     """
     quiet_libraries()
-    format = input_format(source)
-    with opened(source.file) as stream:
+    notes: list[str] = []
+    with opened(source, notes.append) as there:
         predictor = load_predictor(model)
-        columns = Columns(source.text or predictor.text, source.text_pair or predictor.text_pair)
-        place = "stdin" if source.file is None else str(source.file)
-        examples = read_examples(stream, place, format, columns)
+        columns = source.columns(predictor.text, predictor.text_pair)
         tally = Tally()
         rows = answers(
             predictor,
-            windows(examples, WINDOW * batch_size, live=is_live(stream)),
+            windows(there.examples(columns, notes.append), WINDOW * batch_size, live=there.live),
             temperature=read_temperature(local_path(model, ModelError)),
             batch_size=batch_size,
+            beside=partial(beside, columns=columns, with_text=with_text),
             tally=tally,
         )
         write = json_lines if as_json or (output is not None and output.suffix == ".jsonl") else csv_lines
@@ -96,11 +86,11 @@ def predict(
             to_stdout(write, shown)
         else:
             # of a pipe nobody knows the end
-            if source.file is not None and not is_live(stream):
-                shown = followed(shown, stream, source.file, terminal)
+            if there.file is not None and there.stream is not None and not there.live:
+                shown = followed(shown, there.stream, there.file, terminal)
             to_file(output, write, shown)
             terminal.say(f"{output}: {tally.rows} answers")
-    for warning in tally.warnings(predictor.max_length):
+    for warning in [*notes, *tally.warnings(predictor.max_length)]:
         terminal.warn(warning)
 
 
@@ -122,52 +112,19 @@ class Tally:
         return told
 
 
-def input_format(source: Source) -> str:
-    """What the user says, else the suffix, else lines."""
-    if source.format is not None:
-        return source.format
-    if source.file is None:
-        return "lines"
-    suffix = source.file.suffix.lower()
-    if suffix not in SUFFIXES:
-        known = ", ".join(SUFFIXES)
-        raise RecipeError(
-            str(source.file),
-            f"{suffix or 'no suffix'!r} is not one of {known}",
-            f"say --format {', '.join(FORMATS)}",
-        )
-    return SUFFIXES[suffix]
-
-
-@contextlib.contextmanager
-def opened(file: Path | None) -> Iterator[BinaryIO]:
-    """The file, or stdin.
-
-    What is live is read by a thread, which may be waiting for more when all is over. So it is never closed
-    here, which would wait too; and stdin is opened again, for Python aborts where it ends and finds a thread
-    in its own.
-    """
-    if file is None:
-        stdin = sys.stdin.buffer
-        yield os.fdopen(os.dup(stdin.fileno()), "rb") if is_live(stdin) else stdin
-        return
-    try:
-        stream = file.open("rb")
-    except OSError as error:
-        raise DataError(str(file), f"cannot be read ({error.strerror})", "check the path") from error
-    with contextlib.nullcontext(stream) if is_live(stream) else stream:
-        yield stream
-
-
 def answers(
     predictor: Predictor,
     groups: Iterator[list[TextRow]],
     *,
     temperature: float,
     batch_size: int,
+    beside: Callable[[TextRow], Row],
     tally: Tally,
 ) -> Iterator[list[Row]]:
-    """Answer group after group; batches hold texts of like length, answers come in the order of the texts."""
+    """Answer group after group; batches hold texts of like length, answers come in the order of the texts.
+
+    `beside` gives what is written of an example before its answer.
+    """
     for group in groups:
         by_length = sorted(range(len(group)), key=lambda row: -len(group[row]))
         rows: list[Row] = [{}] * len(group)
@@ -178,11 +135,24 @@ def answers(
             paired = group[0].text_pair is not None
             logits, cut = predictor.logits(texts, pairs if paired else None)
             for row, values in zip(chosen, logits, strict=True):
-                rows[row] = answer(values, predictor.labels, temperature)
+                rows[row] = beside(group[row]) | answer(values, predictor.labels, temperature)
             tally.cut += cut
         tally.rows += len(group)
         tally.empty += sum(not example.text.strip() for example in group)
         yield rows
+
+
+def beside(example: TextRow, columns: Columns, with_text: bool) -> Row:
+    """What of an example is written: the columns that are kept, and on request the texts.
+
+    >>> beside(TextRow("hi", None, {"id": 7, "label": "a"}), Columns("body", None), True)
+    {'id': 7, 'input_label': 'a', 'body': 'hi'}
+    """
+    texts = {columns.text: example.text}
+    if columns.text_pair is not None:
+        texts[columns.text_pair] = example.text_pair or ""
+    row = {**example.kept, **(texts if with_text else {})}
+    return {f"input_{name}" if name in ANSWER else name: value for name, value in row.items()}
 
 
 def answer(logits: NDArray[np.float32], labels: Sequence[str] | None, temperature: float) -> Row:
@@ -237,11 +207,17 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
         for row in rows:
             flat = {name: value for name, value in row.items() if name != "probabilities"}
             flat |= {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
+            flat = {name: written(value) for name, value in flat.items()}
             if not begun:
                 writer.writerow(flat)
                 begun = True
             writer.writerow(flat.values())
         stream.flush()
+
+
+def written(value: object) -> object:
+    """A value in a cell of csv; objects and lists, which only JSON has, are written as such."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
 
 
 def json_lines(groups: Groups, stream: TextIO) -> None:

@@ -123,9 +123,14 @@ def as_western(content: bytes) -> str | None:
         text = content.decode(WESTERN)
     except UnicodeDecodeError:  # five bytes mean nothing in it
         return None
-    beyond = sum(not character.isascii() for character in text)
-    strange = sum(len(found.group()) for found in _STRANGE.finditer(text))
+    strange, beyond = strangeness(text)
     return text if strange <= STRANGE_SHARE * beyond else None
+
+
+def strangeness(text: str) -> tuple[int, int]:
+    """Count the characters beyond ASCII that stand where no western text has them, and all of them."""
+    strange = sum(len(found.group()) for found in _STRANGE.finditer(text))
+    return strange, sum(not character.isascii() for character in text)
 
 
 def _declared(content: bytes, place: str, encoding: str | None, error: UnicodeDecodeError | None) -> str:

@@ -18,7 +18,8 @@ SAMPLE = 50
 """Records that a separator is recognised by."""
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 ANY_FIELD = 2**31 - 1
-_FIRST_LINE = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
+DECLARATION = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
+"""A first line that names the separator, for Excel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def recognise(lines: Iterable[str], usual: str) -> Dialect:
     """
     lines = iter(lines)
     head = list(islice(lines, SAMPLE))
-    declared = _FIRST_LINE.fullmatch(head[0]) if head else None
+    declared = DECLARATION.fullmatch(head[0]) if head else None
     skipped = 1 if declared else 0
     head = head[skipped:]
     separator = declared[1] if declared else _separator(head, usual)
@@ -82,7 +83,7 @@ def _fit(head: Sequence[str], separator: str) -> tuple[int, float]:
         if reader.line_num < len(head):  # else the sample ends inside a record
             widths.append(0)
     header, *others = widths or [0]
-    return header, sum(width == header for width in others) / max(1, len(others))
+    return header, sum(width == header for width in others) / len(others) if others else 1.0
 
 
 def encloses(lines: Iterable[str], separator: str) -> bool:

@@ -1,25 +1,27 @@
-"""Texts from a file or a pipe, one by one, in bounded memory: csv, tsv, jsonl, or a text on each line.
+"""Texts to classify from a file or a pipe, one by one: tables, JSON lines, or a text on each line.
 
-As strict as `readers`, but for what only a whole file can show. Knows nothing about labels or models.
+Lines are read in bounded memory and as strictly as `readers` does, but for what only a whole file can show;
+other formats are read whole. Knows nothing about labels or models.
 """
 
 from __future__ import annotations
 
-import os
+import io
 import queue
-import stat
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any, BinaryIO, cast
 
-from dkd_cli.data.decoding import HALF, encodable
+from dkd_cli.data.decoding import HALF, encodable, unpacked
 from dkd_cli.data.json_rows import DECODER
-from dkd_cli.data.separated import Dialect, ragged, records
-from dkd_cli.errors import DataError
-
-LONGEST_LINE = 10_000_000
-"""Bytes; more is no text, and would have to fit into memory."""
+from dkd_cli.data.readers import READERS, Content, missing_columns
+from dkd_cli.data.separated import DECLARATION, Dialect, ragged, recognise, records
+from dkd_cli.data.tables import Table, reached
+from dkd_cli.data.text_streams import LONGEST_LINE, Lines, Note, is_live, text_lines
+from dkd_cli.errors import DataError, raise_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,15 @@ class Columns:
 
     text: str
     text_pair: str | None
+    kept: tuple[str, ...] = ()
+    """Columns whose values stay beside the answers."""
+    named: bool = False
+    """Whether the user named a column, so that there must be a header."""
+
+    def wanted(self) -> list[tuple[str, str]]:
+        """The options that name columns, and the columns."""
+        texts = [("--text", self.text), ("--text-pair", self.text_pair or "")]
+        return [*(one for one in texts if one[1]), *(("--keep", name) for name in self.kept)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,40 +47,119 @@ class TextRow:
 
     text: str
     text_pair: str | None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.text) + len(self.text_pair or "")
 
 
-Lines = Iterator[tuple[int, str]]
-
-
-def read_examples(stream: BinaryIO, place: str, format: str, columns: Columns) -> Iterator[TextRow]:
+def read_examples(
+    stream: BinaryIO,
+    place: str,
+    format: str | None,
+    columns: Columns,
+    *,
+    encoding: str | None = None,
+    note: Note = lambda said: None,
+) -> Iterator[TextRow]:
     """Yield the rows in order.
 
     Args:
-        stream: read line by line, no further than asked for.
+        stream: read line by line, no further than asked for, unless the format is none of lines.
         place: how the user named it.
-        format: one of `FORMATS`.
+        format: one of `FORMATS`; None: lines, unless the first one is a header or an object with the text.
         columns: ignored for lines, apart from a pair, which they cannot hold.
+        encoding: of a text that is neither UTF-8 nor recognised.
+        note: is told how the stream is read where that was guessed.
 
     Raises:
         DataError: at the line that is wrong, after the rows before it; or if there is no row at all.
+        RecipeError: there is no such encoding.
     """
+    opened = (
+        stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
+    )
     found = False
-    for example in FORMATS[format](_lines(stream, place), place, columns):
+    if format in WHOLE:
+        data = unpacked(opened.read(), place)
+        rows = table_examples(READERS[f".{format}"](Content(data, place, "", encoding)), columns)
+    else:
+        rows = _line_examples(opened, place, format, columns, encoding, note)
+    for example in rows:
         found = True
         yield example
     if not found:
         raise DataError(place, "there are no texts", "give it one on each line, or a file with rows")
 
 
-def is_live(stream: BinaryIO) -> bool:
-    """Whether what comes next may be a while away: a terminal or a pipe, and no file."""
-    try:
-        return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    except OSError:
-        return False
+def table_examples(table: Table, columns: Columns) -> Iterator[TextRow]:
+    """The rows of a table that was read whole.
+
+    Raises:
+        DataError: it lacks a column, or a text is none.
+    """
+    raise_all(missing_columns(table, [name for _, name in columns.wanted()]))
+    found = {name: table.column(name) or () for _, name in columns.wanted()}
+    for row in range(len(table)):
+        where = table.where(row)
+        yield _example({name: values[row] for name, values in found.items()}, columns, where)
+
+
+def _line_examples(
+    stream: io.BufferedReader,
+    place: str,
+    format: str | None,
+    columns: Columns,
+    encoding: str | None,
+    note: Note,
+) -> Iterator[TextRow]:
+    """Rows of a format of lines; a file is read from its beginning once more where it must be recognised."""
+    again = stream.tell() if not is_live(stream) and stream.seekable() else None
+
+    def lines(said: Note = lambda _: None) -> Lines:
+        if again is not None:
+            stream.seek(again)
+        return text_lines(stream, place, encoding, said)
+
+    whole = lines(note) if again is None else lines()
+    head = list(islice(whole, 1))
+    if head and DECLARATION.fullmatch(head[0][1]):
+        head += islice(whole, 1)
+    if format is None:
+        format = _format([line for _, line in head], columns, place, note)
+    usual = SEPARATORS.get(format)
+    known = head if again is None else lines()
+    dialect = None if usual is None else recognise((line for _, line in known), usual)
+    rest = chain(head, whole) if again is None else lines(note)
+    if dialect is None:
+        yield from LINES[format](rest, place, columns)
+    else:
+        yield from _separated(rest, place, columns, dialect)
+
+
+def _format(head: list[str], columns: Columns, place: str, note: Note) -> str:
+    """The format that the first lines tell: a header or an object with the wanted columns, or texts."""
+    first = head[-1] if head else ""
+    wanted = [name for _, name in columns.wanted()]
+    if first.lstrip().startswith("{"):
+        try:
+            row = DECODER.decode(first)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and (columns.named or all(reached(row, name) for name in wanted)):
+            return "jsonl"
+    dialect = recognise(head, ",")
+    header = first.strip().split(dialect.separator)
+    names = [name.strip().strip('"') for name in header]
+    format = "tsv" if dialect.separator == "\t" else "csv"
+    if columns.named or all(name in names for name in wanted):
+        return format
+    if HEADER.fullmatch(first.strip()):
+        note(
+            f"{place}: the first line reads like a header ({', '.join(names)}) and was classified as a text; "
+            "name the column of the texts with --text"
+        )
+    return "lines"
 
 
 def windows(examples: Iterator[TextRow], size: int, *, live: bool) -> Iterator[list[TextRow]]:
@@ -120,23 +210,6 @@ class Ahead(Iterator[TextRow]):
         return self._queue.empty()
 
 
-def _lines(stream: BinaryIO, place: str) -> Lines:
-    number = 0
-    while raw := stream.readline(LONGEST_LINE + 1):
-        number += 1
-        where = f"{place}:{number}"
-        if len(raw) > LONGEST_LINE:
-            raise DataError(where, f"a line of more than {LONGEST_LINE} bytes", "is it a text file?")
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            problem = f"byte {error.start} of the line (0x{raw[error.start]:02x}) is not UTF-8"
-            raise DataError(where, problem, "save it as UTF-8") from None
-        if "\0" in line:
-            raise DataError(where, "a NUL character", "it is damaged or not a text file")
-        yield number, line
-
-
 def _plain(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
     if columns.text_pair is not None:
         raise DataError(
@@ -144,20 +217,13 @@ def _plain(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
             "lines hold one text each, and this model reads pairs",
             f"give csv, tsv or jsonl with the columns {columns.text} and {columns.text_pair}",
         )
+    if columns.kept:
+        raise DataError(place, "lines have no columns to keep", "leave out --keep, or say --format csv")
     return (TextRow(line.rstrip("\r\n"), None) for _, line in lines)
 
 
-def _csv(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
-    return _separated(lines, place, columns, ",")
-
-
-def _tsv(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
-    return _separated(lines, place, columns, "\t")
-
-
-def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> Iterator[TextRow]:
+def _separated(lines: Lines, place: str, columns: Columns, dialect: Dialect) -> Iterator[TextRow]:
     header: list[str] | None = None
-    dialect = Dialect(delimiter, quoted=delimiter == ",")
     for number, record in records((line for _, line in lines), place, dialect, LONGEST_LINE):
         where = f"{place}:{number}"
         if header is None:
@@ -166,11 +232,11 @@ def _separated(lines: Lines, place: str, columns: Columns, delimiter: str) -> It
         elif len(record) != len(header):
             raise ragged(where, len(record), len(header), dialect)
         else:
-            row = dict(zip(header, record, strict=True))
-            yield TextRow(row[columns.text], None if columns.text_pair is None else row[columns.text_pair])
+            yield _example(dict(zip(header, record, strict=True)), columns, where)
 
 
 def _jsonl(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
+    first = True
     for number, line in lines:
         if not line.strip():
             continue
@@ -185,18 +251,32 @@ def _jsonl(lines: Lines, place: str, columns: Columns) -> Iterator[TextRow]:
         if not isinstance(row, dict):
             problem = f"not an object but {type(row).__name__}"
             raise DataError(where, problem, f'write {{"{columns.text}": ...}}')
-        _check_columns(list(row), where, columns)
-        yield TextRow(
-            _string(row[columns.text], where),
-            None if columns.text_pair is None else _string(row[columns.text_pair], where),
-        )
+        found = {name: reached(row, name) for _, name in columns.wanted()}
+        for option, name in columns.wanted():
+            # A key that is kept may be missing from later objects, as a text may not.
+            if not found[name] and (first or option != "--keep"):
+                raise _no_column(option, name, list(row), where)
+        first = False
+        yield _example({name: value[0] if value else None for name, value in found.items()}, columns, where)
 
 
-def _check_columns(present: Sequence[str], where: str, columns: Columns) -> None:
-    for option, name in (("--text", columns.text), ("--text-pair", columns.text_pair)):
-        if name is not None and present.count(name) != 1:
-            problem = f"there is no column {name!r}" if name not in present else f"{name!r} appears twice"
-            raise DataError(where, problem, f"name one of {', '.join(present)} with {option}")
+def _example(row: Mapping[str, Any], columns: Columns, where: str) -> TextRow:
+    pair = None if columns.text_pair is None else _string(row[columns.text_pair], where)
+    kept = {name: row[name] for name in columns.kept}
+    return TextRow(_string(row[columns.text], where), pair, kept)
+
+
+def _check_columns(header: Sequence[str], where: str, columns: Columns) -> None:
+    for option, name in columns.wanted():
+        if header.count(name) > 1:
+            raise DataError(where, f"{name!r} appears twice", "rename one of the columns")
+        if name not in header:
+            raise _no_column(option, name, header, where)
+
+
+def _no_column(option: str, name: str, present: Sequence[str], where: str) -> DataError:
+    remedy = f"name one of {', '.join(present)} with {option}"
+    return DataError(where, f"there is no column {name!r}", remedy)
 
 
 def _string(value: Any, where: str) -> str:
@@ -207,9 +287,9 @@ def _string(value: Any, where: str) -> str:
     return value
 
 
-FORMATS: dict[str, Callable[[Lines, str, Columns], Iterator[TextRow]]] = {
-    "lines": _plain,
-    "csv": _csv,
-    "tsv": _tsv,
-    "jsonl": _jsonl,
-}
+LINES: dict[str, Callable[[Lines, str, Columns], Iterator[TextRow]]] = {"lines": _plain, "jsonl": _jsonl}
+SEPARATORS = {"csv": ",", "tsv": "\t"}
+WHOLE = ("json", "parquet", "xlsx")
+FORMATS = (*LINES, *SEPARATORS, *WHOLE)
+HEADER = re.compile(r"\w[\w.-]*(?: [\w.-]+)?(?:[,;\t|]\w[\w.-]*(?: [\w.-]+)?)+")
+"""A line of short names without a space after a separator, as texts have it."""

@@ -64,7 +64,7 @@ class Table:
         outer, dot, inner = name.partition(".")
         while dot:
             if outer in self.columns:
-                found = [_reached(value, inner) for value in self.columns[outer]]
+                found = [reached(value, inner) for value in self.columns[outer]]
                 if any(found):
                     return [value[0] if value else None for value in found]
             deeper, dot, inner = inner.partition(".")
@@ -80,7 +80,7 @@ class Table:
         return found
 
 
-def _reached(value: object, path: str) -> tuple[object] | tuple[()]:
+def reached(value: object, path: str) -> tuple[object] | tuple[()]:
     """The value at a dotted path inside an object, if it is there; keys may hold dots themselves."""
     if not isinstance(value, Mapping):
         return ()
@@ -88,7 +88,7 @@ def _reached(value: object, path: str) -> tuple[object] | tuple[()]:
         return (value[path],)
     key, dot, rest = path.partition(".")
     while dot:
-        if key in value and (found := _reached(value[key], rest)):
+        if key in value and (found := reached(value[key], rest)):
             return found
         more, dot, rest = rest.partition(".")
         key = f"{key}.{more}"
