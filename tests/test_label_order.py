@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TinyRecipe, tiny_rows
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
-from small import save_classifier
+from small import save_classifier, task_data
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, BertConfig
 
 from dkd_cli.cli import run
+from dkd_cli.engine.models.label_order import label_order, match_names
 
 CLASSES = ("bad", "fair", "good")
 ORDER = (2, 0, 1)  # a cycle: taking it for its inverse would show
@@ -70,3 +74,34 @@ def test_the_order_of_a_teachers_classes_does_not_matter(
         name for name, weight in expected.items() if not torch.equal(students["permuted"][name], weight)
     ] == []
     assert not torch.equal(students["lying"]["classifier.weight"], expected["classifier.weight"])
+
+
+@given(st.lists(st.text(min_size=1), min_size=2, unique=True), st.randoms(use_true_random=False))
+def test_equal_names_match_whatever_they_are(names: list[str], chance: random.Random) -> None:
+    own = chance.sample(names, len(names))
+    found = match_names(own, names)
+    assert found is not None
+    assert [own[place] for place in found] == names
+
+
+@pytest.mark.parametrize(
+    ("own", "wanted", "expected"),
+    [
+        (("US", "us", "Us"), ("us", "Us", "US"), [1, 2, 0]),
+        (("Stra\xdfe", "STRASSE"), ("STRASSE", "Stra\xdfe"), [1, 0]),
+        (("NEGATIVE", "Positive"), ("positive", "negative"), [1, 0]),
+        (("US", "us"), ("Us", "us"), None),
+        (("a", "a"), ("a", "b"), None),
+        (("a", "b"), ("a", "a"), None),
+    ],
+)
+def test_case_counts_only_where_it_tells_names_apart(
+    own: tuple[str, ...], wanted: tuple[str, ...], expected: list[int] | None
+) -> None:
+    assert match_names(own, wanted) == expected
+
+
+def test_classes_that_are_called_as_nameless_outputs_are() -> None:
+    names = tuple(f"LABEL_{number}" for number in range(3))
+    nameless = BertConfig(num_labels=3)
+    assert label_order(nameless, task_data(names[::-1]), None, "theirs", "model") == [2, 1, 0]

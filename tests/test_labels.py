@@ -60,6 +60,15 @@ def test_classes(
     assert classes(values, declared) == (names, {"train": ids})
 
 
+def test_names_that_are_numbers_are_names_in_every_split() -> None:
+    """A split that happens to hold only those that are ids as well is no column of ids."""
+    assert classes(["5", "1", "2"], ("5", "1", "2"), validation=["1", "2"])[1]["validation"] == [1, 2]
+    with pytest.raises(DataError, match=re.escape("'0' is not one of the classes")):
+        classes(["1", "2", "3"], ("1", "2", "3"), validation=["0", "1"])
+    with pytest.raises(DataError, match=re.escape("'0' is not one of the classes")):
+        classes(["0", "1", "2"], ("1", "2", "3"), validation=["1", "2"])
+
+
 def test_the_data_set_names_its_ids() -> None:
     hub = table([1, 0], names=("bad", "good"))
     assert classes(["good", "bad"], validation=hub) == (

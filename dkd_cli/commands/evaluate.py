@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -177,7 +179,10 @@ def scorable(data: TaskData, split: str | None) -> bool:
 def write_predictions(
     path: Path, model: Entrant, data: TaskData, split: Split, said: Sequence[Predictions], terminal: Terminal
 ) -> None:
-    """Write `index<TAB>prediction`: label names, or numbers; hidden labels are predicted all the same."""
+    """Write `index<TAB>prediction`: label names, or numbers; hidden labels are predicted all the same.
+
+    A name with a tab, a line break or a quote in it is quoted as in csv.
+    """
     known = (a for a in said if a.split is split and a.entrant.folder.source == model.folder.source)
     answers = next(known, None)
     if answers is None:
@@ -185,8 +190,11 @@ def write_predictions(
             answers, _ = answer(model, data, split, None, advance)
     names = data.label_names
     values = predicted(data.task, answers.said.scored).tolist()
-    lines = [f"{i}\t{names[value] if names else format(value, '.6g')}\n" for i, value in enumerate(values)]
-    write_text(path, "index\tprediction\n" + "".join(lines))
+    written = io.StringIO()
+    table = csv.writer(written, dialect="excel-tab", lineterminator="\n")
+    table.writerow(("index", "prediction"))
+    table.writerows((i, names[value] if names else format(value, ".6g")) for i, value in enumerate(values))
+    write_text(path, written.getvalue())
     hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
 

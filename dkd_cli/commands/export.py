@@ -36,18 +36,18 @@ from dkd_cli.engine.models.exports import (
     write_export,
 )
 from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.label_order import label_order, name_outputs
 from dkd_cli.engine.models.models import (
     LoadedModel,
     Model,
     check_fit,
     depth,
-    label_order,
     limits,
     load_trained,
     locate_model,
 )
 from dkd_cli.engine.models.onnx_model import OnnxClassifier
-from dkd_cli.engine.runs.checkpoints import read_run
+from dkd_cli.engine.runs.checkpoints import given_labels, read_run
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.gates import (
     Gates,
@@ -142,7 +142,9 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
         raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
     data = load_task_data(labelled_data(settings.data))
     loaded = load_trained(checkpoint, checkpoint)
-    order = label_order(loaded.model.config, data, None, checkpoint, checkpoint)
+    labels = given_labels(settings, checkpoint)
+    order = label_order(loaded.model.config, data, labels, checkpoint, checkpoint)
+    name_outputs(loaded.model.config, labels)
     rows = encode(some_rows(data.splits["validation"]), loaded.tokenizer, settings.data.max_length)
     check_fit(loaded.model, [rows], settings.data.max_length, checkpoint)
     return ExportSource(

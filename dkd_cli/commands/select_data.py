@@ -20,7 +20,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import Scored, informativeness, kept, rank
-from dkd_cli.engine.runs.checkpoints import teacher_source
+from dkd_cli.engine.runs.checkpoints import given_labels, teacher_source
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.files import replacing, write_json
 from dkd_cli.pipeline.predictions import asked
@@ -147,7 +147,7 @@ def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, scor
             "choose label-loss or random",
         )
     torch.manual_seed(recipe.train.seed)
-    known = next((one.labels for one in recipe.teachers.values() if one.checkpoint == scorer), None)
+    known = given_labels(recipe, scorer)
     with workshop.terminal.progress(f"scoring with {scorer}", len(pool)) as advance:
         logits = asked(scorer, recipe, data, pool, advance, known, key="--model")
     labels = None if pool.labels is None else torch.tensor(pool.labels)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -109,8 +109,14 @@ def class_labels(
     raise_all(problems)
     names = declared or known or _inferred(columns[names_from])
     labels: dict[str, Labels] = dict.fromkeys(columns)
+    occurring = {
+        value for column in readable.values() if column.class_names is None for value in column.values
+    }
     for split, column in readable.items():
-        ids, wrong = _ids(column, names, inferred=not (declared or known))
+        # Decided for all splits at once: of the names 1 to 5 a split may hold only some that are ids too.
+        ids, wrong = _ids(
+            column, names, inferred=not (declared or known), by_name=not occurring.isdisjoint(names)
+        )
         labels[split] = ids
         problems += wrong
     raise_all(problems)
@@ -262,19 +268,21 @@ def _mixed(column: LabelColumn, row: int) -> DataError:
     )
 
 
-def _ids(column: LabelColumn, names: tuple[str, ...], inferred: bool) -> tuple[list[int], list[DataError]]:
-    """Map a column by name if its labels are names, else by id."""
+def _ids(
+    column: LabelColumn, names: tuple[str, ...], *, inferred: bool, by_name: bool
+) -> tuple[list[int], list[DataError]]:
+    """Map a column by name if labels of any split are names, else by id."""
     values = [value for value in column.values if value is not None]
     position = {name: index for index, name in enumerate(names)}
     if column.class_names is not None:
         mapping = _own_ids(column.class_names, names)
     elif all(value in position for value in set(values)) or inferred:
         mapping = position
-    elif set(values) <= {"false", "true"} and len(names) == 2:
+    elif not by_name and set(values) <= {"false", "true"} and len(names) == 2:
         mapping = {"false": 0, "true": 1}
-    elif all(INTEGER.fullmatch(value) for value in set(values)):
+    elif not by_name and all(INTEGER.fullmatch(value) for value in set(values)):
         mapping = {str(index): index for index in range(len(names))}
-    elif any(INTEGER.fullmatch(value) and value not in position for value in set(values)):
+    elif _two_kinds(set(values), position):
         whole = bool(INTEGER.fullmatch(values[0]))
         row = next(r for r, v in enumerate(column.values) if bool(INTEGER.fullmatch(v or "")) != whole)
         return [], [_mixed(column, row)]
@@ -287,6 +295,12 @@ def _ids(column: LabelColumn, names: tuple[str, ...], inferred: bool) -> tuple[l
     rows = islice(unknown.values(), MOST_PROBLEMS)
     problems = [_unknown(column, row, mapping, inferred) for row in rows]
     return [mapping[value] for value in column.values if value in mapping], problems
+
+
+def _two_kinds(values: Set[str], names: Container[str]) -> bool:
+    """Whether there are ids among class names."""
+    whole = [value for value in values if INTEGER.fullmatch(value)]
+    return len(whole) < len(values) and any(value not in names for value in whole)
 
 
 def _own_ids(own: tuple[str, ...], names: tuple[str, ...]) -> dict[str, int]:
@@ -303,7 +317,7 @@ def _unknown(column: LabelColumn, row: int, mapping: Mapping[str, int], inferred
         return DataError(
             place, f"the training data have no class {value!r}", "add examples of it or remove it"
         )
-    if INTEGER.fullmatch(value):
+    if INTEGER.fullmatch(value) and all(name == str(index) for name, index in mapping.items()):
         problem = f"the label {value} is outside 0 to {len(mapping) - 1}"
         return DataError(place, problem, "correct it or add its name to data.labels")
     nearest = difflib.get_close_matches(value, mapping, n=1)

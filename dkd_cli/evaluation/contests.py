@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.engine.runs.checkpoints import given_labels
 from dkd_cli.errors import DataError, DkdError, ModelError, RecipeError, raise_all
 from dkd_cli.evaluation.discover import ModelFolder, shortest_ends, teacher_of
 from dkd_cli.recipe.schema import Data, Recipe
@@ -66,7 +67,11 @@ def entrants(folders: Sequence[ModelFolder], recipe: Recipe | None) -> list[Entr
     ]
     raise_all(lost)
     own = [(folder, folder.run.recipe if folder.run else recipe) for folder in folders]
-    return [Entrant(folder, settings) for folder, settings in own if settings is not None]
+    return [
+        Entrant(replace(folder, labels=given_labels(settings, folder.source)), settings)
+        for folder, settings in own
+        if settings is not None
+    ]
 
 
 def find_teachers(models: Sequence[Entrant]) -> tuple[dict[str, ModelFolder], list[str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dkd_cli.data.locate import local_path
 from dkd_cli.engine.cache.fingerprint import weight_files
 from dkd_cli.engine.models.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
-from dkd_cli.engine.runs.checkpoints import Run, read_run
+from dkd_cli.engine.runs.checkpoints import Run, largest_teacher, read_run
 from dkd_cli.errors import ModelError
 
 
@@ -101,12 +101,13 @@ def teacher_of(student: Run) -> ModelFolder | None:
     name = student.teacher
     if name is None:
         return None
-    own = next((teacher for teacher in student.recipe.teachers.values() if teacher.checkpoint == name), None)
+    called = largest_teacher(student.recipe)
+    own = None if called is None else student.recipe.teachers[called]
     labels = own.labels if own else None
     path = local_path(name, ModelError)
     if path.is_dir():
         return ModelFolder(path.name, str(path.resolve()), read_run(path), labels)
-    if own is None or path.is_absolute():
+    if own is None or own.checkpoint != name or path.is_absolute():
         raise ModelError(name, "this teacher is not there", "make it again to compare with it")
     return ModelFolder(name, name, None, labels)
 

@@ -14,8 +14,9 @@ from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.attention import check_heads, places, show_attention
 from dkd_cli.engine.models.inference import predict_logits
+from dkd_cli.engine.models.label_order import label_order
 from dkd_cli.engine.models.layers import layer_pairs
-from dkd_cli.engine.models.models import LoadedModel, check_fit, depth, label_order, load_classifier
+from dkd_cli.engine.models.models import LoadedModel, check_fit, depth, load_classifier
 from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.engine.teachers.alignment import Projection, check_alignable, make_projections
 from dkd_cli.engine.teachers.bank import (

@@ -13,7 +13,7 @@ from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.models.attention import show_attention
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_student
-from dkd_cli.engine.runs.checkpoints import Run, claim
+from dkd_cli.engine.runs.checkpoints import Run, claim, given_labels
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
@@ -91,7 +91,8 @@ def prepare(
     # A wrong metric is reported before any weight is read.
     judge = judge_by_labels(settings, data) if labelled else None
     compute = workshop.compute(settings)
-    student = narrowed(workshop, recipe, build_student(run.source, data, recipe.student, settings.seed))
+    built = build_student(run.source, data, recipe.student, settings.seed, given_labels(recipe, run.source))
+    student = narrowed(workshop, recipe, built)
     if plan.relates:
         show_attention(student.model, "student")
     for note in student.notes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,13 @@ from dkd_cli.data.hub import hub_answers
 from dkd_cli.data.locate import package_path
 from dkd_cli.engine.models.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
+from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.errors import ModelError, raise_all, reason
 from dkd_cli.manifests import MANIFEST, damage
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
 FEWEST_TOKENS = 16
-GENERIC_LABEL = re.compile(r"LABEL_\d+")
 
 
 @dataclass(frozen=True)
@@ -203,58 +202,6 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
         )
     model.requires_grad_(False).eval()
     return LoadedModel(model, load_tokenizer(name, key))
-
-
-def put_in_order(model: Model, order: Sequence[int] | None) -> None:
-    """Let the model give its outputs in another order; None: as they come."""
-    if order is None or list(order) == list(range(len(order))):
-        return
-    columns = torch.tensor(order)
-
-    def reorder(module: object, args: object, output: Any) -> Any:
-        output.logits = output.logits[:, columns.to(output.logits.device)]
-        return output
-
-    model.register_forward_hook(reorder)
-
-
-def label_order(
-    config: transformers.PretrainedConfig, data: TaskData, labels: Sequence[str] | None, name: str, key: str
-) -> list[int] | None:
-    """For each of the task's labels, the model's output that stands for it; None for regression.
-
-    Raises:
-        ModelError: for another number of outputs, other names, or no names at all.
-    """
-    if data.label_names is None:
-        if config.num_labels != 1:
-            raise ModelError(
-                key,
-                f"{name!r} has {config.num_labels} outputs, the task is one number",
-                "choose another",
-            )
-        return None
-    own = list(labels) if labels is not None else [config.id2label[i] for i in range(config.num_labels)]
-    wanted = list(data.label_names)
-    if len(own) != len(wanted) or config.num_labels != len(wanted):
-        raise ModelError(
-            key,
-            f"{name!r} has {config.num_labels} outputs, the task {len(wanted)} classes",
-            "choose a model trained on this task, or set data.labels",
-        )
-    if labels is None and all(GENERIC_LABEL.fullmatch(label) for label in own):
-        raise ModelError(
-            key,
-            f"{name!r} does not say what its outputs stand for (LABEL_0, LABEL_1, ...)",
-            "set `labels` beside the teacher's checkpoint, or id2label in its config.json",
-        )
-    place = {label.casefold(): index for index, label in enumerate(own)}
-    unknown = [label for label in wanted if label.casefold() not in place]
-    if unknown or len(place) != len(own):
-        raise ModelError(
-            key, f"{name!r} knows {own}, the task has {wanted}", "set data.labels or the teacher's labels"
-        )
-    return [place[label.casefold()] for label in wanted]
 
 
 def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, key: str) -> None:

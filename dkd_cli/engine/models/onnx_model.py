@@ -16,13 +16,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.locate import local_path
 from dkd_cli.engine.models.exports import Graph, Session, read_export
+from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.models import (
     LoadedModel,
-    label_order,
     load_classifier,
     load_config,
     load_tokenizer,
-    put_in_order,
     refuse_damaged,
 )
 from dkd_cli.errors import ModelError

@@ -5,7 +5,7 @@ Knows the structure of encoders in general and no architecture by name. Knows no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.engine.models.label_order import match_names, name_outputs, own_names
 from dkd_cli.engine.models.layers import spread
 from dkd_cli.engine.models.models import (
     LoadedModel,
@@ -93,7 +94,7 @@ def build_classifier(
     available = int(config.num_hidden_layers)
     picks = pick_layers(take, layers, available, key)
     first = tuple(range(1, len(picks) + 1))
-    _check_labels(config, data, name, key)
+    _check_labels(config, data, None, name, key)
     _check_cut(config, name, key, shallower=len(picks) < available, other=take == "random" or picks != first)
     _describe_cut(config, picks)
     _describe_task(config, data)
@@ -108,7 +109,9 @@ def build_classifier(
     return LoadedModel(model, load_tokenizer(name, key), notes)
 
 
-def build_student(source: str, data: TaskData, student: Student, seed: int) -> LoadedModel:
+def build_student(
+    source: str, data: TaskData, student: Student, seed: int, labels: Sequence[str] | None = None
+) -> LoadedModel:
     """An untrained student as the recipe's `student` section asks for.
 
     Args:
@@ -116,10 +119,13 @@ def build_student(source: str, data: TaskData, student: Student, seed: int) -> L
         data: the task, whose labels the head gets.
         student: the recipe's section.
         seed: decides what is drawn.
+        labels: the class names in the order of the source's outputs, where the recipe gives them.
 
     Raises:
         ModelError: as the builder of its family.
     """
+    if labels is not None:
+        _check_labels(load_config(source, "student"), data, labels, source, "student")
     return STUDENTS[student.family](source, data, student, seed)
 
 
@@ -142,10 +148,19 @@ def layer_list(model: Model) -> ModuleList | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-def _check_labels(config: transformers.PretrainedConfig, data: TaskData, name: str, key: str) -> None:
-    names = list(data.label_names or ())
-    own = [config.id2label.get(index, "") for index in range(config.num_labels)]
-    if sorted(own) == sorted(names) and own != names:
+def _check_labels(
+    config: transformers.PretrainedConfig,
+    data: TaskData,
+    labels: Sequence[str] | None,
+    name: str,
+    key: str,
+) -> None:
+    """Refuse a head whose classes are the task's in another order: it would start by confusing them."""
+    if data.label_names is None:
+        return
+    own = list(labels or own_names(config))
+    order = match_names(own, data.label_names)
+    if order is not None and order != sorted(order):
         raise ModelError(
             key,
             f"the head of {name!r} has the classes in another order: {', '.join(own)}",
@@ -191,9 +206,7 @@ def _describe_cut(config: transformers.PretrainedConfig, picks: tuple[int, ...])
 def _describe_task(config: transformers.PretrainedConfig, data: TaskData) -> None:
     config.problem_type = KINDS[data.task.kind].problem_type
     config.num_labels = data.outputs
-    if data.label_names:
-        config.id2label = dict(enumerate(data.label_names))
-        config.label2id = {label: index for index, label in enumerate(data.label_names)}
+    name_outputs(config, data.label_names)
 
 
 def _drawn(model: Model, info: dict[str, Any], name: str, key: str) -> set[str]:

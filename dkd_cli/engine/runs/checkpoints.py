@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from dkd_cli.data.locate import PREFIX
 from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.engine.runs.snapshots import begun, clean, keep
 from dkd_cli.errors import DataError, SystemProblem
@@ -27,6 +28,7 @@ from dkd_cli.manifests import damage, staged
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
 from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, has_transfer, strategy_parts
 from dkd_cli.recipe.sweeps import variant
+from dkd_cli.recipe.teacher_kinds import kind_of
 from dkd_cli.version import __version__
 
 Role = Literal["teacher", "student"]
@@ -92,6 +94,31 @@ def student_folder(recipe: Recipe) -> Path:
 def teacher_source(recipe: Recipe, name: str) -> str:
     """The trained teacher that a recipe means: the one it names, or the one made from it."""
     return recipe.teachers[name].checkpoint or str(teacher_folder(recipe, name))
+
+
+def largest_teacher(recipe: Recipe) -> str | None:
+    """The name of the largest teacher that is a model; None where all are files."""
+    models = [name for name, teacher in recipe.teachers.items() if kind_of(teacher).is_model]
+    return models[-1] if models else None
+
+
+def given_labels(recipe: Recipe, source: str) -> tuple[str, ...] | None:
+    """The class names that a recipe gives to the outputs of the model `source`, as one of its teachers.
+
+    Folders are the same model however their paths are written.
+    """
+    for teacher in recipe.teachers.values():
+        named = teacher.checkpoint is not None and teacher.labels is not None
+        if named and _place(teacher.checkpoint or "") == _place(source):
+            return teacher.labels
+    return None
+
+
+def _place(source: str) -> str:
+    if source.startswith(PREFIX):
+        return source
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
 
 
 def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
