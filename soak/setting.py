@@ -21,6 +21,8 @@ TELLING = {
     "positive": "superb charming brilliant lovely graceful splendid joyful witty tender thrilling vivid",
 }
 ROWS = 80
+MORE = "more.txt"
+"""The transfer set, a text a line."""
 WORDS = 14
 EPOCHS = 3
 BATCH = 8
@@ -36,8 +38,16 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     "data-random": ("--strategy", "dynamic-data", "--set", "strategy.data.score=random"),
     "data-weighted": ("--strategy", "dynamic-data", "--set", "strategy.data.keep=weighted"),
     "objective": ("--strategy", "dynamic-objective"),
+    "mixture": (
+        "--strategy",
+        "dynamic-data",
+        "--set",
+        "data.transfer={more}",
+        "--set",
+        "data.augment.copies=2",
+    ),
 }
-"""What is trained: the teacher, or a student by each strategy."""
+"""What is trained: the teacher, or a student by each strategy; one of them also on texts without labels."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +76,16 @@ class Setting:
             start = ["train-teacher", str(self.teachers_recipe), "--teacher", "large"]
         else:
             start = ["distill", str(self.students_recipe)]
-        return *start, *SUBJECTS[subject], "--output-dir", str(output), "--quiet"
+        options = [word.format(more=self.folder / MORE) for word in SUBJECTS[subject]]
+        return *start, *options, "--output-dir", str(output), "--quiet"
 
 
 def make_setting(folder: Path) -> Setting:
     """Write everything but the teachers."""
     folder.mkdir(parents=True, exist_ok=True)
     setting = Setting(folder)
-    _write_texts(folder / "texts.jsonl")
+    _write_texts(folder / "texts.jsonl", seed=0)
+    _write_texts(folder / MORE, seed=1)
     _write_encoder(folder / "encoder")
     small, large = {"layers": 1}, {"layers": 2}
     made = {name: {"checkpoint": str(setting.teacher(name))} for name in ("small", "large")}
@@ -106,8 +118,8 @@ def make_setting(folder: Path) -> Setting:
     return setting
 
 
-def _write_texts(path: Path) -> None:
-    dice = random.Random(0)
+def _write_texts(path: Path, seed: int) -> None:
+    dice = random.Random(seed)
     with path.open("w", encoding="utf-8") as handle:
         for row in range(ROWS):
             label = ("negative", "positive")[row % 2]
@@ -115,7 +127,8 @@ def _write_texts(path: Path) -> None:
                 NEUTRAL.split(), dice.randint(2, WORDS - 5)
             )
             dice.shuffle(words)
-            handle.write(json.dumps({"text": " ".join(words), "label": label}) + "\n")
+            record = {"text": " ".join(words), "label": label}
+            handle.write((json.dumps(record) if path.suffix == ".jsonl" else record["text"]) + "\n")
 
 
 def _write_encoder(folder: Path) -> None:
