@@ -16,7 +16,7 @@ from conftest import NEUTRAL, tiny_rows
 from data_samples import write_parquet
 from transformers import AutoTokenizer
 
-from benchmarks import naive, processes, selecting
+from benchmarks import curves, naive, processes, selecting
 from benchmarks.__main__ import main
 from benchmarks.bars import Bar, bars
 from benchmarks.clock import Contestant, Spread, ratio, take_turns
@@ -260,3 +260,18 @@ strategy:
     layers = {"large": (0, 1, 2), "small": (0, 1, 2)}
     ours = distillation_step(plan, output, batch["labels"], torch.arange(8), Bank(), layers)
     torch.testing.assert_close(found, ours.total)
+
+
+@pytest.mark.slow
+def test_learning_curves_have_a_mean_for_each_cell(
+    tiny_recipe: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe({"student": {"layers": 1}})
+    words = ["--recipe", str(recipe), "--labels", "40", "--transfer", "0,30", "--layers", "1"]
+    curves.main([*words, "--seeds", "1,2", "--updates", "4", "--output", str(tmp_path / "curves")])
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == "| labels | layers | teacher | 0 transfer texts | 30 |"
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| 40"]
+    assert all(0 <= float(cell) <= 1 for row in rows[2:] for cell in row.strip("| ").split(" | ")[2:])
+    listed = json.loads((tmp_path / "curves" / "curves.json").read_text())
+    assert [len(cell["scores"]) for cell in listed if cell["layers"]] == [2, 2]
