@@ -37,6 +37,7 @@ ORDER = (
     {"pipeline"},
     {"comparison"},
     {"commands"},
+    {"api"},
     {"cli"},
     {"__main__"},
 )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from dkd_cli.engine.machine.processes import meeting
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.student import one_student, require_teachers
@@ -18,7 +19,7 @@ from dkd_cli.report.terminal import Terminal
 
 def distill(
     points: Sequence[Recipe], *, fresh: bool, terminal: Terminal, typed: str, cached: bool = True
-) -> None:
+) -> list[Run]:
     """Distil one student per point; teachers are loaded once and keep their answers from run to run.
 
     Args:
@@ -27,6 +28,9 @@ def distill(
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the lines that name the next command.
         cached: whether teachers' answers and tokens are read from and written to the cache on disk.
+
+    Returns:
+        The runs, in the order of the points.
 
     Raises:
         ModelError: for a teacher that is not made yet, naming the command that makes it.
@@ -42,3 +46,4 @@ def distill(
     report(f"students in {folder}", outcomes, folder / "students.json", workshop.data, terminal)
     terminal.say(f"next: dkd evaluate {folder}")
     raise_failures(outcomes)
+    return [outcome.run for outcome in outcomes if outcome.run is not None]

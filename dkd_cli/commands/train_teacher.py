@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from dkd_cli.engine.machine.processes import meeting
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.pipeline.sweeping import raise_failures, report, run_points
 from dkd_cli.pipeline.teacher import one_teacher, teachers_to_make
 from dkd_cli.pipeline.workshop import Workshop
@@ -16,7 +17,7 @@ from dkd_cli.report.terminal import Terminal
 
 def train_teacher(
     points: Sequence[Recipe], *, only: tuple[str, ...], fresh: bool, terminal: Terminal, typed: str
-) -> None:
+) -> list[Run]:
     """Make every teacher of the recipe that is not made yet.
 
     Args:
@@ -25,6 +26,9 @@ def train_teacher(
         fresh: start over where a run was begun or finished.
         terminal: for progress and the summary.
         typed: the recipe and overrides as the user typed them, for the next command's line.
+
+    Returns:
+        The runs, each teacher once.
 
     Raises:
         RecipeError: for a name that is no teacher of the recipe, or one that is made elsewhere.
@@ -37,3 +41,4 @@ def train_teacher(
     report(f"teachers in {folder}", outcomes, folder / "teachers.json", workshop.data, terminal)
     terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")
     raise_failures(outcomes)
+    return [outcome.run for outcome in outcomes if outcome.run is not None]
