@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TinyRecipe, tiny_rows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from small import save_classifier, task_data
@@ -76,6 +76,7 @@ def test_the_order_of_a_teachers_classes_does_not_matter(
     assert not torch.equal(students["lying"]["classifier.weight"], expected["classifier.weight"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1), min_size=2, unique=True), st.randoms(use_true_random=False))
 def test_equal_names_match_whatever_they_are(names: list[str], chance: random.Random) -> None:
     own = chance.sample(names, len(names))

@@ -257,6 +257,7 @@ def write_and_judge(
         source_weights=source.weights,
         graph=graph,
         max_length=source.recipe.data.max_length,
+        truncation_side=tokenizer.truncation_side,
         padding=Padding(tokenizer.padding_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id),
         text=task.text,
         text_pair=task.text_pair,

@@ -33,7 +33,7 @@ class ExportedTokens:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises nothing more special
             raise ModelError(str(path), f"cannot be read ({error})", "export the model again") from error
-        self._tokenizer.enable_truncation(export.max_length)
+        self._tokenizer.enable_truncation(export.max_length, direction=export.truncation_side)
         padding = export.padding
         self._tokenizer.enable_padding(
             direction=padding.side, pad_id=padding.token_id, pad_type_id=padding.token_type

@@ -14,7 +14,7 @@ from dkd_cli.engine.machine.precision import decide
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import limits, load_trained, locate_model
 from dkd_cli.engine.runs.checkpoints import read_run
-from dkd_cli.errors import ModelError, NumericError
+from dkd_cli.errors import NumericError
 
 
 def torch_predictor(name: str) -> Predictor:
@@ -27,9 +27,6 @@ def torch_predictor(name: str) -> Predictor:
     run = read_run(located) if located.is_dir() else None
     loaded = load_trained(name, name)
     model, tokenizer = loaded.model, loaded.tokenizer
-    if model.config.problem_type == "multi_label_classification":
-        problem = "gives several labels at once, and its outputs are no probabilities of one"
-        raise ModelError(name, problem, "choose a classifier of one label")
     compute = decide(run.recipe.train.precision if run else "auto")
     model.to(compute.device)
     longest = run.recipe.data.max_length if run else limits(model).positions or LONGEST

@@ -101,6 +101,8 @@ class Export:
     graph: Graph
     max_length: int
     """Texts are cut to so many tokens."""
+    truncation_side: Literal["left", "right"] = "right"
+    """The end of a text that is cut off."""
     padding: Padding
     text: str
     """The column that the model was trained on, and its partner."""

@@ -25,6 +25,7 @@ from dkd_cli.data.locate import package_path
 from dkd_cli.engine.models.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
 from dkd_cli.engine.models.label_order import label_order, put_in_order
+from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.errors import ModelError, raise_all, reason
 from dkd_cli.manifests import MANIFEST, damage
 
@@ -200,8 +201,13 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
             f"{name!r} has no trained classification head ({sorted(info['missing_keys'])[0]} is missing)",
             "fine-tune it first (`dkd train-teacher`), or name a trained classifier",
         )
+    if model.config.problem_type == "multi_label_classification":
+        problem = f"{name!r} gives several labels at once, and its outputs are no probabilities of one"
+        raise ModelError(key, problem, "choose a classifier of one label")
     model.requires_grad_(False).eval()
-    return LoadedModel(model, load_tokenizer(name, key))
+    tokenizer = load_tokenizer(name, key)
+    agree_on_padding(model, tokenizer, name, key)
+    return LoadedModel(model, tokenizer)
 
 
 def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, key: str) -> None:
@@ -220,7 +226,7 @@ def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, ke
         problem = f"token type {kind}, but the model tells {bound.token_types} apart, counted from 0"
         problems.append(ModelError(key, problem, "use the model's own tokenizer"))
     longest = max((max(split.lengths, default=0) for split in encoded), default=0)
-    if bound.positions is not None and longest > bound.positions:
+    if bound.positions is not None and max(longest, max_length) > bound.positions:
         problem = f"{max_length} tokens, but the model has {bound.positions} positions"
         problems.append(ModelError("data.max_length", problem, "lower it"))
     raise_all(problems)

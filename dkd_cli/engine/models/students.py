@@ -26,6 +26,7 @@ from dkd_cli.engine.models.models import (
     load_pretrained,
     load_tokenizer,
 )
+from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.errors import ModelError
 from dkd_cli.recipe.rules import parse_take
 from dkd_cli.recipe.schema import Student
@@ -106,7 +107,9 @@ def build_classifier(
         notes = _draw_layers(model, drawn, seed, key)
     elif picks != first:
         notes = _put_layers(model, picks, name, key)
-    return LoadedModel(model, load_tokenizer(name, key), notes)
+    tokenizer = load_tokenizer(name, key)
+    agree_on_padding(model, tokenizer, name, key)
+    return LoadedModel(model, tokenizer, notes)
 
 
 def build_student(
