@@ -23,6 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import EvalLoopOutput
 
 from dkd_cli.data.encoding import LengthGroupedBatches
+from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.engine.machine.memory import (
     RandomState,
     backward_in_parts,
@@ -43,8 +44,6 @@ from dkd_cli.engine.training.pool import pick
 from dkd_cli.engine.training.resumable import ResumableTrainer
 from dkd_cli.engine.training.trackers import by_trainer
 from dkd_cli.errors import SystemProblem
-
-LOWER_IS_BETTER = frozenset({"mse"})
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,10 @@ class DistillationTrainer(ResumableTrainer):
         return prepared
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        """The mean loss on the labels and the task's metrics; each row counts once, and in every process."""
+        """The mean loss on the labels and the task's metrics; each row counts once, and in every process.
+
+        `constant` is the class of every row where one class alone is predicted.
+        """
         job = self.job
         job.model.eval()
         logits = predict_logits(
@@ -131,6 +133,8 @@ class DistillationTrainer(ResumableTrainer):
         for name, value in job.metrics(logits.numpy(), labels.numpy()).items():
             # An undefined correlation (a constant prediction) must not become the best checkpoint.
             found[name] = -1.0 if value is None else float(value)
+        if logits.size(1) > 1 and len(guesses := set(logits.argmax(dim=1).tolist())) == 1:
+            found["constant"] = float(*guesses)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         return EvalLoopOutput(logits.numpy(), labels.numpy(), metrics, len(labels))
 
