@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from dkd_cli.engine.runs.checkpoints import (
-    Role,
     Run,
     claim,
     publish,
@@ -17,6 +16,7 @@ from dkd_cli.engine.runs.checkpoints import (
     teacher_folder,
     teacher_source,
 )
+from dkd_cli.engine.runs.identity import Role
 from dkd_cli.recipe.schema import Data, Recipe, Strategy, Teacher
 
 

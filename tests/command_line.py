@@ -38,6 +38,14 @@ def heard(*words: str | Path) -> Said:
     return Said(code, out.getvalue(), err.getvalue())
 
 
+def serious(err: str) -> str:
+    """Stderr without warnings that a model learnt nothing, as one of two updates may have."""
+    lines = err.splitlines(keepends=True)
+    return "".join(
+        line for line in lines if " learnt nothing: " not in line and " no better than " not in line
+    )
+
+
 def refused(code: int, *words: str | Path, beside: Path | None = None) -> list[str]:
     """The errors of a command that must end with this code, each in the house's form, from their place on.
 

@@ -15,6 +15,7 @@ import torch
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import judged
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.runs.checkpoints import Run
@@ -40,13 +41,20 @@ STUDENTS = (
 )
 
 
-def evaluation(folder: Path, classes: int = 3, *, students: int = len(STUDENTS), timed: bool = True) -> Any:
+def evaluation(
+    folder: Path,
+    classes: int = 3,
+    *,
+    students: int = len(STUDENTS),
+    timed: bool = True,
+    metric: str | None = None,
+) -> Any:
     """The value of `evaluation.json`; `classes` 1 is a task of numbers, `folder` keeps the logs."""
     names = (*(f"class-{i}" for i in range(classes - 1)), UNKIND) if classes > 1 else None
     kind: Any = "classification" if names else "regression"
     random = np.random.default_rng(0)
     splits = {name: _split(name, 300, classes, random) for name in ("train", "validation", "test")}
-    data = TaskData(Task("sample", kind=kind, metrics=KINDS[kind].metrics), names, splits, ())
+    data = judged(TaskData(Task("sample", kind=kind, metrics=KINDS[kind].metrics), names, splits, ()), metric)
     entrants, noise = _entrants(folder, students)
     own = {e.folder.source: entrants[0].folder.source for e in entrants if e.folder.role == "student"}
     contest = Contest(data, splits["test"], tuple(entrants), own)

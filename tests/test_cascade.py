@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +63,17 @@ def test_a_student_as_good_as_its_teacher_defers_nothing() -> None:
     student, _, labels = both(0)
     doubt = uncertainty(student, 1.0)
     assert keeping_the_teachers_quality(doubt, student, student, accuracy(labels)) == 1.0
+
+
+def test_of_an_error_no_more_than_the_teachers_is_enough() -> None:
+    student, teacher, labels = both(1)
+
+    def error(logits: np.ndarray) -> float:
+        return 1.0 - float((logits.argmax(axis=1) == labels).mean())
+
+    doubt, quality = uncertainty(student, 1.0), accuracy(labels)
+    by_error = keeping_the_teachers_quality(doubt, student, teacher, error, operator.le)
+    assert by_error == keeping_the_teachers_quality(doubt, student, teacher, quality) < 1.0
 
 
 def test_rows_of_equal_doubt_go_together() -> None:

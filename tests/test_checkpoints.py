@@ -18,14 +18,13 @@ from claiming import begin, make, save, the_run, unit_recipe
 
 from dkd_cli.engine.runs.checkpoints import (
     claim,
-    identity,
     publish,
     read_run,
     student_folder,
     teacher_folder,
     teacher_source,
-    teacher_train,
 )
+from dkd_cli.engine.runs.identity import identity, teacher_train
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, Strategy, Teacher, Train

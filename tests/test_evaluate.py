@@ -163,7 +163,9 @@ def test_compares_all_models(runs: Path) -> None:
     ]
     assert any(line.startswith("always ") for line in lines)
     assert f"every figure: {runs / 'evaluation.json'}" in lines
-    assert lines[-1].startswith("next: dkd evaluate ")
+    best = said["best_student"]["model"]
+    assert lines[-1].startswith("next: dkd export ")
+    assert lines[-1].endswith(f"{best} --quantize int8")
 
 
 def test_the_best_student_is_shown_closely(runs: Path) -> None:

@@ -35,7 +35,8 @@ def test_kl_at_extreme_logits_is_finite() -> None:
     [(0.45, 0.9, 0.5), (0.9, None, None), (None, 0.9, None), (0.5, 0.0, None), (0.5, -0.1, None)],
 )
 def test_retention(student: float | None, teacher: float | None, share: float | None) -> None:
-    assert retention(student, teacher) == share
+    assert retention("f1", student, teacher) == share
+    assert retention("loss", student, teacher) is None, "of an error nothing is kept"
 
 
 def test_different_tasks_do_not_pair() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import heard
+from command_line import heard, serious
 from small import LABELS, save_classifier
 from transformers import pipeline
 
@@ -29,7 +29,7 @@ def recipe(tiny_recipe: Recipe, tiny_encoder: Path, tmp_path: Path) -> Path:
 def distilled(recipe: Path, *settings: str, name: str = "student-static-seed1") -> Path:
     """Run it with these settings; the student's folder."""
     said = heard("distill", recipe, *(word for setting in settings for word in ("--set", setting)))
-    assert (said.code, said.err) == (0, ""), said
+    assert (said.code, serious(said.err)) == (0, ""), said
     return recipe.parent / "checkpoints" / "tiny" / name
 
 

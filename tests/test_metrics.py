@@ -49,6 +49,43 @@ def test_binary_f1_refuses_a_third_class() -> None:
         task_metrics(TASKS["mrpc"], logits([0, 2], 3), [0, 1])
 
 
+@pytest.mark.parametrize(("positive", "found"), [(1, (0.5, 1.0)), (0, (1.0, 2 / 3))])
+def test_precision_and_recall_are_of_the_positive_class(positive: int, found: tuple[float, float]) -> None:
+    task = Task("spam", metrics=("precision", "recall"), positive=positive)
+    scores = task_metrics(task, logits([1, 1, 0, 0], 2), [1, 0, 0, 0])
+    assert (scores["precision"], scores["recall"]) == pytest.approx(found)
+
+
+@pytest.mark.parametrize(("positive", "area"), [(1, 7 / 12), (0, 3 / 4)])
+def test_average_precision_and_roc_auc_read_the_logits(positive: int, area: float) -> None:
+    task = Task("spam", metrics=("average_precision", "roc_auc"), positive=positive)
+    ahead = [[0.0, 1.0], [0.0, 2.0], [0.5, 0.0], [2.0, 0.0]]
+    # from the surest `1` down: wrong, right, right, wrong
+    scores = task_metrics(task, ahead, [1, 0, 1, 0])
+    assert scores["average_precision"] == pytest.approx(area)
+    assert scores["roc_auc"] == pytest.approx(0.5)
+    alone = task_metrics(task, ahead, [1 - positive] * 4)
+    assert (alone["average_precision"], alone["roc_auc"]) == (None, None)
+
+
+def test_loss_by_hand() -> None:
+    task = Task("plain", metrics=("loss", "accuracy"))
+    assert task_metrics(task, [[0.0, 0.0], [1e4, 0.0]], [0, 1])["loss"] == pytest.approx(
+        (math.log(2) + 1e4) / 2
+    )
+    numbers = Task("numbers", kind="regression", metrics=("loss", "mse"))
+    scores = task_metrics(numbers, [[1.0], [3.0]], [1.0, 2.0])
+    assert scores["loss"] == scores["mse"] == 0.5
+
+
+def test_the_baselines_loss_is_that_of_the_shares_in_training() -> None:
+    task = Task("plain", metrics=("loss",))
+    found = constant(task, ("no", "yes"), [0, 0, 0, 1], [0, 1])
+    # each class counted once more: 4/6 and 2/6
+    assert found.metrics["loss"] == pytest.approx(-(math.log(4 / 6) + math.log(2 / 6)) / 2)
+    assert (found.name, found.metrics["accuracy"]) == ("always no", 0.5)
+
+
 def test_matthews_by_hand() -> None:
     # TP 2, TN 1, FP 1, FN 0
     scores = task_metrics(TASKS["cola"], logits([1, 1, 1, 0], 2), [1, 1, 0, 0])

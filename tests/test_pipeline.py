@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_line import Said, heard
+from command_line import Said, heard, serious
 from conftest import tiny_settings
 from safetensors import safe_open
 from small import save_classifier
@@ -43,7 +43,7 @@ FILES = {
 def done(*words: str | Path) -> str:
     """Run a command that must succeed without complaint; its output."""
     said = heard(*words)
-    assert (said.code, said.err) == (0, ""), said
+    assert (said.code, serious(said.err)) == (0, ""), said
     return said.out
 
 
@@ -113,7 +113,7 @@ def next_command(said: Said) -> list[str]:
 )
 def test_every_command_succeeds_and_names_the_next_one(flow: Flow, step: str) -> None:
     said = flow.said[step]
-    assert (said.code, said.err) == (0, "")
+    assert (said.code, serious(said.err)) == (0, "")
     assert next_command(said)
 
 

@@ -5,42 +5,61 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from dkd_cli.data.metric_names import METRIC_NAMES
 from dkd_cli.evaluation import resampling
-from dkd_cli.evaluation.metrics import CLASSIFICATION, REGRESSION
+from dkd_cli.evaluation.metrics import SCORES
 from dkd_cli.evaluation.resampling import SCORERS, drawn, resampled_scores
 
+CLASSES = ("accuracy", "macro_f1", "matthews")
+ONE_CLASS = ("f1", "precision", "recall")
+RANKED = ("average_precision", "roc_auc")
+NUMBERS = ("pearson", "spearman", "mse", "loss")
 
-def test_every_metric_can_be_resampled() -> None:
-    assert set(SCORERS) == {*CLASSIFICATION, *REGRESSION}
+
+def test_every_metric_can_be_resampled_and_has_a_name() -> None:
+    assert {*CLASSES, *ONE_CLASS, *RANKED, *NUMBERS} == set(SCORERS) == set(SCORES) == set(METRIC_NAMES)
 
 
-@pytest.mark.parametrize(
-    ("metric", "classes"),
-    # f1 is for two classes.
-    [(metric, classes) for metric in CLASSIFICATION for classes in (2, 5) if (metric, classes) != ("f1", 5)],
-)
+@pytest.mark.parametrize("metric", CLASSES)
+@pytest.mark.parametrize("classes", [2, 5])
 def test_classes(metric: str, classes: int) -> None:
     generator = np.random.default_rng(classes)
     labels = generator.integers(classes, size=23)
     guesses = np.where(generator.random((3, 23)) < 0.6, labels, generator.integers(classes, size=(3, 23)))
     guesses[2] = 1  # a constant
-    found = resampled_scores(metric, guesses, labels, 40, seed=5)
-    for row, counts in enumerate(np.concatenate(list(drawn(23, 40, 5))).astype(int)):
-        for model in range(3):
-            again = CLASSIFICATION[metric](np.repeat(guesses[model], counts), np.repeat(labels, counts))
-            assert found[row, model] == pytest.approx(again)
+    check_against_repeated_rows(metric, guesses, labels)
 
 
-@pytest.mark.parametrize("metric", REGRESSION)
+@pytest.mark.parametrize("metric", ONE_CLASS)
+def test_one_of_two_classes(metric: str) -> None:
+    generator = np.random.default_rng(1)
+    labels = generator.random(23) < 0.2
+    guesses = np.stack([labels ^ (generator.random(23) < 0.3), np.zeros(23, dtype=bool)])
+    check_against_repeated_rows(metric, guesses, labels)
+
+
+@pytest.mark.parametrize("metric", RANKED)
+def test_rankings_with_ties(metric: str) -> None:
+    generator = np.random.default_rng(2)
+    labels = generator.random(23) < 0.2
+    scores = np.stack([np.round(labels + generator.normal(0, 1, 23), 1), np.full(23, 0.5)])
+    check_against_repeated_rows(metric, scores, labels)
+
+
+@pytest.mark.parametrize("metric", NUMBERS)
 def test_numbers(metric: str) -> None:
     generator = np.random.default_rng(0)
     labels = np.round(generator.uniform(0, 5, 31))  # with ties
-    guesses = 1e6 * (metric != "mse") + labels + generator.normal(0, 1, (2, 31))
-    found = resampled_scores(metric, guesses, labels, 40, seed=5)
-    for row, counts in enumerate(np.concatenate(list(drawn(31, 40, 5))).astype(int)):
-        for model in range(2):
-            again = REGRESSION[metric](np.repeat(guesses[model], counts), np.repeat(labels, counts))
-            assert found[row, model] == pytest.approx(again)
+    guesses = 1e6 * (metric not in ("mse", "loss")) + labels + generator.normal(0, 1, (2, 31))
+    check_against_repeated_rows(metric, guesses, labels)
+
+
+def check_against_repeated_rows(metric: str, values: np.ndarray, truth: np.ndarray) -> None:
+    found = resampled_scores(metric, values, truth, 40, seed=5)
+    for row, counts in enumerate(np.concatenate(list(drawn(len(truth), 40, 5))).astype(int)):
+        for model, own in enumerate(values):
+            again = SCORES[metric](np.repeat(own, counts), np.repeat(truth, counts))
+            assert found[row, model] == pytest.approx(np.nan if again is None else again, nan_ok=True)
 
 
 @pytest.mark.parametrize("metric", ["pearson", "spearman"])

@@ -52,6 +52,32 @@ def test_two_batches_of_8_are_one_of_16(job: Callable[..., Job], monkeypatch: py
     assert losses(two) == pytest.approx(losses(one), abs=2e-4)
 
 
+@pytest.mark.parametrize(("batch_size", "accumulation"), [(20, 2), (36, 2), (15, 3), (39, 2)])
+def test_a_last_smaller_pass_weighs_by_its_rows(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, batch_size: int, accumulation: int
+) -> None:
+    """1x40, 2x20, 36 + 4, 15 + 15 + 10 and 39 + 1 rows are one update, with one gradient and one loss."""
+    plain = trainer.training_arguments
+    monkeypatch.setattr(fitting, "training_arguments", lambda job: replace(plain(job), optim="sgd"))
+    monkeypatch.setattr(encoding, "length_grouped_order", lambda lengths, *rest: list(range(len(lengths))))
+
+    def uneven(student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
+        return on_labels(student, (rows >= 36).long(), rows)  # the last rows are not like the others
+
+    same = {"step": uneven, "dropout": 0.0, "max_grad_norm": 0.0, "learning_rate": 0.5, "log_every": 1}
+    whole = job(working="whole", batch_size=40, accumulation=1, **same)
+    parts = job(working="parts", batch_size=batch_size, accumulation=accumulation, **same)
+    before = weights(whole.model)
+    one, two = fit(whole), fit(parts)
+    assert one.steps == two.steps == 1
+    assert max((weights(whole.model)[name] - before[name]).abs().max() for name in before) > 1e-3
+    for name, weight in weights(whole.model).items():
+        torch.testing.assert_close(weights(parts.model)[name], weight, rtol=0, atol=1e-6, msg=name)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-4)
+    terms = [line["ce"] for fitted in (one, two) for line in fitted.history if "ce" in line]
+    assert terms[0] == pytest.approx(terms[1], abs=1e-5)
+
+
 def test_every_epoch_sees_each_example_once_in_another_order(job: Callable[..., Job]) -> None:
     seen = Recorder()
     advanced: list[int] = []

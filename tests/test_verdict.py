@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dkd_cli.evaluation.significance import Difference
-from dkd_cli.evaluation.verdict import Standing, p_value, preferred, verdict
+from dkd_cli.evaluation.verdict import Context, Standing, p_value, preferred, verdict
 
 
 def difference(points: float, p: float, margin: float = 1.0) -> Difference:
@@ -30,7 +30,7 @@ LOSS = standing("static", 0.67, none=(-3.0, 0.002))
 
 
 def said(*standings: Standing, teacher: float | None = None) -> str:
-    return "\n".join(verdict(standings, teacher, "accuracy"))
+    return "\n".join(verdict(standings, "accuracy", Context(teacher=teacher)))
 
 
 def test_a_clear_gain() -> None:
@@ -98,7 +98,39 @@ def test_the_control_is_never_recommended() -> None:
     text = said(NONE, GAIN, ours, control)
     assert text.startswith("Worth it: use static;")
     assert "dynamic-data loses 2.0 points" in text
-    assert "against the same with examples drawn by lot (random)." in text
+    assert "against the same with examples drawn at random (random)." in text
+
+
+def told(context: Context, *standings: Standing) -> str:
+    return "\n".join(verdict(standings or (NONE, GAIN), "accuracy", context))
+
+
+def test_the_baseline_is_named() -> None:
+    assert "static distillation (73.0) is above the baseline 'always spam' (60.0 accuracy)." in told(
+        Context(baseline=("always spam", 0.6))
+    )
+    text = told(Context(teacher=0.6, baseline=("always spam", 0.75)))
+    assert "Beware: the teacher (60.0) is no better than 'always spam' (75.0 accuracy)." in text
+    assert "Beware: static distillation (73.0) is no better than 'always spam' (75.0 accuracy)" in text
+
+
+def test_a_lost_class_is_named() -> None:
+    text = told(Context(lost={"static": ["Refunds", "Legal"], "none": ["Other"]}))
+    assert "Beware: static distillation lost 'Refunds' and 'Legal': F1 0 in every seed" in text
+    assert "Other" not in text
+
+
+@pytest.mark.parametrize(("size", "named"), [(0.5, False), (1.0, True), (1.8, True)])
+def test_a_student_larger_than_its_teacher_is_named(size: float, named: bool) -> None:
+    text = told(Context(relative_size=size))
+    assert (f"as large as its teacher ({100 * size:.0f} % of its weights)" in text) == named
+
+
+def test_no_figure_is_wider_than_what_is_possible() -> None:
+    wide = replace(difference(2.0, 0.4, margin=118.0), from_seeds=0.9)
+    text = told(Context(), NONE, Standing("static", (0.7, 0.8), 0.5, {"none": wide}))
+    assert "2 seeds cannot tell (more seeds would help)" in text
+    assert "118" not in text
 
 
 def test_a_gain_that_is_not_clear_is_no_gain() -> None:
@@ -114,6 +146,16 @@ def test_what_failed_is_not_judged() -> None:
     assert "Static distillation does not" not in text
     assert said(Standing("none", (), None, {}), GAIN).startswith("No verdict")
     assert said(NONE, failed).startswith("No verdict")
+
+
+def test_of_an_error_less_is_better_and_nothing_is_in_points() -> None:
+    lower = Standing("static", (0.31, 0.33), 0.3, {"none": difference(2.0, 0.001)}, chosen_by_error=True)
+    text = "\n".join(verdict([replace(NONE, scores=(0.34, 0.34)), lower], "loss", Context(teacher=0.25)))
+    assert text.startswith(
+        "Worth it: use static; it gains 0.0200 (95 % interval 0.0100 to 0.0300, p = 0.001)"
+    )
+    assert "static distillation has 0.3200 loss, the teacher 0.2500." in text
+    assert "points" not in text
 
 
 @pytest.mark.parametrize("teacher", [-0.1, 0.0])

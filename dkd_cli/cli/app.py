@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dkd_cli import launch
+from dkd_cli.cli import completion
 from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
@@ -28,18 +29,21 @@ from dkd_cli.cli.options import (
     Sweeps,
     typed_again,
 )
+from dkd_cli.cli.panels import DEPLOY, HOUSEKEEPING, TRAIN, UNDERSTAND, Panels
+from dkd_cli.cli.push import push
 from dkd_cli.cli.recipes import recipes_app
 from dkd_cli.errors import RecipeError
 from dkd_cli.version import __version__
 
 # Plain help: rich costs a third of the time in which `dkd --help` has to answer.
-app = typer.Typer(name="dkd", rich_markup_mode=None, add_completion=False)
-app.add_typer(recipes_app, name="recipes")
-app.add_typer(cache_app, name="cache")
-app.command()(augment)
-app.command()(compare)
-app.command()(export)
-app.command()(predict)
+app = typer.Typer(name="dkd", rich_markup_mode=None, cls=Panels)
+app.add_typer(recipes_app, name="recipes", rich_help_panel=HOUSEKEEPING)
+app.add_typer(cache_app, name="cache", rich_help_panel=HOUSEKEEPING)
+app.command(rich_help_panel=TRAIN)(augment)
+app.command(rich_help_panel=UNDERSTAND)(compare)
+app.command(rich_help_panel=DEPLOY)(export)
+app.command(rich_help_panel=DEPLOY)(predict)
+app.command(rich_help_panel=DEPLOY)(push)
 
 
 def _version(wanted: bool) -> None:
@@ -77,7 +81,7 @@ def main(
         raise typer.Exit
 
 
-@app.command("train-teacher")
+@app.command("train-teacher", rich_help_panel=TRAIN)
 def train_teacher(
     recipe: RecipeName = None,
     overrides: Overrides = None,
@@ -132,13 +136,14 @@ def train_teacher(
     train_teacher(points, only=only, fresh=fresh, terminal=terminal, typed=typed)
 
 
-@app.command()
+@app.command(rich_help_panel=TRAIN)
 def distill(
     recipe: RecipeName = None,
     strategy: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completion.strategies,
             help="none, static, dynamic-teacher, dynamic-data, dynamic-objective, or dynamic ones joined by "
             "commas; repeatable. The recipe's own if left out.",
         ),
@@ -183,7 +188,7 @@ def distill(
     distill(points, fresh=fresh, terminal=terminal, typed=typed, cached=not no_cache)
 
 
-@app.command("select-data")
+@app.command("select-data", rich_help_panel=TRAIN)
 def select_data(
     recipe: RecipeName = None,
     overrides: Overrides = None,
@@ -265,11 +270,15 @@ def select_data(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=UNDERSTAND)
 def evaluate(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Model folders, or folders with models below them."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Model folders, or folders with models below them.",
+            autocompletion=completion.models,
+        ),
     ],
     recipe: Annotated[
         str | None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dkd_cli.cli.completion import models
 from dkd_cli.cli.options import Quiet
 
 
@@ -37,7 +38,12 @@ class Quantize(StrEnum):
 
 def export(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT", help="A trained classifier: a folder, or a hub id.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="A trained classifier: a folder, or a hub id.",
+            autocompletion=models,
+        ),
     ],
     format: Annotated[Format, typer.Option(help="The graph's format.")] = Format.onnx,
     quantize: Annotated[
@@ -93,7 +99,9 @@ def predict(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A checkpoint, an export, or another classifier's folder or hub id."
+            metavar="MODEL",
+            help="A checkpoint, an export, or another classifier's folder or hub id.",
+            autocompletion=models,
         ),
     ],
     inputs: Annotated[

@@ -7,13 +7,25 @@ from typing import Annotated
 
 import typer
 
+from dkd_cli.cli import completion
+
 RecipeName = Annotated[
     str | None,
-    typer.Argument(metavar="RECIPE", help="A recipe file or a bundled recipe's name; else quickstart."),
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe file or a bundled recipe's name; else quickstart.",
+        autocompletion=completion.recipes,
+    ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Set a key, as in train.epochs=2; repeatable."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Set a key, as in train.epochs=2; repeatable.",
+        autocompletion=completion.keys,
+    ),
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="The same as --set train.seed=N.")]
 Sweeps = Annotated[

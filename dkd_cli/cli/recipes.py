@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from dkd_cli.cli.completion import bundled
+
 recipes_app = typer.Typer(rich_markup_mode=None)
 
 
@@ -27,7 +29,9 @@ def list_() -> None:
 
 
 @recipes_app.command()
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled recipe.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled recipe.", autocompletion=bundled)],
+) -> None:
     """Print a bundled recipe as it is written.
 
     \b
@@ -40,7 +44,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled rec
 
 @recipes_app.command()
 def copy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled recipe.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled recipe.", autocompletion=bundled)],
     file: Annotated[
         Path | None, typer.Argument(metavar="FILE", help="The file to write; NAME.yaml if left out.")
     ] = None,

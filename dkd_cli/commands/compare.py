@@ -15,10 +15,9 @@ from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
+from dkd_cli.data.metric_names import merit
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
-from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
 from dkd_cli.files import write_json, write_text
-from dkd_cli.pipeline.judging import best_metric
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.predictions import Logits, answers
@@ -47,8 +46,8 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
     quiet_libraries()
     with closing(Workshop(terminal, cached=cached)) as workshop:
         plan = make_plan(asked, workshop)
-        metric = best_metric(plan.base.train, plan.data)
-        done, teachers, students = missing(plan)
+        metric = plan.data.task.metrics[0]
+        done, teachers, students = missing(plan, workshop)
         announce(workshop, plan, done, teachers, students)
         if dry_run:
             return
@@ -66,20 +65,28 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
     raise_failures(list(outcomes.values()))
 
 
-def missing(plan: Comparison) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
+def missing(
+    plan: Comparison, workshop: Workshop
+) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
     """The students that are there, and the teachers and students that are not.
 
     Raises:
-        SystemProblem: for a folder that holds something else, or students of teachers that were others then,
-            before hours are spent.
+        SystemProblem: for a folder that holds something else, or was made from other data or teachers, before
+            hours are spent.
     """
-    teachers = [one for one in plan.teachers if finished(one.folder, one.recipe, "teacher", one.name) is None]
+    teachers = [
+        one
+        for one in plan.teachers
+        if finished(one.folder, one.recipe, "teacher", one.name, data=workshop.data_digest(one.recipe))
+        is None
+    ]
     unmade = {one.name for one in teachers}
     done: dict[Path, Run] = {}
     students = []
     for point in plan.students():
         known = NO_TEACHERS if unmade & set(point.teachers) else weights_of_teachers(point)
-        there = finished(point.folder, point.recipe, "student", point.recipe.strategy.name, known)
+        digest = workshop.data_digest(point.recipe)
+        there = finished(point.folder, point.recipe, "student", point.recipe.strategy.name, known, digest)
         if there is None:
             students.append(point)
         else:
@@ -147,7 +154,6 @@ def run(
 
 def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list[BestSetting]:
     """For each strategy the setting with the best mean over seeds on the validation split."""
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     chosen = []
     for entry in plan.entries:
         tried: list[tuple[Candidate, tuple[Run, ...], float]] = []
@@ -157,7 +163,7 @@ def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list
             if len(whole) == len(runs):
                 mean = float(np.mean([one.validation[metric] for one in whole]))
                 tried.append((candidate, whole, mean))
-        best = max(tried, key=lambda one: sign * one[2], default=None)
+        best = max(tried, key=lambda one: merit(metric, one[2]), default=None)
         means = [(candidate.settings, mean) for candidate, _, mean in tried]
         if best is None:
             chosen.append(BestSetting(entry, None, (), None, means))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from dkd_cli.files import write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
+from dkd_cli.report.headline import contest_headline
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
@@ -81,11 +83,12 @@ def evaluate(
     data = load(models[0].recipe.data)
     files = {} if where is None else prediction_files(where, data, split)
     said: list[Predictions] = []
+    figures: list[dict[str, Any]] = []
     if not files or scorable(data, split):
-        said = score(models, split, load, folder, timing, terminal)
+        said, figures = score(models, split, load, folder, timing, terminal)
     for path, target in files.items():
         write_predictions(path, models[0], data, target, said, terminal)
-    terminal.say(f"next: {next_step(models)}")
+    terminal.say(f"next: {next_step(models, figures)}")
 
 
 def score(
@@ -95,8 +98,8 @@ def score(
     folder: Path,
     timing: bool,
     terminal: Terminal,
-) -> list[Predictions]:
-    """Hold every contest, print its tables, write its files; returns what all models said."""
+) -> tuple[list[Predictions], list[dict[str, Any]]]:
+    """Hold every contest, print tables, write files; returns what all models said, and all figures."""
     programme = plan_contests(models, split, load)
     for note in programme.notes:
         terminal.warn(note)
@@ -117,13 +120,15 @@ def score(
         show(contest, results, summaries, asked=split is not None, terminal=terminal)
         save_temperatures(results, terminal)
         figures.append(contest_figures(contest, results, summaries))
+        for line in contest_headline(figures[-1]):
+            terminal.say(line)
         everything += said
     evaluation = {"machine": machine(), "evaluations": figures}
     write_json(folder / "evaluation.json", evaluation)
     write_text(folder / "report.html", evaluation_report(evaluation))
     terminal.say(f"every figure: {folder / 'evaluation.json'}")
     terminal.say(f"to read and to send: {folder / 'report.html'}")
-    return everything
+    return everything, figures
 
 
 def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:
@@ -218,12 +223,22 @@ def check_outputs(models: Sequence[Entrant], folder: Path, predictions: str | No
     raise_all(errors)
 
 
-def next_step(models: Sequence[Entrant]) -> str:
-    """The command that makes sense after this one."""
+def next_step(models: Sequence[Entrant], figures: Sequence[Mapping[str, Any]]) -> str:
+    """The command that makes sense after this one: the best student's export, or predictions of it."""
     students = [model for model in models if model.folder.role == "student"]
-    source = (students or models)[-1].folder.source
-    chosen = os.path.relpath(source) if Path(source).is_relative_to(Path.cwd()) else source
+    best = [found["best_student"]["model"] for found in figures if found["best_student"]]
+    source = next((m.folder.source for m in students if m.folder.label in best[:1]), None)
+    exports = [m.folder.source for m in students if m.folder.export is not None]
+    if source is not None and not any(export.startswith(f"{source}-onnx") for export in exports):
+        return f"dkd export {_shown(source)} --quantize int8"
+    source = next((e for e in exports if source is not None and e.startswith(f"{source}-onnx")), source)
+    chosen = _shown(source or (students or models)[-1].folder.source)
     if not students and any(model.folder.role == "teacher" for model in models):
         # The resolved recipe beside the teacher is as good as the one that was typed.
         return f"dkd distill {chosen}/recipe.yaml --strategy dynamic-objective"
-    return f"dkd evaluate {chosen} --predictions predictions.tsv"
+    return f"dkd predict {chosen}"
+
+
+def _shown(source: str) -> str:
+    """A path as short as it can be typed from here, quoted if it has to be."""
+    return shlex.quote(os.path.relpath(source) if Path(source).is_relative_to(Path.cwd()) else source)

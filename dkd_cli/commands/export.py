@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
 from dkd_cli.engine.deploy.onnx_predictor import ExportedTokens
@@ -140,7 +141,7 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
     if settings is None:
         problem = "does not say which data it is for, and an export is judged on validation texts"
         raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
-    data = load_task_data(labelled_data(settings.data))
+    data = judged(load_task_data(labelled_data(settings.data)), settings.train.metric)
     loaded = load_trained(checkpoint, checkpoint)
     labels = given_labels(settings, checkpoint)
     order = label_order(loaded.model.config, data, labels, checkpoint, checkpoint)

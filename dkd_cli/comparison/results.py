@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.comparison.runs import Candidate, ComparedStrategy, Comparison
-from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.engine.training.trainer import LOWER_IS_BETTER
+from dkd_cli.data.metric_names import LOWER_IS_BETTER, merit
+from dkd_cli.engine.cache.fingerprint import weight_files
+from dkd_cli.engine.runs.checkpoints import Run, teacher_source
 from dkd_cli.evaluation.figures import machine
-from dkd_cli.evaluation.metrics import Metrics, predicted, task_metrics
+from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, score, task_metrics
+from dkd_cli.evaluation.per_class import class_scores
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import Standing, verdict
+from dkd_cli.evaluation.verdict import Context, Standing, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
@@ -86,22 +88,66 @@ def settle(
     """Score the answers, compare the strategies and say what it means."""
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
-    main, truth = task.metrics[0], np.asarray(labels)
+    main = task.metrics[0]
     rows = [_row(plan, one, said) for one in chosen]
     scored = [row for row in rows if row.standing.scores]
-    guesses = [predicted(task, said[Path(folder)]) for row in scored for folder in row.folders]
-    again = _resampled(main, guesses, truth)
+    read = [compared(main, task, said[Path(folder)], labels) for row in scored for folder in row.folders]
+    sign = merit(main, 1.0)
+    again = sign * _resampled(main, read)
     by_name: dict[str, NDArray[np.float64]] = {}
     for row in scored:
         by_name[row.standing.name], again = again[:, : len(row.seeds)], again[:, len(row.seeds) :]
-    against = _differences({row.standing.name: row.standing.scores for row in scored}, by_name)
+    merits = {row.standing.name: [sign * score for score in row.standing.scores] for row in scored}
+    against = _differences(merits, by_name)
     rows = [
         replace(row, standing=replace(row.standing, against=against.get(row.standing.name, {})))
         for row in rows
     ]
-    teacher = None if teacher_said is None else task_metrics(task, teacher_said, labels)[main]
-    sentences = verdict([row.standing for row in rows], teacher, main.replace("_", " "))
+    teacher = None if teacher_said is None else score(main, task, teacher_said, labels)
+    context = _context(plan, rows, said, teacher, teacher_said)
+    sentences = verdict([row.standing for row in rows], main, context)
     return ComparisonResult(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
+
+
+def _context(
+    plan: Comparison,
+    rows: Sequence[Row],
+    said: Mapping[Path, Logits],
+    teacher: float | None,
+    teacher_said: Logits | None,
+) -> Context:
+    """What the verdict names besides the differences."""
+    constant, main = baseline(plan.data, plan.reported), plan.data.task.metrics[0]
+    floor = None if constant is None else constant.metrics[main]
+    names, labels = plan.data.label_names, plan.reported.labels or ()
+    lost: dict[str, list[str]] = {}
+    if names is not None and teacher_said is not None:
+        theirs = class_scores(teacher_said, labels, names)
+        for row in rows:
+            ours = [class_scores(said[Path(folder)], labels, names) for folder in row.folders]
+            lost[row.standing.name] = [
+                one.label
+                for place, one in enumerate(theirs)
+                if one.f1 > 0 and ours and all(seed[place].f1 == 0 for seed in ours)
+            ]
+    return Context(
+        teacher=teacher,
+        baseline=None if constant is None or floor is None else (constant.name, floor),
+        lost=lost,
+        relative_size=_relative_size(plan, rows),
+    )
+
+
+def _relative_size(plan: Comparison, rows: Sequence[Row]) -> float | None:
+    """The weights of the students, which are all of one shape, over the teacher's; None without a teacher."""
+    folder = next((folder for row in rows for folder in row.folders), None)
+    if folder is None or plan.teacher is None:
+        return None
+    sizes = [
+        sum(file.stat().st_size for file in weight_files(source))
+        for source in (folder, teacher_source(plan.base, plan.teacher))
+    ]
+    return sizes[0] / sizes[1] if sizes[1] else None
 
 
 def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> Row:
@@ -110,7 +156,7 @@ def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> 
     points = chosen.candidate.points if chosen.candidate else ()
     folders = [point.folder for point in points]
     metrics = [task_metrics(task, said[folder], labels) for folder in folders]
-    scores = [score for one in metrics if (score := one[task.metrics[0]]) is not None]
+    scores = [value for one in metrics if (value := one[task.metrics[0]]) is not None]
     # A student without a score (it says the same of every row) leaves its strategy without one.
     whole = tuple(scores) if len(scores) == len(folders) else ()
     return Row(
@@ -120,7 +166,7 @@ def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> 
             chosen_by=chosen.validation,
             against={},
             control=chosen.entry.control,
-            chosen_by_error=plan.base.train.metric in LOWER_IS_BETTER,
+            chosen_by_error=task.metrics[0] in LOWER_IS_BETTER,
         ),
         settings=chosen.candidate.settings if chosen.candidate else {},
         cost=_cost(folders, chosen.runs),
@@ -145,25 +191,23 @@ def _cost(folders: Sequence[Path], runs: Sequence[Run]) -> RunCost:
     )
 
 
-def _resampled(
-    metric: str, guesses: Sequence[NDArray[np.generic]], truth: NDArray[np.generic]
-) -> NDArray[np.float64]:
-    if not guesses:
+def _resampled(metric: str, read: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> NDArray[np.float64]:
+    if not read:
         return np.empty((RESAMPLES, 0))
-    return resampled_scores(metric, np.stack(guesses), truth, RESAMPLES)
+    return resampled_scores(metric, np.stack([values for values, _ in read]), read[0][1], RESAMPLES)
 
 
 def _differences(
-    scores: Mapping[str, Sequence[float]], again: Mapping[str, NDArray[np.float64]]
+    merits: Mapping[str, Sequence[float]], again: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, dict[str, Difference]]:
-    """Each strategy against those it is compared with; p is corrected within what meets the same one."""
-    found: dict[str, dict[str, Difference]] = {name: {} for name in scores}
+    """Set each strategy against those it is compared with; p is corrected within what meets the same one."""
+    found: dict[str, dict[str, Difference]] = {name: {} for name in merits}
     for other in (*REFERENCES, *CONTROLS):
-        if other not in scores:
+        if other not in merits:
             continue
-        ours = [name for name in scores if _meet(name, other)]
+        ours = [name for name in merits if _meet(name, other)]
         family = [
-            paired_difference(np.array(scores[name]), np.array(scores[other]), again[name], again[other])
+            paired_difference(np.array(merits[name]), np.array(merits[other]), again[name], again[other])
             for name in ours
         ]
         corrected = holm([difference.p for difference in family])

@@ -9,7 +9,8 @@ from pathlib import Path
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.method.checks import check_plan
 from dkd_cli.engine.method.strategies import resolve
-from dkd_cli.engine.runs.checkpoints import identity, teacher_folder
+from dkd_cli.engine.runs.checkpoints import teacher_folder
+from dkd_cli.engine.runs.identity import identity
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_teacher
 from dkd_cli.pipeline.workshop import Workshop

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from dkd_cli.comparison.results import ComparisonResult
 from dkd_cli.comparison.runs import Comparison
+from dkd_cli.data.metric_names import LOWER_IS_BETTER, positive_note
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.significance import RESAMPLES
-from dkd_cli.evaluation.verdict import clear, p_value
+from dkd_cli.evaluation.verdict import clear, p_value, tells
 from dkd_cli.recipe.loader import dump_recipe
 from dkd_cli.report.interval_plot import Interval, interval_plot
 from dkd_cli.report.page import Code, Folded, Picture, Prose, Section, html_page
@@ -28,10 +29,10 @@ class TableParts(NamedTuple):
 
 def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> TableParts:
     """Each strategy's scores and costs; `metric` is the one that chose."""
-    main = plan.data.task.metrics[0].replace("_", " ")
+    main = plan.data.task.metrics[0]
     columns: list[Column | str] = [
         *("strategy", "seeds", "settings"),
-        Column(f"validation {metric.replace('_', ' ')}", 4),
+        Column(f"validation {metric}", 4),
         Column(main, 4),
         Column("± sd", 4),
         Column("asked of teachers", 0),
@@ -50,17 +51,27 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
     if not any(one.settings for one in result.rows):
         columns, rows = [*columns[:2], *columns[3:]], [[*row[:2], *row[3:]] for row in rows]
     title = f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}"
-    return TableParts(title, columns, rows, result.notes)
+    positive = positive_note(plan.data, [main, metric])
+    return TableParts(title, columns, rows, [*([positive] if positive else []), *result.notes])
+
+
+def scale_of(metric: str) -> float:
+    """100 for what is told in points; an error has no upper end and is told as it is."""
+    return 1.0 if metric in LOWER_IS_BETTER else 100.0
 
 
 def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
     """Each difference that was tested."""
+    main = plan.data.task.metrics[0]
+    scale = scale_of(main)
     rows = [
         [
             one.standing.name,
             other,
-            100 * difference.gain,
-            f"{100 * difference.low:+.2f} to {100 * difference.high:+.2f}",
+            scale * difference.gain,
+            f"{scale * difference.low:+.2f} to {scale * difference.high:+.2f}"
+            if tells(difference, main)
+            else "too few seeds",
             p_value(difference.p).removeprefix("p ").removeprefix("= "),
             p_value(difference.holm).removeprefix("p ").removeprefix("= "),
         ]
@@ -68,7 +79,7 @@ def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
         for other, difference in one.standing.against.items()
     ]
     return TableParts(
-        f"gains in {plan.data.task.metrics[0].replace('_', ' ')}, in points",
+        f"gains in {main}, in points" if scale > 1 else f"gains in {main}: how much less",
         ["strategy", "over", Column("gain", 2), "95 % interval", "p", "p (Holm)"],
         rows,
         [
@@ -80,16 +91,18 @@ def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
 
 def comparison_page(plan: Comparison, result: ComparisonResult, metric: str) -> str:
     """The verdict, the intervals, the tables, the recipe and the machine as one page."""
+    scale = scale_of(plan.data.task.metrics[0])
     intervals = [
         Interval(
             f"{one.standing.name} over {other}",
-            100 * difference.low,
-            100 * difference.gain,
-            100 * difference.high,
+            scale * difference.low,
+            scale * difference.gain,
+            scale * difference.high,
             clear(difference),
         )
         for one in result.rows
         for other, difference in one.standing.against.items()
+        if tells(difference, plan.data.task.metrics[0])
     ]
     scores, gains = score_table(plan, result, metric), gain_table(plan, result)
     drawn = Picture(

@@ -5,6 +5,7 @@ Knows nothing about files, tokenizers or tensors.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,19 @@ class TaskData:
         """The labelled splits and, where there is one, the transfer set."""
         return [*self.splits.values(), *([] if self.transfer is None else [self.transfer])]
 
+    def digest(self) -> str:
+        """A digest of what a run is made from: classes, texts and labels of training and validation.
+
+        After a `+` that of the transfer set, if there is one.
+        """
+        parts = [self.splits[name] for name in ("train", "validation") if name in self.splits]
+        columns: list[Sequence[object]] = [self.label_names or ()]
+        columns += [column or () for one in parts for column in (one.texts, one.text_pairs, one.labels)]
+        own = _digest(columns)
+        if self.transfer is None:
+            return own
+        return f"{own}+{_digest([self.transfer.texts, self.transfer.text_pairs or ()])}"
+
     @property
     def rows_taught(self) -> int:
         """How many rows a student with teachers goes through in an epoch."""
@@ -92,3 +106,15 @@ def joined(labelled: Split, transfer: Split) -> Split:
         [*labelled.example_ids, *transfer.example_ids],
         None if labels is None else [True] * len(labelled) + [False] * len(transfer),
     )
+
+
+def _digest(columns: Sequence[Sequence[object]]) -> str:
+    """32 hex digits."""
+    found = hashlib.blake2b(digest_size=16)
+    for column in columns:
+        found.update(f"{len(column)}:".encode())
+        for value in column:
+            # With its length, so that no two columns of texts run into the same bytes.
+            text = str(value).encode(errors="surrogatepass")
+            found.update(f"{len(text)}:".encode() + text)
+    return found.hexdigest()

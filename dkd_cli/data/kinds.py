@@ -17,6 +17,7 @@ from dkd_cli.data.labels import LabelColumn, Labels, class_labels, target_values
 
 Floats = NDArray[np.float64]
 Names = tuple[str, ...] | None
+Orders = Sequence[tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,9 @@ class Kind:
     """Of a task that names none; the first one picks the best checkpoint."""
     always: tuple[str, ...]
     """Metrics that are given for every task."""
-    read: Callable[[Mapping[str, LabelColumn], str, Names, bool], tuple[Names, dict[str, Labels]]]
-    """Label columns by split, the split that names the classes, the declared names, and whether labels may
-    name them -> the names of the outputs, and the labels of each split."""
+    read: Callable[[Mapping[str, LabelColumn], str, Names, bool, Orders], tuple[Names, dict[str, Labels]]]
+    """Label columns by split, the split that names the classes, the declared names, whether labels may name
+    them, and the orders of a known task's -> the names of the outputs, and the labels of each split."""
     predicted: Callable[[Floats], NDArray[np.generic]]
     """Logits [N, C] -> what is predicted, [N]."""
     log_probabilities: Callable[[Floats], Floats] | None
@@ -48,13 +49,13 @@ class Kind:
 
 
 def _classes(
-    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool
+    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool, orders: Orders
 ) -> tuple[Names, dict[str, Labels]]:
-    return class_labels(columns, names_from, declared, infer=infer)
+    return class_labels(columns, names_from, declared, infer=infer, orders=orders)
 
 
 def _numbers(
-    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool
+    columns: Mapping[str, LabelColumn], names_from: str, declared: Names, infer: bool, orders: Orders
 ) -> tuple[Names, dict[str, Labels]]:
     return None, target_values(columns)
 

@@ -78,6 +78,7 @@ def class_labels(
     declared: tuple[str, ...] | None,
     *,
     infer: bool = True,
+    orders: Sequence[tuple[str, ...]] = (),
 ) -> tuple[tuple[str, ...], dict[str, Labels]]:
     """Give every class an id.
 
@@ -86,6 +87,7 @@ def class_labels(
         names_from: the split whose labels are the classes where nothing names them.
         declared: the recipe's class names in the order of their ids.
         infer: whether labels that occur may name the classes.
+        orders: those of a known task, as in `tasks.Task`, by which names are put where nothing declares them.
 
     Raises:
         DataError: a label is missing, hidden, mixed in type, out of range or unknown; up to five per split.
@@ -107,7 +109,7 @@ def class_labels(
         hidden_is_name = HIDDEN in (declared or known or ())
         problems += _absent(column, hidden_is_name=hidden_is_name, droppable=split in TRAINING)
     raise_all(problems)
-    names = declared or known or _inferred(columns[names_from])
+    names = declared or known or in_known_order(_inferred(columns[names_from]), orders)
     labels: dict[str, Labels] = dict.fromkeys(columns)
     occurring = {
         value for column in readable.values() if column.class_names is None for value in column.values
@@ -121,6 +123,24 @@ def class_labels(
         problems += wrong
     raise_all(problems)
     return names, labels
+
+
+def in_known_order(names: Sequence[str], orders: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Put names in the first order that is of the same classes; without one, leave them as they come.
+
+    >>> in_known_order(["equivalent", "not_equivalent"], [("not equivalent", "equivalent")])
+    ('not_equivalent', 'equivalent')
+    """
+    plain = {plain_name(name): name for name in names}
+    for order in orders:
+        if len(plain) == len(names) and plain.keys() == set(order):
+            return tuple(plain[name] for name in order)
+    return tuple(names)
+
+
+def plain_name(label: str) -> str:
+    """A class name without case, spaces and punctuation, by which spellings of it meet."""
+    return re.sub(r"[\W_]+", " ", label.casefold()).strip()
 
 
 def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:

@@ -22,6 +22,7 @@ from dkd_cli.data.labels import (
     without_labels,
 )
 from dkd_cli.data.locate import file_path
+from dkd_cli.data.metric_names import with_positive
 from dkd_cli.data.missing_labels import without_missing
 from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_table
 from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
@@ -67,7 +68,7 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     notes = [note for table in (*sources.tables.values(), *sources.transfer) for note in table.notes]
     if data.missing_labels != "refuse":
         _leave_out_missing(sources, task, data, notes)
-    label_names, parts = _parts(sources, task, data, notes)
+    task, label_names, parts = _parts(sources, task, data, notes)
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
     pool = parts.pop(POOL, None)
@@ -231,8 +232,11 @@ def _hub_tables(
 
 def _parts(
     sources: Sources, task: Task, data: Data, notes: list[str]
-) -> tuple[tuple[str, ...] | None, dict[str, Part]]:
-    """Turn tables into examples with class ids or target values, where these are wanted."""
+) -> tuple[Task, tuple[str, ...] | None, dict[str, Part]]:
+    """Turn tables into examples with class ids or target values, where these are wanted.
+
+    The task that is returned knows which class is the positive one.
+    """
     tables = sources.tables
     if data.unlabelled and data.label and all(table.column(data.label) is None for table in tables.values()):
         raise DataError(
@@ -252,16 +256,21 @@ def _parts(
     raise_all(problems)
     labels: dict[str, Labels]
     names_from = POOL if POOL in columns else TRAIN
-    names, labels = KINDS[task.kind].read(columns, names_from, data.labels, not data.unlabelled)
-    return names, {
-        name: make_part(
-            table,
-            _texts(table, task.text),
-            None if task.text_pair is None else _texts(table, task.text_pair),
-            labels[name],
-        )
-        for name, table in tables.items()
-    }
+    names, labels = KINDS[task.kind].read(columns, names_from, data.labels, not data.unlabelled, task.orders)
+    ordered = data.labels is not None or any(column.class_names for column in columns.values())
+    return (
+        with_positive(task, data, names, ordered=ordered),
+        names,
+        {
+            name: make_part(
+                table,
+                _texts(table, task.text),
+                None if task.text_pair is None else _texts(table, task.text_pair),
+                labels[name],
+            )
+            for name, table in tables.items()
+        },
+    )
 
 
 def _label_column(

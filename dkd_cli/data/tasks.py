@@ -9,6 +9,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.errors import RecipeError
@@ -26,28 +27,60 @@ class Task:
     kind: str = "classification"
     """By the words of `kinds.KINDS`."""
     metrics: tuple[str, ...] = KINDS["classification"].metrics
-    """The first one picks the best checkpoint."""
+    """The first one decides: it picks the best checkpoint and the best student, and differences are in it."""
+    orders: tuple[tuple[str, ...], ...] = ()
+    """The classes by id, in each set of names that is in use, written as `labels.plain_name` does."""
+    positive: int | None = None
+    """The id of the class that `f1`, `precision`, `recall`, `average_precision` are of; None: not known."""
 
 
-def _pair(name: str, text: str, text_pair: str, *metrics: str) -> Task:
-    return Task(name, text, text_pair, metrics=metrics)
+def _pair(name: str, text: str, text_pair: str, *metrics: str, **classes: Any) -> Task:
+    return Task(name, text, text_pair, metrics=metrics, **classes)
 
+
+_ENTAILED = ("entailment", "not entailment")
+_GOOD = ("negative", "positive")
+_STARS = ("very negative", "negative", "neutral", "positive", "very positive")
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("cola", "sentence", metrics=("matthews", "accuracy")),
-        _pair("mnli", "premise", "hypothesis", "accuracy"),
-        _pair("mrpc", "sentence1", "sentence2", "f1", "accuracy"),
-        _pair("qnli", "question", "sentence", "accuracy"),
-        _pair("qqp", "question1", "question2", "f1", "accuracy"),
-        _pair("rte", "sentence1", "sentence2", "accuracy"),
-        Task("sst2", "sentence", metrics=("accuracy",)),
+        Task(
+            "cola",
+            "sentence",
+            metrics=("matthews", "accuracy"),
+            orders=(("unacceptable", "acceptable"),),
+            positive=1,
+        ),
+        _pair(
+            "mnli", "premise", "hypothesis", "accuracy", orders=(("entailment", "neutral", "contradiction"),)
+        ),
+        _pair(
+            *("mrpc", "sentence1", "sentence2", "f1", "accuracy"),
+            orders=(("not equivalent", "equivalent"),),
+            positive=1,
+        ),
+        _pair("qnli", "question", "sentence", "accuracy", orders=(_ENTAILED,), positive=0),
+        _pair(
+            *("qqp", "question1", "question2", "f1", "accuracy"),
+            orders=(("not duplicate", "duplicate"),),
+            positive=1,
+        ),
+        _pair("rte", "sentence1", "sentence2", "accuracy", orders=(_ENTAILED,), positive=0),
+        Task("sst2", "sentence", metrics=("accuracy",), orders=(_GOOD,), positive=1),
         Task("stsb", "sentence1", "sentence2", kind="regression", metrics=KINDS["regression"].metrics),
-        _pair("wnli", "sentence1", "sentence2", "accuracy"),
-        Task("imdb", metrics=("accuracy",)),
-        Task("boolq", "question", "passage", "answer", metrics=("accuracy", "macro_f1")),
-        Task("sst5", "sentence", metrics=("accuracy", "macro_f1")),
+        _pair("wnli", "sentence1", "sentence2", "accuracy", orders=(_ENTAILED[::-1],), positive=1),
+        Task("imdb", metrics=("accuracy",), orders=(("neg", "pos"), _GOOD), positive=1),
+        Task(
+            "boolq",
+            "question",
+            "passage",
+            "answer",
+            metrics=("accuracy", "macro_f1"),
+            orders=(("false", "true"), ("no", "yes")),
+            positive=1,
+        ),
+        Task("sst5", "sentence", metrics=("accuracy", "macro_f1"), orders=(_STARS,)),
     )
 }
 
@@ -75,6 +108,8 @@ def resolve_task(data: Data) -> Task:
         label=data.label or known.label,
         kind=kind,
         metrics=known.metrics if kind == known.kind else KINDS[kind].metrics,
+        orders=known.orders if kind == known.kind else (),
+        positive=known.positive if kind == known.kind else None,
     )
 
 

@@ -6,6 +6,7 @@ above a threshold. The student always runs, the teacher for deferred rows only.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ FINE_STEPS = 200
 
 Quality = Callable[[Floats], float | None]
 """Logits [N, C] -> the main metric; None where it is not defined."""
+NoWorse = Callable[[float, float], bool]
+"""Whether the first score is at least as good as the second."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,15 @@ def curve(
     return points
 
 
-def keeping_the_teachers_quality(doubt: Floats, student: Floats, teacher: Floats, quality: Quality) -> float:
-    """The threshold that defers the fewest rows and still scores no less than the teacher alone.
+def keeping_the_teachers_quality(
+    doubt: Floats, student: Floats, teacher: Floats, quality: Quality, no_worse: NoWorse = operator.ge
+) -> float:
+    """The threshold that defers the fewest rows and still scores no worse than the teacher alone.
 
     There always is one: below 0 everything is deferred.
     """
     enough = quality(teacher)
     for point in curve(doubt, student, teacher, quality, FINE_STEPS):
-        if enough is None or (point.quality is not None and point.quality >= enough):
+        if enough is None or (point.quality is not None and no_worse(point.quality, enough)):
             return point.threshold
     raise AssertionError("the last point is the teacher itself")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.metric_names import judged
 from dkd_cli.engine.runs.checkpoints import given_labels
 from dkd_cli.errors import DataError, DkdError, ModelError, RecipeError, raise_all
 from dkd_cli.evaluation.discover import ModelFolder, shortest_ends, teacher_of
@@ -107,8 +108,16 @@ def plan_contests(
     teachers, notes = find_teachers(models)
     meetings: dict[tuple[object, ...], tuple[TaskData, Split, list[Entrant]]] = {}
     unlabelled: dict[str, DataError] = {}
+    digests: dict[Data, str] = {}
     for entrant in models:
         data = load(entrant.recipe.data)
+        made_from = entrant.folder.run.data if entrant.folder.run else None
+        known = digests.setdefault(entrant.recipe.data, data.digest())
+        if made_from is not None and made_from.split("+")[0] != known.split("+")[0]:
+            notes.append(
+                f"{entrant.folder.label} was made from other texts or labels than its data have now: "
+                "what is scored here may be among its training texts"
+            )
         try:
             scored = scored_splits(data, split)
         except DataError as error:
@@ -132,8 +141,22 @@ def plan_contests(
                     folder = replace(there.folder, labels=teacher.labels)
                     present[teacher.source] = replace(there, folder=folder)
         own = {source: teachers[source].source for source in present if source in teachers}
-        contests.append(Contest(data, rows, _told_apart(list(present.values())), own))
+        metric, several = _deciding(list(present.values()))
+        notes += several
+        contests.append(Contest(judged(data, metric), rows, _told_apart(list(present.values())), own))
     return Programme(tuple(contests), tuple(notes))
+
+
+def _deciding(present: Sequence[Entrant]) -> tuple[str | None, list[str]]:
+    """The `train.metric` of the students, or of all if there are none; None and a note where they differ."""
+    students = [entrant for entrant in present if entrant.folder.role == "student"]
+    named = list(dict.fromkeys(entrant.recipe.train.metric for entrant in students or present))
+    if len(named) == 1:
+        return named[0], []
+    words = ", ".join(name or "none" for name in named)
+    return None, [
+        f"the recipes name different metrics as train.metric ({words}): the task's own decides here"
+    ]
 
 
 def _content(split: Split | None) -> tuple[object, ...]:

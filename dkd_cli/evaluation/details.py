@@ -6,6 +6,7 @@ Knows nothing about clocks.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.evaluation import cascade
 from dkd_cli.evaluation.calibration import Reliability, fit_temperature, reliability
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.disagreements import Disagreement, disagreements
-from dkd_cli.evaluation.metrics import METRICS, Floats
+from dkd_cli.evaluation.metrics import Floats, score
 from dkd_cli.evaluation.per_class import ClassScore, class_scores, confusion
 from dkd_cli.evaluation.temperature_file import Fit, Temperature
 
@@ -100,14 +102,16 @@ def student_before_teacher(
     assert validation is not None
     temperature = details.calibration.fitted.temperature
 
+    main = data.task.metrics[0]
+
     def quality_on(rows: Split) -> cascade.Quality:
-        labels = np.asarray(rows.labels, dtype=np.int64)
-        return lambda logits: METRICS[data.task.kind][data.task.metrics[0]](logits.argmax(axis=1), labels)
+        return lambda logits: score(main, data.task, logits, rows.labels or ())
 
     doubt = cascade.uncertainty(own.validation, temperature)
     seen = own.validation.astype(np.float64), teacher.validation.astype(np.float64)
     known = (doubt, *seen, quality_on(validation))
-    threshold = cascade.keeping_the_teachers_quality(*known)
+    no_worse = operator.le if main in LOWER_IS_BETTER else operator.ge
+    threshold = cascade.keeping_the_teachers_quality(*known, no_worse)
     unseen = own.scored.astype(np.float64), teacher.scored.astype(np.float64)
     new = (cascade.uncertainty(own.scored, temperature), *unseen, quality_on(split))
     return Cascade(

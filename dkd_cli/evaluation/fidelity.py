@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dkd_cli.data.kinds import KINDS, log_softmax
+from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.evaluation.metrics import Floats, pearson
 
 
@@ -42,9 +43,12 @@ def mean_kl(student_logits: ArrayLike, teacher_logits: ArrayLike) -> float:
     return float(np.mean(np.sum(np.exp(teacher) * (teacher - student), axis=-1)))
 
 
-def retention(student: float | None, teacher: float | None) -> float | None:
-    """The student's share of the teacher's score; None unless both exist and the teacher's is positive."""
-    if student is None or teacher is None or teacher <= 0:
+def retention(metric: str, student: float | None, teacher: float | None) -> float | None:
+    """The student's share of the teacher's score.
+
+    None unless both exist and the teacher's is positive; nor is an error, of which less is better, retained.
+    """
+    if student is None or teacher is None or teacher <= 0 or metric in LOWER_IS_BETTER:
         return None
     return student / teacher
 

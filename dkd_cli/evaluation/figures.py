@@ -13,9 +13,10 @@ import numpy as np
 import torch
 import transformers
 
+from dkd_cli.data.metric_names import merit, positive_note
 from dkd_cli.evaluation.cascade import CascadePoint
 from dkd_cli.evaluation.contests import Contest
-from dkd_cli.evaluation.metrics import baseline, predicted
+from dkd_cli.evaluation.metrics import baseline, compared
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.scoring import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.significance import RESAMPLES
@@ -40,6 +41,7 @@ def contest_figures(
         "split": contest.split.name,
         "rows": len(contest.split),
         "main_metric": task.metrics[0],
+        "positive": positive_note(contest.data, list(results[0].metrics)),
         "baseline": None if constant is None else asdict(constant),
         "best_student": None
         if best is None
@@ -94,19 +96,20 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
 
 
 def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[str, float] | None:
-    """How far a student is ahead of its teacher in the main metric; the 95 % interval over resampled rows."""
+    """How much better a student is than its teacher in the main metric; 95 % interval over resampled rows."""
     if teacher is None:
         return None
-    task, labels = contest.data.task, np.asarray(contest.split.labels)
-    both = np.stack([predicted(task, one.answers.said.scored) for one in (best, teacher)])
-    own, theirs = resampled_scores(task.metrics[0], both, labels, RESAMPLES).T
+    task, main, labels = contest.data.task, contest.data.task.metrics[0], contest.split.labels or ()
+    read = [compared(main, task, one.answers.said.scored, labels) for one in (best, teacher)]
+    own, theirs = resampled_scores(main, np.stack([one for one, _ in read]), read[0][1], RESAMPLES).T
     gaps = own - theirs
     gaps = gaps[np.isfinite(gaps)]
-    scores = best.metrics[task.metrics[0]], teacher.metrics[task.metrics[0]]
+    scores = best.metrics[main], teacher.metrics[main]
     if scores[0] is None or scores[1] is None or not len(gaps):
         return None
-    low, high = np.percentile(gaps, [2.5, 97.5])
-    return {"gain": scores[0] - scores[1], "low": float(low), "high": float(high)}
+    sign = merit(main, 1.0)
+    low, high = np.percentile(sign * gaps, [2.5, 97.5])
+    return {"gain": sign * (scores[0] - scores[1]), "low": float(low), "high": float(high)}
 
 
 def _timing(timing: Timing | None) -> dict[str, Any]:

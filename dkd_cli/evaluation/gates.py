@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split
+from dkd_cli.data.metric_names import merit
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.models.exports import Parity, Quality
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.fidelity import agreement
-from dkd_cli.evaluation.metrics import task_metrics
+from dkd_cli.evaluation.metrics import score
 
 Logits = NDArray[np.float32]
 
@@ -63,7 +64,7 @@ def measure_quality(
     if split.labels is None:
         metric, after = "agreement", agreement(said, expected, task.kind)
     else:
-        before, after = (task_metrics(task, logits, split.labels)[metric] for logits in (expected, said))
+        before, after = (score(metric, task, logits, split.labels) for logits in (expected, said))
     if before is None or after is None:
         problem = f"its {metric} on {split.name} is undefined, so the export cannot be judged"
         raise ModelError(name, problem, "train it further")
@@ -88,8 +89,9 @@ def check_quality(name: str, quality: Quality) -> None:
 
 def lost(quality: Quality) -> float:
     """Points, that is hundredths of the metric; negative for a gain."""
+    before, after = (merit(quality.metric, one) for one in (quality.before, quality.after))
     # rounded: two of two hundred texts are one point, not one and a rounding error
-    return round(100 * (quality.before - quality.after), 6)
+    return round(100 * (before - after), 6)
 
 
 def _difference(expected: Logits, said: Logits) -> float:

@@ -1,12 +1,13 @@
 """Scores of predictions against labels; pure functions of arrays.
 
 Knows nothing about models or files. A figure that is not defined (the correlation of a constant) is None,
-never NaN. Matthews of a constant prediction is 0, the convention of GLUE.
+never NaN. Matthews of a constant prediction is 0, the convention of GLUE. Which metrics there are, and for
+what, is in `data/metric_names.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import METRIC_NAMES
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
 
@@ -36,17 +38,40 @@ def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
 
 
-def binary_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """F1 of class 1; 0 where neither labels nor predictions have any.
-
-    Raises:
-        DataError: where a third class occurs.
-    """
-    if max(predictions.max(), labels.max()) > 1:
-        raise DataError("data.task", "its metric f1 is for two classes and here are more", "name no task")
-    found = int(np.sum((predictions == 1) & (labels == 1)))
-    named = int(predictions.sum() + labels.sum())
+def f1(predictions: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
+    """F1 of the positive class; 0 where neither labels nor predictions have any."""
+    found, named = int(np.sum(predictions & labels)), int(predictions.sum() + labels.sum())
     return 2 * found / named if named else 0.0
+
+
+def precision(predictions: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
+    """The share of rows predicted positive that are; 0 where none is predicted."""
+    named = int(predictions.sum())
+    return int(np.sum(predictions & labels)) / named if named else 0.0
+
+
+def recall(predictions: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
+    """The share of positive rows that are predicted so; 0 where there are none."""
+    true = int(labels.sum())
+    return int(np.sum(predictions & labels)) / true if true else 0.0
+
+
+def average_precision(scores: Floats, labels: NDArray[np.bool_]) -> float | None:
+    """The area under the precision-recall curve, in steps; None where no row is positive."""
+    if not labels.any():
+        return None
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(labels, scores))
+
+
+def roc_auc(scores: Floats, labels: NDArray[np.bool_]) -> float | None:
+    """The area under the ROC curve; None where all rows are of one class."""
+    if labels.all() or not labels.any():
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))
 
 
 def matthews(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -75,22 +100,26 @@ def mse(predictions: Floats, labels: Floats) -> float:
     return float(np.mean((predictions - labels) ** 2))
 
 
-CLASSIFICATION: dict[str, Callable[[NDArray[np.int64], NDArray[np.int64]], float]] = {
+def loss(losses: Floats, labels: NDArray[Any]) -> float:
+    """The mean of the rows' losses."""
+    return float(np.mean(losses))
+
+
+SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
-    "f1": binary_f1,
     "matthews": matthews,
-}
-REGRESSION: dict[str, Callable[[Floats, Floats], float | None]] = {
+    "f1": f1,
+    "precision": precision,
+    "recall": recall,
+    "average_precision": average_precision,
+    "roc_auc": roc_auc,
     "pearson": pearson,
     "spearman": spearman,
     "mse": mse,
+    "loss": loss,
 }
-METRICS: dict[str, Mapping[str, Callable[[Any, Any], float | None]]] = {
-    "classification": CLASSIFICATION,
-    "regression": REGRESSION,
-}
-"""By the kind of output, then by the metric's name: predictions [N] and labels [N] -> a score."""
+"""From what `compared` gives of the rows, [N] and [N], to the score."""
 
 
 def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
@@ -102,10 +131,55 @@ def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
     Raises:
         NumericError: where a prediction is not finite.
     """
-    return _scores(task, predicted(task, logits), labels)
+    names = dict.fromkeys((*task.metrics, *KINDS[task.kind].always))
+    return {name: score(name, task, logits, labels) for name in names}
 
 
-def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
+def score(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> float | None:
+    """Score logits [N, C] against N labels by one metric; None where it is not defined on them."""
+    return SCORES[metric](*compared(metric, task, logits, labels))
+
+
+def compared(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what a metric compares of each row, [N], and what it compares it with, [N].
+
+    Predicted classes or numbers with the labels; for one of two classes whether it is predicted, or by how
+    much its logit is ahead, with whether it is the label; for `loss` the losses.
+
+    Raises:
+        NumericError: where a logit is not finite.
+    """
+    guesses = predicted(task, logits)
+    if len(guesses) != len(labels) or not len(labels):
+        raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
+    array = np.asarray(logits, dtype=np.float64)
+    if task.kind == "regression":
+        numbers = np.asarray(labels, dtype=np.float64)
+        return (guesses - numbers) ** 2 if metric == "loss" else guesses, numbers
+    ids = np.asarray(labels, dtype=np.int64)
+    if metric == "loss":
+        return cross_entropy(array, ids), ids
+    if not METRIC_NAMES[metric].two_classes:
+        return guesses, ids
+    if array.shape[1] != 2:
+        raise DataError(
+            "data.task", f"its metric {metric} is for two classes and here are more", "name no task"
+        )
+    # The area under the ROC curve is the same for both classes.
+    positive = 1 if task.positive is None else task.positive
+    if metric in ("average_precision", "roc_auc"):
+        return array[:, positive] - array[:, 1 - positive], ids == positive
+    return guesses == positive, ids == positive
+
+
+def cross_entropy(logits: Floats, labels: NDArray[np.int64]) -> Floats:
+    """-log softmax(z)[y] of each row, [N, C] and [N] -> [N], in nats."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    own = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - own, dtype=np.float64)
+
+
+def predicted(task: Task, logits: ArrayLike) -> NDArray[Any]:
     """Return the predicted class ids, or numbers, [N, C] -> [N].
 
     Raises:
@@ -124,7 +198,7 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What knows the training labels alone."""
+    """A constant prediction, which knows the training labels alone."""
 
     name: str
     """`always negative`, or `always 2.71`."""
@@ -134,28 +208,25 @@ class Baseline:
 
 
 def baseline(data: TaskData, split: Split) -> Baseline | None:
-    """Score the constant answer on a split; None where training or this split has no labels."""
+    """Score the constant prediction on a split; None where training or this split has no labels.
+
+    Its probabilities, which `loss` reads, are the shares of the classes in training (each counted once more,
+    so that none is 0).
+    """
     learnt, labels = data.splits["train"].labels, split.labels
     if learnt is None or labels is None:
         return None
-    kind = KINDS[data.task.kind]
-    constant = kind.constant(learnt)
-    metrics = _scores(data.task, np.full(len(labels), constant), labels)
-    label = kind.shown(constant, data.label_names)
-    return Baseline(f"always {label if isinstance(label, str) else format(label, '.3g')}", label, metrics)
+    if data.label_names is None:
+        mean = float(np.mean(learnt))
+        return Baseline(f"always {mean:.3g}", mean, task_metrics(data.task, _alike([mean], labels), labels))
+    counts = np.bincount(np.asarray(learnt, dtype=np.int64), minlength=len(data.label_names))
+    label = data.label_names[int(counts.argmax())]
+    shares = np.log((counts + 1) / (counts + 1).sum())
+    return Baseline(f"always {label}", label, task_metrics(data.task, _alike(shares, labels), labels))
 
 
-def known_metrics(task: Task) -> list[str]:
-    """The names of all metrics of a task, its own first."""
-    return list(dict.fromkeys((*task.metrics, *KINDS[task.kind].always)))
-
-
-def _scores(task: Task, guesses: NDArray[np.generic], labels: Labels) -> Metrics:
-    if len(guesses) != len(labels) or not len(labels):
-        raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
-    names = known_metrics(task)
-    truth, known = np.asarray(labels, dtype=guesses.dtype), METRICS[task.kind]
-    return {name: known[name](guesses, truth) for name in names}
+def _alike(logits: ArrayLike, labels: Labels) -> Floats:
+    return np.tile(np.asarray(logits, dtype=np.float64), (len(labels), 1))
 
 
 def _ranks(values: Floats) -> Floats:

@@ -26,8 +26,8 @@ def resampled_scores(
 
     Args:
         metric: a name in `SCORERS`.
-        predictions: class ids or numbers, [M, N]: M models, N examples.
-        labels: [N].
+        predictions: what `metrics.compared` gives of each, [M, N]: M models, N examples.
+        labels: what it compares them with, [N].
         resamples: B of them.
         seed: of the draws.
 
@@ -65,10 +65,48 @@ def _macro_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
     return np.asarray(f1.sum(axis=1) / occurs.sum(axis=1), dtype=np.float64)
 
 
-def _binary_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
-    found = counts @ ((predictions == 1) & (labels == 1))
-    both = counts @ ((predictions == 1).astype(float) + (labels == 1))
-    return np.asarray(2 * found / np.where(both > 0, both, 1.0), dtype=np.float64)
+def _f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    found, named, true = _positives(counts, predictions, labels)
+    return _share(2 * found, named + true)
+
+
+def _precision(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    found, named, _ = _positives(counts, predictions, labels)
+    return _share(found, named)
+
+
+def _recall(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    found, _, true = _positives(counts, predictions, labels)
+    return _share(found, true)
+
+
+def _positives(counts: Floats, predictions: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
+    """(predicted and true, predicted, true) of the positive class, [B]; both sides are 0 or 1."""
+    return counts @ (predictions * labels), counts @ predictions, counts @ labels
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.asarray(np.where(whole > 0, part / np.where(whole > 0, whole, 1.0), 0.0), dtype=np.float64)
+
+
+def _roc_auc(counts: Floats, scores: Floats, labels: Floats) -> Floats:
+    """By the ranks of the positive rows (Mann-Whitney)."""
+    total, true = counts.sum(axis=1), counts @ labels
+    pairs = true * (total - true)
+    above = (counts * _ranks(counts, scores)) @ labels - true * (true + 1) / 2
+    return np.asarray(np.where(pairs > 0, above / np.where(pairs > 0, pairs, 1.0), np.nan), dtype=np.float64)
+
+
+def _average_precision(counts: Floats, scores: Floats, labels: Floats) -> Floats:
+    """Σ (recall gained) · precision, from the highest score down; rows of one score come together."""
+    _, group = np.unique(-scores, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    named = np.add.reduceat(counts[:, order], starts, axis=1)
+    found = np.add.reduceat((counts * labels)[:, order], starts, axis=1)
+    true = found.sum(axis=1)
+    area = (found * _share(found.cumsum(axis=1), named.cumsum(axis=1))).sum(axis=1)
+    return np.asarray(np.where(true > 0, area / np.where(true > 0, true, 1.0), np.nan), dtype=np.float64)
 
 
 def _matthews(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
@@ -130,13 +168,22 @@ def _mse(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
     return np.asarray(counts @ (predictions - labels) ** 2 / counts.sum(axis=1), dtype=np.float64)
 
 
+def _loss(counts: Floats, losses: Floats, labels: Floats) -> Floats:
+    return np.asarray(counts @ losses / counts.sum(axis=1), dtype=np.float64)
+
+
 SCORERS: dict[str, Scorer] = {
     "accuracy": _accuracy,
     "macro_f1": _macro_f1,
-    "f1": _binary_f1,
     "matthews": _matthews,
+    "f1": _f1,
+    "precision": _precision,
+    "recall": _recall,
+    "average_precision": _average_precision,
+    "roc_auc": _roc_auc,
     "pearson": _pearson,
     "spearman": _spearman,
     "mse": _mse,
+    "loss": _loss,
 }
-"""By the names of `metrics.CLASSIFICATION` and `metrics.REGRESSION`."""
+"""By the names of `metrics.SCORES`."""

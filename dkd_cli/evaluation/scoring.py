@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import merit
 from dkd_cli.engine.cache.fingerprint import architecture
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.inference import compute_for, predict_logits
@@ -194,12 +195,17 @@ def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
 
     Exports are their students over again.
     """
+    main = contest.data.task.metrics[0]
     students = [
         one
         for one in results
         if contest.role(one.answers.entrant) == "student" and one.answers.entrant.folder.export is None
     ]
-    scored = [(one.chosen_by, -one.answers.parameters, one) for one in students if one.chosen_by is not None]
+    scored = [
+        (merit(main, one.chosen_by), -one.answers.parameters, one)
+        for one in students
+        if one.chosen_by is not None
+    ]
     return max(scored, key=lambda entry: entry[:2])[2] if scored else None
 
 
@@ -215,7 +221,11 @@ def on_the_front(results: Sequence[Result], metric: str) -> list[bool]:
         latency = one.timing.speed.median_ms if one.timing else 0.0
         score = one.metrics[metric]
         costs.append(
-            (math.inf if score is None else -score, math.inf if size is None else size, latency),
+            (
+                math.inf if score is None else -merit(metric, score),
+                math.inf if size is None else size,
+                latency,
+            ),
         )
     return pareto_front(costs)
 
@@ -287,7 +297,7 @@ def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
         own,
         details=details,
         teacher=teacher.answers.entrant.folder.label,
-        retention=retention(own.metrics[main], teacher.metrics[main]),
+        retention=retention(main, own.metrics[main], teacher.metrics[main]),
         agreement=agreement(said.scored, told.scored, task.kind),
         kl=mean_kl(said.scored, told.scored) if KINDS[task.kind].log_probabilities else None,
     )

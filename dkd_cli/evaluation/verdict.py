@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dkd_cli.data.metric_names import LOWER_IS_BETTER, merit
+from dkd_cli.evaluation.fidelity import retention
 from dkd_cli.evaluation.significance import LEVEL, Difference
 
 CONTROL_TEXTS = {
-    "random": "the same with examples drawn by lot",
+    "random": "the same with examples drawn at random",
     "labelled": "static distillation on the labelled rows alone",
 }
 FINE_TUNING = "none"
 CLASSIC = "static"
+WIDEST = 0.5
+"""Half the width of an interval, in units of the metric, from which on it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Standing:
 
     name: str
     scores: tuple[float, ...]
-    """On the reported split, by seed; higher is better. Empty: a run of it failed, or has no score."""
+    """On the reported split, by seed. Empty: a run of it failed, or has no score."""
     chosen_by: float | None
     """The mean over seeds on the validation split: what it was preferred for, never reported."""
     against: Mapping[str, Difference]
@@ -53,25 +57,84 @@ def clear(difference: Difference) -> bool:
     return difference.holm < LEVEL
 
 
-def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a verdict has to name besides the differences between strategies."""
+
+    teacher: float | None = None
+    """The score of the largest teacher on the same examples."""
+    baseline: tuple[str, float] | None = None
+    """The constant prediction's name, such as `always spam`, and its score."""
+    lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By strategy the classes that its students never get right, and the teacher does."""
+    relative_size: float | None = None
+    """The student's weights on disk over the teacher's."""
+
+
+def verdict(standings: Sequence[Standing], metric: str, context: Context) -> list[str]:
     """What the comparison says, the decision first.
 
     Args:
         standings: `none`, `static` and the others, in the order of the table.
-        teacher: the score of the largest teacher on the same examples, where there is one.
         metric: its name, for the sentences.
+        context: teacher, baseline and what was lost.
     """
+    teacher = context.teacher
     found = {one.name: one for one in standings if one.scores}
-    lines = [_decision(found)]
-    lines += _beside(found, FINE_TUNING, "fine-tuning alone")
-    lines += _beside(found, CLASSIC, "static distillation")
+    lines = [_decision(found, metric), *_warnings(found, metric, context)]
+    lines += _beside(found, FINE_TUNING, "fine-tuning alone", metric)
+    lines += _beside(found, CLASSIC, "static distillation", metric)
     for control in (one for one in found.values() if one.control):
-        lines += _beside(found, control.name, f"{CONTROL_TEXTS[control.name]} ({control.name})")
+        lines += _beside(found, control.name, f"{CONTROL_TEXTS[control.name]} ({control.name})", metric)
     lines += [f"{one.name} is not judged: a run of it has no score." for one in standings if not one.scores]
     best = preferred(found)
-    if teacher is not None and teacher > 0 and best is not None and (score := found[best].mean) is not None:
-        kept = f"{_subject(found[best])} keeps {100 * score / teacher:.1f} % of the teacher's {metric}"
-        lines.append(f"{kept} ({_points(score)} of {_points(teacher)}).")
+    if teacher is not None and best is not None and (score := found[best].mean) is not None:
+        student, own, theirs = _subject(found[best]), _number(score, metric), _number(teacher, metric)
+        kept = retention(metric, score, teacher)
+        share = "" if kept is None else f"{student} keeps {100 * kept:.1f} % of the teacher's {metric}"
+        lines.append(
+            f"{share} ({own} of {theirs})."
+            if share
+            else f"{student} has {own} {metric}, the teacher {theirs}."
+        )
+    return lines
+
+
+def tells(difference: Difference, metric: str) -> bool:
+    """Whether an interval is narrower than what is possible at all; that of two seeds often is not.
+
+    Of an error, which has no upper end, anything is possible.
+    """
+    return metric in LOWER_IS_BETTER or (difference.high - difference.low) / 2 < WIDEST
+
+
+def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> list[str]:
+    """What makes the decision worth little: the baseline, lost classes, a student larger than its teacher."""
+    lines, best = [], preferred(found)
+    teacher, constant = context.teacher, context.baseline
+    if constant is not None:
+        name, floor = constant
+        told = f"{name!r} ({_number(floor, metric)} {metric})"
+        if teacher is not None and merit(metric, teacher) <= merit(metric, floor):
+            lines.append(f"Beware: the teacher ({_number(teacher, metric)}) is no better than {told}.")
+        if best is not None and (mean := found[best].mean) is not None:
+            own = f"{_subject(found[best])} ({_number(mean, metric)})"
+            if merit(metric, mean) <= merit(metric, floor):
+                lines.append(
+                    f"Beware: {own} is no better than {told}: raise train.learning_rate or train.epochs."
+                )
+            else:
+                lines.append(f"{own} is above the baseline {told}.")
+    if best is not None and (lost := context.lost.get(best)):
+        classes = _listed([repr(name) for name in lost])
+        lines.append(
+            f"Beware: {_subject(found[best])} lost {classes}: F1 0 in every seed, which the teacher's is not."
+        )
+    if context.relative_size is not None and context.relative_size >= 1:
+        size = f"{100 * context.relative_size:.0f} %"
+        lines.append(
+            f"Beware: the student is as large as its teacher ({size} of its weights): nothing is saved."
+        )
     return lines
 
 
@@ -92,7 +155,7 @@ def preferred(found: Mapping[str, Standing]) -> str | None:
     return _best(gains) if gains else FINE_TUNING
 
 
-def _decision(found: Mapping[str, Standing]) -> str:
+def _decision(found: Mapping[str, Standing], metric: str) -> str:
     best = preferred(found)
     if best is None:
         return "No verdict: fine-tuning alone, which the others are measured against, has no scores."
@@ -103,30 +166,34 @@ def _decision(found: Mapping[str, Standing]) -> str:
         if all(clear(one.against[FINE_TUNING]) for one in others):
             return "Not worth it here: every strategy is worse than fine-tuning alone."
         return "Not shown to be worth it here: no strategy is clearly better than fine-tuning alone."
-    gain = f"it gains {_amount(found[best].against[FINE_TUNING])} over fine-tuning alone"
+    gain = f"it gains {_amount(found[best].against[FINE_TUNING], metric)} over fine-tuning alone"
     if best == CLASSIC:
         return f"Worth it: use static; {gain}, and no dynamic strategy is clearly better."
     if CLASSIC in found[best].against and clear(found[best].against[CLASSIC]):
-        return f"Worth it: use {best}; {gain} and {_amount(found[best].against[CLASSIC])} over static."
+        further = _amount(found[best].against[CLASSIC], metric)
+        return f"Worth it: use {best}; {gain} and {further} over static."
     if CLASSIC not in found:
         return f"Worth it: use {best}; {gain}."
     return f"Worth it: use {best}; {gain}. Static distillation does not clearly gain."
 
 
-def _beside(found: Mapping[str, Standing], other: str, called: str) -> list[str]:
+def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str) -> list[str]:
     """Each strategy beside one other: what differs a sentence each, the rest in one."""
     lines, alike = [], []
     for one in found.values():
         if other in one.against:
             if clear(one.against[other]):
-                lines.append(f"{_subject(one)} {_outcome(one.against[other])} {called}.")
+                lines.append(f"{_subject(one)} {_outcome(one.against[other], metric)} {called}.")
             else:
                 alike.append(one)
     if alike:
         are = "is" if len(alike) == 1 else "are"
         widest = max((one.against[other] for one in alike), key=lambda one: one.high - one.low)
         remedy = "seeds" if widest.from_seeds > 0.5 else "test examples"
-        unseen = f"less than about {_points((widest.high - widest.low) / 2)} points would not show"
+        unseen = f"less than about {_value((widest.high - widest.low) / 2, metric)} would not show"
+        if not tells(widest, metric):
+            seeds = max(len(one.scores) for one in alike)
+            unseen = f"{seeds} seeds cannot tell"
         lines.append(
             f"{_listed([_subject(one) for one in alike])} {are} not distinguishable from {called} here; "
             f"{unseen} (more {remedy} would help)."
@@ -134,20 +201,21 @@ def _beside(found: Mapping[str, Standing], other: str, called: str) -> list[str]
     return lines
 
 
-def _outcome(difference: Difference) -> str:
+def _outcome(difference: Difference, metric: str) -> str:
     if difference.gain > 0:
-        return f"gains {_amount(difference)} over"
-    return f"loses {_amount(difference)} against"
+        return f"gains {_amount(difference, metric)} over"
+    return f"loses {_amount(difference, metric)} against"
 
 
-def _amount(difference: Difference) -> str:
-    return f"{_points(abs(difference.gain))} points ({_interval(difference)}, {p_value(difference.holm)})"
+def _amount(difference: Difference, metric: str) -> str:
+    size = _value(abs(difference.gain), metric)
+    return f"{size} ({_interval(difference, metric)}, {p_value(difference.holm)})"
 
 
-def _interval(difference: Difference) -> str:
+def _interval(difference: Difference, metric: str) -> str:
     # Of a loss the sizes, as of a gain: "loses 2.0 points (0.5 to 3.5)".
     ends = (difference.low, difference.high) if difference.gain > 0 else (-difference.high, -difference.low)
-    return f"95 % interval {_points(ends[0])} to {_points(ends[1])}"
+    return f"95 % interval {_number(ends[0], metric)} to {_number(ends[1], metric)}"
 
 
 def p_value(p: float) -> str:
@@ -175,8 +243,14 @@ def _subject(one: Standing) -> str:
     return {FINE_TUNING: "fine-tuning alone", CLASSIC: "static distillation"}.get(one.name, one.name)
 
 
-def _points(score: float) -> str:
-    return f"{100 * score:.1f}"
+def _value(score: float, metric: str) -> str:
+    """`3.0 points`, or the number itself of an error."""
+    return _number(score, metric) + ("" if metric in LOWER_IS_BETTER else " points")
+
+
+def _number(score: float, metric: str) -> str:
+    """Hundredths of the metric; of an error, which has no upper end, the number itself."""
+    return f"{score:.4f}" if metric in LOWER_IS_BETTER else f"{100 * score:.1f}"
 
 
 def _listed(names: Sequence[str]) -> str:

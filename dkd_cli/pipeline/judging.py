@@ -13,7 +13,7 @@ from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.training.job import Metrics
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.fidelity import AGREEMENT
-from dkd_cli.evaluation.metrics import known_metrics, task_metrics
+from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.pipeline.workshop import Splits
 from dkd_cli.recipe.schema import Train
 
@@ -26,29 +26,9 @@ class Judge:
     metric: str
 
 
-def judge_by_labels(train: Train, data: TaskData) -> Judge:
-    """The task's own metrics, against the labels of the validation split.
-
-    Raises:
-        RecipeError: for a metric that the task does not have.
-    """
-    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), best_metric(train, data))
-
-
-def best_metric(train: Train, data: TaskData) -> str:
-    """The metric that picks the best checkpoint.
-
-    Raises:
-        RecipeError: for one that the task does not have.
-    """
-    if train.metric is None:
-        return data.task.metrics[0]
-    known = known_metrics(data.task)
-    if train.metric not in known:
-        raise RecipeError(
-            "train.metric", f"{train.metric!r} is not measured on this task", f"choose {', '.join(known)}"
-        )
-    return train.metric
+def judge_by_labels(data: TaskData) -> Judge:
+    """Score by the task's metrics, against the labels of the validation split; the first one decides."""
+    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), data.task.metrics[0])
 
 
 def judge_by_teacher(train: Train, data: TaskData, splits: Splits, answers: Tensor) -> tuple[Splits, Judge]:

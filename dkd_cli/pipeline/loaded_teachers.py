@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import merit
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
@@ -27,6 +28,7 @@ from dkd_cli.engine.teachers.bank import (
     probability_logits,
 )
 from dkd_cli.errors import RecipeError
+from dkd_cli.evaluation.metrics import baseline, score
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.workshop import Splits, Workshop, data_key
 from dkd_cli.recipe.schema import Recipe, Train
@@ -61,6 +63,7 @@ class LoadedTeachers:
             _meeting(run.recipe, name) for run in runs if run.plan.aligns for name in run.plan.teachers
         }
         self._loaded: dict[Key, Loaded] = {}
+        self._looked_at: set[Key] = set()
 
     def bank(
         self, run: StudentRun, student: LoadedModel, splits: Splits, compute: Compute
@@ -131,6 +134,8 @@ class LoadedTeachers:
                 )
 
             self._loaded[key] = Loaded(teacher, on_validation, [layer for layer, _ in pairs])
+            if kind_of(recipe.teachers[name]).name == "checkpoint":
+                self._look_at(recipe, name, "validation", lambda: on_validation(recipe.train))
         return self._loaded[key]
 
     def _file(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
@@ -138,7 +143,29 @@ class LoadedTeachers:
         if key not in self._loaded:
             answers = RecordedTeacher(self._recorded(recipe, name, "train"))
             self._loaded[key] = Loaded(answers, lambda train: self._recorded(recipe, name, "validation"))
+            self._look_at(recipe, name, "train", lambda: self._recorded(recipe, name, "train"))
         return self._loaded[key]
+
+    def _look_at(self, recipe: Recipe, name: str, split: str, predict: Callable[[], torch.Tensor]) -> None:
+        """Print a borrowed teacher's score next to the baseline's; warn if it is the lower one."""
+        data, terminal = self._workshop.data(recipe), self._workshop.terminal
+        rows = data.splits[split]
+        key = name, split, *_answers(recipe, name)
+        if rows.labels is None or key in self._looked_at:
+            return
+        self._looked_at.add(key)
+        constant, metric = baseline(data, rows), data.task.metrics[0]
+        own = score(metric, data.task, predict().float().cpu().numpy(), rows.labels)
+        other = None if constant is None else constant.metrics[metric]
+        shown = f"{metric} {'undefined' if own is None else f'{own:.4f}'}"
+        beside = "" if constant is None or other is None else f"; {constant.name}: {other:.4f}"
+        terminal.say(f"teachers.{name}: {shown} on {split}{beside}")
+        if constant is None or other is None or own is None or merit(metric, own) > merit(metric, other):
+            return
+        terminal.warn(
+            f"teachers.{name} is no better than {constant.name!r} on {split} ({shown}): its labels may be in "
+            f"another order, or it was made for another task; check teachers.{name}.labels"
+        )
 
     def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
         data, settings = self._workshop.data(recipe), recipe.teachers[name]

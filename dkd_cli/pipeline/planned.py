@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dkd_cli.engine.method.strategies import Plan, resolve
-from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder, teacher_source, teacher_train
+from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder, teacher_source
+from dkd_cli.engine.runs.identity import teacher_train
 from dkd_cli.recipe.schema import Recipe, Train, without_transfer
 from dkd_cli.recipe.teacher_kinds import kind_of
 

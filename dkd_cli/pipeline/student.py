@@ -49,6 +49,7 @@ def weights_of_teachers(run: StudentRun) -> dict[str, str]:
 def one_student(workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, fresh: bool) -> Run:
     """Distil one student, or find it made."""
     digests = workshop.peers.decide(lambda: weights_of_teachers(run))
+    data = workshop.peers.decide(lambda: workshop.data_digest(run.recipe))
     claiming = claim(
         run.folder,
         run.recipe,
@@ -57,17 +58,23 @@ def one_student(workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, fre
         fresh=fresh,
         warn=workshop.terminal.warn,
         teachers=digests,
+        data=data,
     )
     with workshop.peers.led(claiming) as working:
         if working is None:
             return workshop.found(run.folder)
         with workshop.peers.together():
-            prepared = prepare(workshop, loaded, run, digests, working)
+            prepared = prepare(workshop, loaded, run, digests, working, data)
         return train_and_publish(workshop, prepared, run.folder)
 
 
 def prepare(
-    workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, digests: Mapping[str, str], working: Path
+    workshop: Workshop,
+    loaded: LoadedTeachers,
+    run: StudentRun,
+    digests: Mapping[str, str],
+    working: Path,
+    digest: str | None,
 ) -> Prepared:
     """Read and build everything that training a student needs.
 
@@ -77,6 +84,7 @@ def prepare(
         run: the student.
         digests: of its teachers' weights, by name.
         working: the claimed folder.
+        digest: of its data.
 
     Raises:
         Problems, DkdError: for anything wrong with recipe, data, machine or models, before training begins.
@@ -88,8 +96,7 @@ def prepare(
     plan = replace(run.plan, output=data.task.kind)
     check_plan(plan, recipe.strategy.name, data.outputs)
     labelled = data.splits["validation"].labels is not None
-    # A wrong metric is reported before any weight is read.
-    judge = judge_by_labels(settings, data) if labelled else None
+    judge = judge_by_labels(data) if labelled else None
     compute = workshop.compute(settings)
     built = build_student(run.source, data, recipe.student, settings.seed, given_labels(recipe, run.source))
     student = narrowed(workshop, recipe, built)
@@ -141,5 +148,6 @@ def prepare(
         validation={},
         seconds=0.0,
         teachers=digests,
+        data=digest,
     )
     return Prepared(job=job, built=student, source=run.source, run=made, teachers=bank)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from dkd_cli import launch
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.metric_names import OF_ONE_CLASS, merit, positive_note
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import DkdError, Problems, raise_all
 from dkd_cli.evaluation.metrics import Baseline, baseline
@@ -115,7 +116,7 @@ def report(
     metrics = metric_names(outcomes)
     columns: list[Column | str] = [
         "model",
-        *(Column(f"validation {name.replace('_', ' ')}", 4) for name in metrics),
+        *(Column(f"validation {name}", 4) for name in metrics),
         "time",
     ]
     rows: list[list[object]] = [
@@ -131,7 +132,14 @@ def report(
         if constant is not None and constant not in different:
             different.append(constant)
     rows += [[one.name, *(one.metrics.get(name) for name in metrics), None] for one in different]
-    terminal.table(title, columns, rows)
+    notes = [*positive_notes(outcomes, metrics, data), *no_better(outcomes, constants)]
+    terminal.table(title, columns, rows, notes)
+    for run in (outcome.run for outcome in outcomes if outcome.run is not None):
+        if run.predicts is not None:
+            terminal.warn(
+                f"{run.name} learnt nothing: it predicts {run.predicts!r} for every row; "
+                "raise train.learning_rate or train.epochs"
+            )
     means = {name: over_seeds(outcomes, name) for name in metrics}
     first = means[metrics[0]]
     if any(len(mean.seeds) > 1 for mean in first):
@@ -141,7 +149,7 @@ def report(
             for mean in first
         ]
         for name in metrics:
-            headings += [Column(name.replace("_", " "), 4), Column("± sd", 4)]
+            headings += [Column(name, 4), Column("± sd", 4)]
             for line, mean in zip(lines, means[name], strict=True):
                 line += [mean.mean, mean.sd]
         notes = ["not averaged where a seed failed"] if any(mean.failed for mean in first) else []
@@ -175,9 +183,36 @@ def baselines(
 
 
 def metric_names(outcomes: Sequence[Outcome]) -> list[str]:
-    """The metrics of all runs, the loss left out; those of different tasks may differ."""
+    """The metrics of all runs, of whatever tasks; the loss is left out where it decides nothing."""
     runs = [outcome.run for outcome in outcomes if outcome.run is not None]
-    return list(dict.fromkeys(name for run in runs for name in run.validation if name != "loss"))
+    names = dict.fromkeys(name for run in runs for name in run.validation)
+    return [name for name in names if name != "loss" or any(run.recipe.train.metric == name for run in runs)]
+
+
+def no_better(outcomes: Sequence[Outcome], constants: Mapping[Data, Baseline | None]) -> list[str]:
+    """A line on each model that the constant prediction equals or beats by the metric that decides."""
+    lines = []
+    for run in (outcome.run for outcome in outcomes if outcome.run is not None):
+        constant = constants.get(run.recipe.data)
+        if constant is None or run.predicts is not None:
+            continue
+        metric = run.recipe.train.metric or next(iter(constant.metrics))
+        own, other = run.validation.get(metric), constant.metrics.get(metric)
+        if own is not None and other is not None and merit(metric, own) <= merit(metric, other):
+            lines.append(
+                f"beware: {run.name} is no better than {constant.name!r} ({metric} {own:.4f} and {other:.4f})"
+            )
+    return lines
+
+
+def positive_notes(
+    outcomes: Sequence[Outcome], metrics: Sequence[str], data: Callable[[Recipe], TaskData]
+) -> list[str]:
+    """The class that some of the metrics are of, a line for each task."""
+    if not set(metrics) & set(OF_ONE_CLASS):
+        return []
+    loaded = [data(outcome.point.recipe) for outcome in outcomes if outcome.run is not None]
+    return list(dict.fromkeys(note for one in loaded if (note := positive_note(one, metrics)) is not None))
 
 
 def over_seeds(outcomes: Sequence[Outcome], metric: str) -> list[Mean]:

@@ -76,17 +76,18 @@ def _chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
 def one_teacher(workshop: Workshop, run: TeacherRun, fresh: bool) -> Run:
     """Fine-tune one teacher, or find it made."""
     warn = workshop.terminal.warn
-    claiming = claim(run.folder, run.recipe, "teacher", run.name, fresh=fresh, warn=warn)
+    data = workshop.peers.decide(lambda: workshop.data_digest(run.recipe))
+    claiming = claim(run.folder, run.recipe, "teacher", run.name, fresh=fresh, warn=warn, data=data)
     with workshop.peers.led(claiming) as working:
         if working is None:
             return workshop.found(run.folder)
         with workshop.peers.together():
-            prepared = prepare(workshop, run, working)
+            prepared = prepare(workshop, run, working, data)
         return train_and_publish(workshop, prepared, run.folder)
 
 
-def prepare(workshop: Workshop, run: TeacherRun, working: Path) -> Prepared:
-    """Read and build everything that training a teacher needs.
+def prepare(workshop: Workshop, run: TeacherRun, working: Path, digest: str | None) -> Prepared:
+    """Read and build everything that training a teacher needs; `digest` is that of its data.
 
     Raises:
         Problems, DkdError: for whatever is wrong with data, machine or model, before training begins.
@@ -94,7 +95,7 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path) -> Prepared:
     recipe, settings, key = run.recipe, run.settings, f"teachers.{run.name}"
     workshop.check(recipe, settings, {key: run.source})
     data = workshop.data(recipe)
-    judge = judge_by_labels(settings, data)  # a wrong metric is reported before any weight is read
+    judge = judge_by_labels(data)
     compute = workshop.compute(settings)
     layers = recipe.teachers[run.name].layers
     built = build_classifier(run.source, data, layers=layers, seed=settings.seed, key=key)
@@ -127,5 +128,6 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path) -> Prepared:
         recipe=recipe,
         validation={},
         seconds=0.0,
+        data=digest,
     )
     return Prepared(job=job, built=built, source=run.source, run=made, teachers=NO_TEACHERS)

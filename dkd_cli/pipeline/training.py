@@ -61,7 +61,13 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
         )
         write_text(folder / "README.md", card)
 
-    done = replace(prepared.run, validation=fitted.validation, seconds=fitted.seconds)
+    names = workshop.data(prepared.run.recipe).label_names
+    done = replace(
+        prepared.run,
+        validation=fitted.validation,
+        seconds=fitted.seconds,
+        predicts=None if fitted.constant is None or names is None else names[fitted.constant],
+    )
     queries, hits = teachers.tally(peers)
     log = {
         "best_step": fitted.best_step,

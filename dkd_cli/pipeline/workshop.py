@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.entries import open_cache
 from dkd_cli.engine.cache.tokens import encode_once, tokenizer_digest
@@ -17,9 +18,9 @@ from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.models import Tokenizer, locate_model
 from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
-from dkd_cli.errors import collect, raise_all
+from dkd_cli.errors import DkdError, Problems, collect, raise_all
 from dkd_cli.pipeline.augmentation import augmented
-from dkd_cli.recipe.schema import Data, Recipe, Train
+from dkd_cli.recipe.schema import Augment, Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
 
 TRUNCATED_SHARE_WORTH_A_WARNING = 0.05
@@ -60,10 +61,15 @@ class Workshop:
         self.cache = open_cache(terminal.warn) if cached else None
         self._data: dict[DataKey, TaskData] = {}
         self._encoded: dict[tuple[DataKey, str], tuple[EncodedSplit, EncodedSplit, EncodedSplit]] = {}
+        self._digests: dict[Data, str] = {}
         self._said: set[str] = set()
 
     def data(self, recipe: Recipe) -> TaskData:
-        """The recipe's texts and labels."""
+        """Return the recipe's texts and labels; the first of the task's metrics is the one that decides.
+
+        Raises:
+            RecipeError: for a `train.metric` that cannot be measured on them.
+        """
         key = data_key(recipe)
         if key not in self._data:
             loaded = self._data[key] = load_task_data(
@@ -74,7 +80,22 @@ class Workshop:
             self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
             for note in loaded.notes:
                 self._once(self.terminal.say, f"  {note}")
-        return self._data[key]
+        return judged(self._data[key], recipe.train.metric)
+
+    def data_digest(self, recipe: Recipe) -> str | None:
+        """A digest of the texts and labels of a run; None if they cannot be read, as `check` will report.
+
+        Augmented copies follow from the texts and are left out: making them takes a model.
+        """
+        data = recipe.data
+        if data not in self._digests:
+            try:
+                copies = data.augment.copies
+                loaded = load_task_data(replace(data, augment=Augment())) if copies else self.data(recipe)
+                self._digests[data] = loaded.digest()
+            except (DkdError, Problems):
+                return None
+        return self._digests[data]
 
     def check(self, recipe: Recipe, train: Train, models: Mapping[str, str]) -> None:
         """All that can be wrong with data, machine and model folders, at once, before a model is loaded.

@@ -137,8 +137,13 @@ def _data(recipe: Recipe) -> Iterator[Broken]:
             f"makes {total:g} together with `test_share`, which leaves nothing to train on",
             "make their sum less than 1",
         )
+    if data.positive is not None and data.kind == "regression":
+        yield "data.positive", "names a class, but `kind` is regression", "remove one of the two"
     if data.labels is None:
         return
+    if data.positive is not None and data.positive not in data.labels:
+        remedy = did_you_mean(data.positive, data.labels, f"name one of: {', '.join(data.labels)}")
+        yield "data.positive", f"{_quoted(data.positive)} is not in `data.labels`", remedy
     if data.kind == "regression":
         yield "data.labels", "names classes, but `kind` is regression", "remove one of the two"
     if len(data.labels) < 2:

@@ -57,7 +57,12 @@ class Data:
     label: Name | None = None
     """The column with the label; null: the known task's, else `label`."""
     labels: tuple[str, ...] | None = None
-    """The class names in the order of their ids; null: those of the data set, else sorted."""
+    """The class names in the order of their ids; null: those of the data set, else in the known task's order,
+    else sorted."""
+    positive: Name | None = None
+    """Of two classes the one that `f1`, `precision`, `recall` and `average_precision` are of; all four are
+    then measured. null: the known task's, else the second of `0` and `1`, `false` and `true`, or `no` and
+    `yes`."""
     kind: Literal["classification", "regression"] | None = None
     """null: the known task's, else classification."""
     unlabelled: bool = False
@@ -308,7 +313,10 @@ class Train:
     """`true`: compile the model with torch.compile, which needs a C++ compiler (on a GPU, Triton): a slow
     first step, faster ones after it where the hardware gains by it."""
     metric: Name | None = None
-    """Picks the best checkpoint; null: the task's own."""
+    """Picks the best checkpoint and the best student, and is what differences, retention, gates and verdicts
+    are in: `accuracy`, `macro_f1` or `matthews`; for two classes also `f1`, `precision`, `recall`,
+    `average_precision` (see `data.positive`) or `roc_auc`; for numbers `pearson`, `spearman` or `mse`; for
+    both `loss`, the cross-entropy or the squared error. null: the task's own."""
     eval_batch_size: Count = 64
     """Examples in each forward pass without gradients."""
     log_every: Count = 10

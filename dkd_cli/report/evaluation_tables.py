@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import positive_note
 from dkd_cli.evaluation.contests import Contest
 from dkd_cli.evaluation.metrics import baseline
 from dkd_cli.evaluation.scoring import Result, SeedSummary, best_student
@@ -45,7 +46,7 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
         *("model", "role", *(["format"] if formats else []), "strategy", "seed", "layers"),
         Column("params", 1, " M"),
         Column("size", 1, " MB"),
-        *(Column(name.replace("_", " "), 4) for name in results[0].metrics),
+        *(Column(name, 4) for name in results[0].metrics),
         Column("retention", 1, " %"),
         Column("agreement", 1, " %") if percent else Column("agreement", 4),
         Column("latency", 2, " ms"),
@@ -64,7 +65,7 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
 
 def seeds_table(contest: Contest, summaries: Sequence[SeedSummary], terminal: Terminal) -> None:
     """Each strategy over its seeds."""
-    metric = contest.data.task.metrics[0].replace("_", " ")
+    metric = contest.data.task.metrics[0]
     several = len({summary.recipe for summary in summaries}) > 1
     terminal.table(
         f"{metric} over seeds",
@@ -137,7 +138,7 @@ def cascade_table(best: Result, teacher: Result | None, terminal: Terminal) -> N
         if best.timing is not None and teacher.timing is not None:
             latency = best.timing.speed.median_ms + one.deferred * teacher.timing.speed.median_ms
         rows.append([f"{100 * one.deferred:.1f} %", one.threshold, one.quality, latency, name or None])
-    metric = next(iter(best.metrics)).replace("_", " ")
+    metric = next(iter(best.metrics))
     terminal.table(
         f"cascade: {name_of(best)} answers where its uncertainty is at most the threshold, "
         f"else {name_of(teacher)}",
@@ -185,9 +186,11 @@ def row(contest: Contest, result: Result, formats: bool) -> list[object]:
 def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
     """What the columns mean, in the two lines that a reader needs."""
     teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
-    main = contest.data.task.metrics[0].replace("_", " ")
+    main = contest.data.task.metrics[0]
     same = KINDS[contest.data.task.kind].agreement
     lines = []
+    if (positive := positive_note(contest.data, list(results[0].metrics))) is not None:
+        lines.append(positive)
     if teachers:
         against = next(iter(teachers)) if len(teachers) == 1 else "each model's teacher"
         lines.append(

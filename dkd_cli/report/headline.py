@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dkd_cli.report.plots import spoken
+from dkd_cli.data.metric_names import merit
 
 
 def contest_headline(contest: Mapping[str, Any]) -> list[str]:
     """The verdict on the best student, and what to hold against it."""
     models = {model["model"]: model for model in contest["models"]}
-    metric = spoken(contest["main_metric"])
+    metric = contest["main_metric"]
     rows = f"{contest['rows']:,} examples of {contest['split']}"
     best = contest["best_student"]
     if best is None:
@@ -23,14 +23,83 @@ def contest_headline(contest: Mapping[str, Any]) -> list[str]:
     teacher = models.get(student["teacher"])
     own = student["metrics"][contest["main_metric"]]
     if teacher is None:
-        return [f"{student['model']} reaches {_figure(own)} {metric} on {rows}; its teacher is not there."]
+        alone = f"{student['model']} reaches {_figure(own)} {metric} on {rows}; its teacher is not there."
+        return [alone, *_warnings(contest, student, None)]
     theirs = teacher["metrics"][contest["main_metric"]]
     against = f"{_figure(own)} against {_figure(theirs)}"
     kept = f"reaches {against} {metric} of {teacher['model']}"
     if student["retention"] is not None:
         kept = f"keeps {100 * student['retention']:.1f} % of {teacher['model']}'s {metric} ({against})"
     first = f"{student['model']} {kept}{_cheaper(student, teacher)}."
-    return [first, " ".join([*_chance(contest), _choice(contest, rows)])]
+    warnings = _warnings(contest, student, teacher)
+    return [
+        first,
+        " ".join([*_chance(contest), _choice(contest, rows)]),
+        *warnings,
+        *_to_deploy(contest, student),
+    ]
+
+
+def _warnings(
+    contest: Mapping[str, Any], student: Mapping[str, Any], teacher: Mapping[str, Any] | None
+) -> list[str]:
+    """The baseline, and what makes the first sentence worth little."""
+    metric, constant = contest["main_metric"], contest.get("baseline")
+    lines, own = [], student["metrics"][metric]
+    floor = None if constant is None else constant["metrics"].get(metric)
+    if constant is not None and floor is not None:
+        told = f"the baseline {constant['name']!r} ({floor:.4f} {metric})"
+        theirs = None if teacher is None else teacher["metrics"][metric]
+        if theirs is not None and merit(metric, theirs) <= merit(metric, floor):
+            lines.append(f"Beware: the teacher is no better than {told}.")
+        if own is None or merit(metric, own) <= merit(metric, floor):
+            lines.append(f"Beware: {student['model']} is no better than {told}.")
+        else:
+            lines.append(f"It is above {told}.")
+    if student.get("confusion") and contest.get("labels"):
+        columns = [sum(column) for column in zip(*student["confusion"], strict=True)]
+        if sum(count > 0 for count in columns) == 1:
+            only = contest["labels"][next(place for place, count in enumerate(columns) if count)]
+            lines.append(
+                f"Beware: it predicts {only!r} for every row: raise train.learning_rate or train.epochs."
+            )
+    theirs_by_class = {row["label"]: row["f1"] for row in teacher.get("per_class") or ()} if teacher else {}
+    lost = [
+        repr(row["label"])
+        for row in student.get("per_class") or ()
+        if row["f1"] == 0 and theirs_by_class.get(row["label"], 0) > 0
+    ]
+    if lost:
+        lines.append(f"Beware: it lost {', '.join(lost)}: F1 0, which the teacher's is not.")
+    if teacher is not None and student["parameters"] >= teacher["parameters"]:
+        lines.append("Beware: it has no fewer parameters than its teacher: nothing is saved.")
+    return lines
+
+
+def _to_deploy(contest: Mapping[str, Any], student: Mapping[str, Any]) -> list[str]:
+    """The export or teacher that is at least as good as the best student, smaller and (if timed) faster."""
+    metric = contest["main_metric"]
+    own, size, speed = student["metrics"][metric], student.get("weights_mb"), student.get("speed")
+    better = []
+    for model in contest["models"]:
+        score, other = model["metrics"][metric], model.get("weights_mb")
+        if model is student or None in (own, score, size, other) or merit(metric, score) < merit(metric, own):
+            continue
+        slower = speed and model.get("speed") and model["speed"]["median_ms"] > speed["median_ms"]
+        if other <= size and not slower:
+            better.append(model)
+    if not better:
+        return []
+    best = max(better, key=lambda model: (merit(metric, model["metrics"][metric]), -model["weights_mb"]))
+    timed = (
+        f", {best['speed']['median_ms']:.2f} ms against {speed['median_ms']:.2f}"
+        if speed and best.get("speed")
+        else ""
+    )
+    return [
+        f"To deploy: {best['model']} ({best['format']}) is no worse than {student['model']} at no more cost: "
+        f"{_figure(best['metrics'][metric])} {metric}, {best['weights_mb']:.1f} MB against {size:.1f}{timed}."
+    ]
 
 
 def tiles(contest: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -41,7 +110,7 @@ def tiles(contest: Mapping[str, Any]) -> list[tuple[str, str]]:
     student = models[contest["best_student"]["model"]]
     teacher = models.get(student["teacher"])
     metric = contest["main_metric"]
-    found = [(_figure(student["metrics"][metric]), f"{spoken(metric)} of {student['model']}")]
+    found = [(_figure(student["metrics"][metric]), f"{metric} of {student['model']}")]
     if student["retention"] is not None:
         found.append((f"{100 * student['retention']:.1f} %", "of the teacher's quality"))
     if student["latency_speedup"] is not None:
@@ -98,4 +167,4 @@ def _figure(score: float | None) -> str:
 
 def _score(model: Mapping[str, Any], contest: Mapping[str, Any]) -> float:
     score = model["metrics"][contest["main_metric"]]
-    return float("-inf") if score is None else float(score)
+    return float("-inf") if score is None else merit(contest["main_metric"], score)

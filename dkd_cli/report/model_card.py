@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.metric_names import OF_ONE_CLASS
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.report.printable import printable
 from dkd_cli.version import __version__
@@ -20,6 +21,10 @@ HUB_METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
     "macro_f1": ("f1", "Macro F1"),
     "f1": ("f1", "F1"),
+    "precision": ("precision", "Precision"),
+    "recall": ("recall", "Recall"),
+    "average_precision": ("average_precision", "Average precision"),
+    "roc_auc": ("roc_auc", "Area under the ROC curve"),
     "matthews": ("matthews_correlation", "Matthews correlation"),
     "pearson": ("pearsonr", "Pearson correlation"),
     "spearman": ("spearmanr", "Spearman correlation"),
@@ -62,7 +67,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
             dataset_name=data.task.name,
             dataset_split="validation",
             metric_type=HUB_METRICS[name][0],
-            metric_name=HUB_METRICS[name][1],
+            metric_name=_metric(name, data),
             metric_value=round(value, 6),
         )
         for name, value in scores.items()
@@ -109,7 +114,7 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
     lines += ["## How it was made", "", *_table(("what", "which"), made), ""]
     lines += ["`recipe.yaml` holds every setting, `training.json` the log of the run.", ""]
     if scores:
-        rows = [(HUB_METRICS[name][1], f"{value:.4f}") for name, value in scores.items()]
+        rows = [(_metric(name, data), f"{value:.4f}") for name, value in scores.items()]
         lines += ["## Validation", "", *_table(("metric", "value"), rows), ""]
         lines += [
             "These rows chose the best checkpoint, which flatters them. `dkd evaluate` measures the test"
@@ -138,6 +143,13 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "",
     ]
     return "\n".join(lines)
+
+
+def _metric(name: str, data: TaskData) -> str:
+    """The metric in words, with the class that it is of."""
+    if name not in OF_ONE_CLASS or data.label_names is None or data.task.positive is None:
+        return HUB_METRICS[name][1]
+    return f"{HUB_METRICS[name][1]} of {code(data.label_names[data.task.positive])}"
 
 
 def code(text: str) -> str:

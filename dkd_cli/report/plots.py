@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.report.drawing import label_points, svg
 from dkd_cli.report.palette import INK, RULE, STRATEGY_COLOURS, TEACHER, colour_of
 from dkd_cli.report.printable import printable
@@ -65,7 +66,9 @@ def trade_off(models: Sequence[Model], metric: str) -> str:
                 zorder=3,
             )
         axes.set_xlabel("latency of one example, ms (median)" if timed else "weights on disk, MB")
-        axes.set_ylabel(spoken(metric))
+        axes.set_ylabel(metric)
+        if metric in LOWER_IS_BETTER:
+            axes.invert_yaxis()
         axes.margins(0.12, 0.15)
         left, right = axes.get_xlim()
         axes.set_xlim(min(left, 0.0), right + 0.35 * (right - min(left, 0.0)))
@@ -78,7 +81,7 @@ def trade_off(models: Sequence[Model], metric: str) -> str:
             ],
         )
 
-    return svg(draw, width=9.2, height=4.6, label=f"{spoken(metric)} against speed and size of each model")
+    return svg(draw, width=9.2, height=4.6, label=f"{metric} against speed and size of each model")
 
 
 def reliability(model: Model) -> str:
@@ -219,7 +222,7 @@ def cascade(model: Model, teacher: Model, metric: str) -> str:
             fontsize=8.5,
         )
         axes.set_xlabel("share of examples that the teacher answers, %")
-        axes.set_ylabel(spoken(metric))
+        axes.set_ylabel(metric)
         axes.margins(y=0.2)
         own, theirs = student["latency_ms"], told["latency_ms"]
         if own is not None and theirs is not None:
@@ -275,8 +278,3 @@ def latency_by_length(models: Sequence[Model]) -> str:
         label_points(axes, ends)
 
     return svg(draw, width=9.2, height=4.4, label="latency by length of text")
-
-
-def spoken(metric: str) -> str:
-    """A metric's name as one says it."""
-    return metric.replace("_", " ").replace("f1", "F1")

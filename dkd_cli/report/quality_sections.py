@@ -12,7 +12,7 @@ from dkd_cli.data.kinds import KINDS
 from dkd_cli.report import plots
 from dkd_cli.report.headline import tiles
 from dkd_cli.report.page import MOST_ROWS, Block, DisagreementBlock, Folded, Picture, Prose, TableBlock, Tiles
-from dkd_cli.report.plots import Model, spoken
+from dkd_cli.report.plots import Model
 from dkd_cli.report.tables import Column
 
 SCORES = ("ece", "nll", "brier")
@@ -30,7 +30,7 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
     formats = len({model["format"] for model in models}) > 1
     columns: list[Column | str] = [
         *("model", *(["format"] if formats else []), "strategy", "seed"),
-        *(Column(spoken(name), 4) for name in names),
+        *(Column(name, 4) for name in names),
         Column("retention", 1, " %"),
         Column("latency", 2, " ms"),
         Column("speed-up", 2, "×"),
@@ -53,8 +53,10 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
         )
     notes = [
         "retention, agreement, KL (nats) and speed-up: against the model's own teacher; retention of "
-        f"{spoken(metric)}; Pareto: no other model is at least as good, as small on disk and as fast.",
+        f"{metric}; Pareto: no other model is at least as good, as small on disk and as fast.",
     ]
+    if contest["positive"]:
+        notes.append(f"{contest['positive']}.")
     if len(contest["models"]) > MOST_ROWS:
         notes.append(f"The first {MOST_ROWS} of {len(contest['models'])} models.")
     marked = [place for place, model in enumerate(models) if model is best]
@@ -76,7 +78,7 @@ def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
             "strategy",
             "recipe",
             "seeds",
-            Column(f"mean {spoken(metric)}", 4),
+            Column(f"mean {metric}", 4),
             Column("± sd", 4),
         ]
         blocks.append(TableBlock(over_seeds, seeds))
@@ -200,7 +202,7 @@ def cascade_blocks(
         "student",
         Column("threshold", 4),
         Column("deferred", 1, " %"),
-        Column(spoken(metric), 4),
+        Column(metric, 4),
         Column("student alone", 4),
         Column("teacher alone", 4),
         Column("expected latency", 2, " ms"),
@@ -209,7 +211,7 @@ def cascade_blocks(
     where = model["cascade"]["chosen_on"]
     note = (
         f"threshold: of the calibrated uncertainty, chosen on {where}: there it defers the fewest rows"
-        f" and keeps the teacher's {spoken(metric)};"
+        f" and keeps the teacher's {metric};"
         + (" reported on the same rows." if where == split else f" all figures are of {split}.")
     )
     return [

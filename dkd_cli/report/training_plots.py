@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dkd_cli.report.drawing import label_points, svg
-from dkd_cli.report.plots import Model, model_colour, name_of, spoken
+from dkd_cli.report.plots import Model, model_colour, name_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def trained(models: Sequence[Model]) -> list[Model]:
 
 def loss_curves(models: Sequence[Model], metric: str) -> str | None:
     """One panel for each term of the loss, and one for the metric on validation."""
-    return _panels(models, {**TERMS, f"eval_{metric}": f"{spoken(metric)} on validation"}, "training curves")
+    return _panels(models, {**TERMS, f"eval_{metric}": f"{metric} on validation"}, "training curves")
 
 
 def uncertainty_curves(models: Sequence[Model]) -> str | None:

@@ -12,27 +12,27 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from dkd_cli.data.locate import PREFIX
-from dkd_cli.engine.method.strategies import resolve
+from dkd_cli.engine.runs.identity import Role, refuse_other, refuse_other_data, refuse_other_teachers
 from dkd_cli.engine.runs.snapshots import begun, clean, keep
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.manifests import damage, staged
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
-from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, has_transfer, strategy_parts
+from dkd_cli.recipe.schema import Recipe, decides_teachers, strategy_parts
 from dkd_cli.recipe.sweeps import variant
 from dkd_cli.recipe.teacher_kinds import kind_of
 from dkd_cli.version import __version__
 
-Role = Literal["teacher", "student"]
 NO_TEACHERS: Mapping[str, str] = MappingProxyType({})
+DATA = "data.json"
 BEGUN, FINISHED, REPLACED = "begun", "finished", "replaced"
 """In a working folder: what the run began with, the model as it will be, and the one whose place it takes."""
 
@@ -53,16 +53,10 @@ class Run:
     seconds: float
     teachers: Mapping[str, str] = field(default_factory=dict)
     """A digest of each teacher that it learnt from, by name."""
-
-
-def teacher_train(train: Train, teacher: Teacher) -> Train:
-    """The schedule of one teacher: its own settings over the recipe's."""
-    own = {
-        key: value
-        for key in ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
-        if (value := getattr(teacher, key)) is not None
-    }
-    return replace(train, **own)
+    data: str | None = None
+    """A digest of the texts and labels that it was made from; None: not known."""
+    predicts: str | None = None
+    """The class that it predicts for every validation row; None if it predicts several, or a number."""
 
 
 def teacher_folder(recipe: Recipe, name: str, *, schedule: bool = False) -> Path:
@@ -121,42 +115,6 @@ def _place(source: str) -> str:
     return str(path.resolve()) if path.exists() else source
 
 
-def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
-    """The settings that decide a run's result, flat, by dotted key: equal means the same experiment."""
-    settings: dict[str, Any] = {"model": recipe.model, "data": asdict(recipe.data)}
-    if role == "teacher":
-        teacher = recipe.teachers[name]
-        settings |= {
-            "teacher": {"model": teacher.model, "layers": teacher.layers},
-            "train": asdict(teacher_train(recipe.train, teacher)),
-        }
-    else:
-        plan = resolve(recipe)
-        settings |= {
-            "student": asdict(recipe.student),
-            "strategy": {
-                "data": asdict(plan.selection),
-                "teacher": asdict(plan.adoption),
-                "objective": asdict(plan.objective),
-                "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
-            },
-            "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
-            "train": asdict(recipe.train),
-        }
-    flat = _flatten(settings)
-    return {key: value for key, value in flat.items() if key not in ("train.log_every", "train.report_to")}
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def read_run(folder: Path) -> Run | None:
     """What a model folder says of itself; None for one that was made elsewhere.
 
@@ -181,6 +139,8 @@ def read_run(folder: Path) -> Run | None:
             validation=facts["validation"],
             seconds=facts["seconds"],
             teachers=facts["teachers"],
+            data=facts["data"],
+            predicts=facts["predicts"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -189,7 +149,12 @@ def read_run(folder: Path) -> Run | None:
 
 
 def finished(
-    final: Path, recipe: Recipe, role: Role, name: str, teachers: Mapping[str, str] = NO_TEACHERS
+    final: Path,
+    recipe: Recipe,
+    role: Role,
+    name: str,
+    teachers: Mapping[str, str] = NO_TEACHERS,
+    data: str | None = None,
 ) -> Run | None:
     """The complete run of this experiment in its folder `final`; None where there is none yet.
 
@@ -199,9 +164,10 @@ def finished(
         role: with `name` (a teacher's), what the recipe is read as.
         name: the teacher's name, or the student's strategy.
         teachers: a digest of each teacher that the run should have learnt from, by name.
+        data: a digest of the texts and labels that it should have been made from; None: any.
 
     Raises:
-        SystemProblem: if the folder holds something else, or was taught by others.
+        SystemProblem: if the folder holds something else, was taught by others or was made from other data.
     """
     done = read_run(final)
     if done is None and final.exists():
@@ -209,8 +175,9 @@ def finished(
             str(final), "holds something that dkd did not make", "choose another name or --output-dir"
         )
     if done is not None:
-        _refuse_other(final, done.recipe, recipe, role, name)
-        _refuse_other_teachers(final, done.teachers, teachers)
+        refuse_other(final, done.recipe, recipe, role, name)
+        refuse_other_data(final, done.data, data)
+        refuse_other_teachers(final, done.teachers, teachers)
     return done
 
 
@@ -224,6 +191,7 @@ def claim(
     fresh: bool,
     warn: Callable[[str], None],
     teachers: Mapping[str, str] = NO_TEACHERS,
+    data: str | None = None,
 ) -> Iterator[Path | None]:
     """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
 
@@ -237,14 +205,15 @@ def claim(
         fresh: start over, whatever there is of the same experiment.
         warn: told where a run that was begun cannot be gone on with.
         teachers: a digest of each teacher that the run learns from, by name.
+        data: a digest of the texts and labels that it is made from; None: not known.
 
     Raises:
         SystemProblem: if the folder holds something else or is a symbolic link, another process is at work in
-            it, or the teachers are others than those it began with.
+            it, or the data or the teachers are others than those it began with.
     """
     working = final.with_name(f".{final.name}")
     _refuse_links(final.parent, final, working)
-    complete = _complete(final, recipe, role, name, fresh, teachers)
+    complete = _complete(final, recipe, role, name, fresh, teachers, data)
     if complete and not working.exists():
         yield None
         return
@@ -263,7 +232,7 @@ def claim(
     with held:
         clean(working)
         _settle(working, final)
-        complete = _complete(final, recipe, role, name, fresh, teachers)
+        complete = _complete(final, recipe, role, name, fresh, teachers, data)
         if complete and not begun(working):
             shutil.rmtree(working)
             yield None
@@ -278,18 +247,26 @@ def claim(
             with staged(saved) as folder:
                 write_text(folder / "recipe.yaml", dump_recipe(recipe))
                 write_json(folder / "teachers.json", dict(teachers))
+                write_json(folder / DATA, data)
         else:
-            _refuse_other(working, load_recipe(str(saved / "recipe.yaml")), recipe, role, name)
+            refuse_other(working, load_recipe(str(saved / "recipe.yaml")), recipe, role, name)
+            refuse_other_data(working, json.loads((saved / DATA).read_text(encoding="utf-8")), data)
             theirs = json.loads((saved / "teachers.json").read_text(encoding="utf-8"))
-            _refuse_other_teachers(working, theirs, teachers)
+            refuse_other_teachers(working, theirs, teachers)
         yield working
 
 
 def _complete(
-    final: Path, recipe: Recipe, role: Role, name: str, fresh: bool, teachers: Mapping[str, str]
+    final: Path,
+    recipe: Recipe,
+    role: Role,
+    name: str,
+    fresh: bool,
+    teachers: Mapping[str, str],
+    data: str | None,
 ) -> bool:
-    """Whether the run is finished and may stay; with `fresh` its teachers may be others than they were."""
-    done = finished(final, recipe, role, name, NO_TEACHERS if fresh else teachers)
+    """Whether the run is finished and may stay; with `fresh` its teachers and data may be others now."""
+    done = finished(final, recipe, role, name, *((NO_TEACHERS, None) if fresh else (teachers, data)))
     return done is not None and not fresh
 
 
@@ -308,34 +285,6 @@ def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
         if entry.name != "lock":
             remove(entry)
-
-
-def _refuse_other(folder: Path, theirs: Recipe, ours: Recipe, role: Role, name: str) -> None:
-    if role == "teacher" and name not in theirs.teachers:
-        raise SystemProblem(str(folder), "holds another experiment", "set another name, or --output-dir")
-    before, now = identity(theirs, role, name), identity(ours, role, name)
-    changed = [
-        f"{key} is {before.get(key)!r} there and {now.get(key)!r} here"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if changed:
-        more = f" and {len(changed) - 2} more" if len(changed) > 2 else ""
-        raise SystemProblem(
-            str(folder),
-            f"holds another experiment: {', '.join(changed[:2])}{more}",
-            "give this one another name (--set name=...) or --output-dir, or remove the folder",
-        )
-
-
-def _refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    changed = [name for name in ours if theirs.get(name) != ours[name]]
-    if changed:
-        raise SystemProblem(
-            str(folder),
-            f"was taught by another {changed[0]!r} than there is now: its weights have changed",
-            "teach it anew with --fresh, or bring the old teacher back",
-        )
 
 
 def publish(
@@ -365,6 +314,8 @@ def publish(
         "teacher": teacher,
         "teacher_is_local": local,
         "teachers": dict(run.teachers),
+        "data": run.data,
+        "predicts": run.predicts,
         "validation": dict(run.validation),
         "seconds": run.seconds,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dkd_cli.engine.training.pool import Pool
@@ -54,3 +55,15 @@ def examples_seen(settings: Train, size: int, pool: Pool | None = None, processe
             settings.epochs * updates_per_epoch(settings, size, loaded_at_once(settings, pool, processes))
         )
     return work(settings, size, pool, updates, processes).examples
+
+
+def pass_weight(rows: int, passes: Sequence[int]) -> float:
+    """What a pass of so many rows weighs in an update of `passes`, 1 where all of them have as many.
+
+    Each pass has a mean over its own rows, and Trainer divides by the number of passes: unweighted, the rows
+    of a last, smaller pass would count more than the others.
+
+    >>> pass_weight(90, [90, 10]), pass_weight(10, [90, 10]), pass_weight(50, [50, 50])
+    (1.8, 0.2, 1.0)
+    """
+    return rows * len(passes) / sum(passes) if len(set(passes)) > 1 else 1.0

@@ -146,13 +146,14 @@ def fit(job: Job) -> Fitted:
     best = next(
         line for line in state.log_history if line["step"] == state.best_global_step and "eval_loss" in line
     )
-    skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second")
+    skipped = ("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_constant")
     validation = {
         k.removeprefix("eval_"): v for k, v in best.items() if k.startswith("eval_") and k not in skipped
     }
     job.model.eval()
     return Fitted(
         validation=validation,
+        constant=int(best["eval_constant"]) if "eval_constant" in best else None,
         best_step=state.best_global_step,
         steps=state.global_step,
         work=work(job.settings, job.rows_per_epoch, job.pool, state.global_step, job.peers.count),

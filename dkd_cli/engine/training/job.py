@@ -70,6 +70,8 @@ class Fitted:
     """What a finished run leaves beside the weights, which are the best ones."""
 
     validation: Mapping[str, float]
+    constant: int | None
+    """The class that the best weights predict for every validation row; None where they predict several."""
     best_step: int
     steps: int
     work: Work

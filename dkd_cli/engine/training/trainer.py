@@ -23,6 +23,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_utils import EvalLoopOutput
 
 from dkd_cli.data.encoding import LengthGroupedBatches
+from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.engine.machine.memory import (
     RandomState,
     backward_in_parts,
@@ -35,7 +36,7 @@ from dkd_cli.engine.machine.processes import Share
 from dkd_cli.engine.method.distillation import StudentOutput
 from dkd_cli.engine.models.inference import model_inputs, predict_logits
 from dkd_cli.engine.runs.snapshots import Snapshot
-from dkd_cli.engine.training.counts import loaded_at_once
+from dkd_cli.engine.training.counts import loaded_at_once, pass_weight
 from dkd_cli.engine.training.dropout import cheap_dropout
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.nan_guard import NanGuard
@@ -43,8 +44,6 @@ from dkd_cli.engine.training.pool import pick
 from dkd_cli.engine.training.resumable import ResumableTrainer
 from dkd_cli.engine.training.trackers import by_trainer
 from dkd_cli.errors import SystemProblem
-
-LOWER_IS_BETTER = frozenset({"mse"})
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,11 @@ class DistillationTrainer(ResumableTrainer):
             callbacks=[EpochLines(), *callbacks],
         )
         self._watch = NanGuard(job.compute, job.train.split.example_ids)
-        self._learnt: tuple[Mapping[str, Tensor], int] = {}, 0
+        self._learnt: tuple[Mapping[str, Tensor], int, float] = {}, 0, 1.0
         self._begun: list[tuple[RandomState, dict[str, Tensor]]] = []
         """The batches of the update at hand, and the random state before each."""
+        self._rows_of_update: list[int] = []
+        """How many rows each pass of the update at hand trains on, by all processes."""
         self._rows_at_once: int | None = None
         """How many of a batch go through the model together; None: all."""
         self.remove_callback(transformers.PrinterCallback)
@@ -113,8 +114,23 @@ class DistillationTrainer(ResumableTrainer):
         )
         return prepared
 
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Any]:
+        """The batches of one update; remembers how many rows each of them trains on."""
+        samples, items = super().get_batch_samples(*args, **kwargs)
+        self._rows_of_update = []
+        if len(samples) < 2:
+            return samples, items
+        peers, pool = self.job.peers, self.job.pool
+        own = [int((inputs["row"] >= 0).sum()) for inputs in samples]
+        loaded = [sum(rows) for rows in zip(*peers.all(own), strict=True)]
+        self._rows_of_update = [rows if pool is None else pool.kept(rows) for rows in loaded]
+        return samples, items
+
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        """The mean loss on the labels and the task's metrics; each row counts once, and in every process."""
+        """The mean loss on the labels and the task's metrics; each row counts once, and in every process.
+
+        `constant` is the class of every row where one class alone is predicted.
+        """
         job = self.job
         job.model.eval()
         logits = predict_logits(
@@ -131,6 +147,8 @@ class DistillationTrainer(ResumableTrainer):
         for name, value in job.metrics(logits.numpy(), labels.numpy()).items():
             # An undefined correlation (a constant prediction) must not become the best checkpoint.
             found[name] = -1.0 if value is None else float(value)
+        if logits.size(1) > 1 and len(guesses := set(logits.argmax(dim=1).tolist())) == 1:
+            found["constant"] = float(*guesses)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         return EvalLoopOutput(logits.numpy(), labels.numpy(), metrics, len(labels))
 
@@ -149,9 +167,9 @@ class DistillationTrainer(ResumableTrainer):
             loss = self._attempt(lambda: self._step_in_parts(model, inputs))
         while loss is None:
             loss = self._attempt(lambda: self._begin_anew(model))
-        terms, seen = self._learnt
+        terms, seen, weight = self._learnt
         for name, value in terms.items():
-            self._terms[name].append(value)
+            self._terms[name].append(value if weight == 1 else weight * value)
         self.job.advance(seen)
         return loss
 
@@ -281,9 +299,10 @@ class DistillationTrainer(ResumableTrainer):
         if self._watch.at_once:
             with peers.together():
                 self._watch.check()
-        self._learnt = result.terms, batch.seen
+        weight = pass_weight(share.size, self._rows_of_update)
+        self._learnt = result.terms, batch.seen, weight
         total: Tensor = result.total
-        return total
+        return total if weight == 1 else weight * total
 
     def _progress(self) -> dict[str, Any]:
         return super()._progress() | {"rows_at_once": self._rows_at_once}
