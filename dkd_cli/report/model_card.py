@@ -29,6 +29,19 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 FILES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 MOST_CLASSES = 30
 
+PIPELINE = """\
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="path/to/this/folder")
+classify("some text")"""
+PREDICTOR = """\
+from dkd_cli.engine.deploy.load import load_predictor
+
+predictor = load_predictor("path/to/this/folder")  # with NumPy: torch is not imported
+logits, truncated = predictor.logits(["some text"], None)"""
+USE = {"encoder": PIPELINE, "static": PREDICTOR}
+"""By the kind of student."""
+
 STRATEGIES = {
     "none": "fine-tuned on the labels alone",
     "static": "distilled from one teacher, all examples, fixed weights",
@@ -47,7 +60,8 @@ def model_card(run: Run, data: TaskData, *, base: str, layers: int, parameters: 
     """
     scores = {name: value for name, value in run.validation.items() if name in HUB_METRICS}
     head = _metadata(run, data, scores, base)
-    size = f"{layers} layers and {parameters / 1e6:.1f} M parameters"
+    parts = f"{layers} layers" if layers else "token vectors, pooled,"
+    size = f"{parts} and {parameters / 1e6:.1f} M parameters"
     return f"---\n{head}\n---\n\n{_body(run, data, scores, base, size)}"
 
 
@@ -72,7 +86,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
     card = ModelCardData(
         base_model=base if _on_the_hub(base) else None,
         datasets=[source] if _on_the_hub(source) else None,
-        library_name="transformers",
+        library_name="transformers" if _family(run) == "encoder" else None,
         pipeline_tag="text-classification",
         tags=tags,
         model_name=run.name if results else None,
@@ -120,10 +134,7 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "## Use",
         "",
         "```python",
-        "from transformers import pipeline",
-        "",
-        'classify = pipeline("text-classification", model="path/to/this/folder")',
-        'classify("some text")',
+        USE[_family(run)],
         "```",
         "",
         "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
@@ -138,6 +149,10 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "",
     ]
     return "\n".join(lines)
+
+
+def _family(run: Run) -> str:
+    return run.recipe.student.family if run.role == "student" else "encoder"
 
 
 def code(text: str) -> str:

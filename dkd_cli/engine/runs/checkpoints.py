@@ -27,6 +27,7 @@ from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.manifests import damage, staged
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
 from dkd_cli.recipe.schema import Recipe, Teacher, Train, decides_teachers, has_transfer, strategy_parts
+from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.recipe.sweeps import variant
 from dkd_cli.recipe.teacher_kinds import kind_of
 from dkd_cli.version import __version__
@@ -141,7 +142,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
                 "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
-            "train": asdict(recipe.train),
+            "train": asdict(student_train(recipe.train, recipe.student)),
         }
     flat = _flatten(settings)
     return {key: value for key, value in flat.items() if key not in ("train.log_every", "train.report_to")}
