@@ -35,7 +35,8 @@ from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.evaluation.speed_grid import measure_grid
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.recipe.schema import Data, Recipe, Student, Teacher, Train
+from dkd_cli.recipe.schema import Data, Recipe, Teacher, Train
+from dkd_cli.recipe.student_section import Student
 from dkd_cli.report.terminal import Terminal
 
 

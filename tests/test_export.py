@@ -249,7 +249,7 @@ def test_a_tokenizer_that_reads_otherwise_leaves_nothing(
     def other(texts: Sequence[str], pairs: object) -> list[Encoding]:
         return Tokenizer.from_file(str(trained / "tokenizer.json")).encode_batch([f"x {t}" for t in texts])
 
-    monkeypatch.setattr(module, "ExportedTokens", lambda folder, export: other)
+    monkeypatch.setattr(module, "export_tokens", lambda folder, export: other)
     assert "its tokenizer reads 22 of 22 texts otherwise" in refused(trained, tiny_recipe())
 
 

@@ -14,10 +14,10 @@ from dkd_cli.recipe.schema import (
     Objective,
     Recipe,
     Strategy,
-    Student,
     Teacher,
     TeacherAdoption,
 )
+from dkd_cli.recipe.student_section import Student
 
 TWO = {"small": Teacher(), "large": Teacher()}
 

@@ -25,7 +25,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
-from dkd_cli.engine.deploy.onnx_predictor import ExportedTokens
+from dkd_cli.engine.deploy.onnx_predictor import export_tokens
 from dkd_cli.engine.deploy.onnx_writer import OPSET, quantize, write_graph
 from dkd_cli.engine.models.exports import (
     GRAPH_FILE,
@@ -279,7 +279,7 @@ def check_tokens(source: ExportSource, staged: Path, made: Export) -> None:
     Raises:
         ModelError: with the number of texts; or for a tokenizer that has no file of its own.
     """
-    split, reader = source.rows.split, ExportedTokens(staged, made)
+    split, reader = source.rows.split, export_tokens(staged, made)
     other = 0
     for start in range(0, len(split), TEXTS_AT_ONCE):
         part = slice(start, start + TEXTS_AT_ONCE)

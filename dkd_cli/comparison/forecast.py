@@ -62,7 +62,7 @@ def forecast(
         # The teacher that it may be cut from is perhaps not made yet; one like it is as fast.
         source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
-        model = build_student(source, data, first.student, first.train.seed)
+        model = build_student(source, data, first)
         pace = _pace(workshop, first, model, first.train)
         seconds += sum(
             _run(pace, run.recipe.train, data, _examples(run.recipe, workshop)) for run in students

@@ -10,6 +10,7 @@ from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder, teacher_source
 from dkd_cli.engine.runs.identity import teacher_train
 from dkd_cli.recipe.schema import Recipe, Train, without_transfer
+from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 
@@ -38,8 +39,10 @@ class StudentRun:
     recipe: Recipe
     plan: Plan
     folder: Path
+    settings: Train
+    """The recipe's schedule with that of the student's kind and its own settings over it."""
     source: str
-    """The model that it is cut from."""
+    """The model that it is made from."""
     teachers: Mapping[str, str]
     """Hub id or folder of each teacher that is a model and is needed: queried, or cut down to the student."""
     reference: str | None
@@ -50,7 +53,7 @@ class StudentRun:
     @property
     def seed(self) -> int:
         """The random seed of the run."""
-        return self.recipe.train.seed
+        return self.settings.seed
 
     @property
     def takes_transfer(self) -> bool:
@@ -82,6 +85,7 @@ def plan_student(recipe: Recipe) -> StudentRun:
         recipe=recipe,
         plan=plan,
         folder=student_folder(recipe),
+        settings=student_train(recipe.train, recipe.student),
         source=sources[names[-1]] if cut else recipe.student.model or recipe.model,
         teachers={name: sources[name] for name in needed if name in sources},
         reference=next(reversed(sources), None),

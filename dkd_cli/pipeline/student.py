@@ -89,7 +89,7 @@ def prepare(
     Raises:
         Problems, DkdError: for anything wrong with recipe, data, machine or models, before training begins.
     """
-    recipe, settings = run.recipe, run.recipe.train
+    recipe, settings = run.recipe, run.settings
     models = {"student": run.source} | {f"teachers.{name}": source for name, source in run.teachers.items()}
     workshop.check(recipe, settings, models)
     data = workshop.data(recipe)
@@ -98,7 +98,7 @@ def prepare(
     labelled = data.splits["validation"].labels is not None
     judge = judge_by_labels(data) if labelled else None
     compute = workshop.compute(settings)
-    built = build_student(run.source, data, recipe.student, settings.seed, given_labels(recipe, run.source))
+    built = build_student(run.source, data, recipe, given_labels(recipe, run.source))
     student = narrowed(workshop, recipe, built)
     if plan.relates:
         show_attention(student.model, "student")

@@ -1,4 +1,4 @@
-"""The recipe: every setting of an experiment, its default and its meaning, in one place.
+"""The recipe: every setting of an experiment, its default and its meaning; students have a file of their own.
 
 The string under a field is its help; the recipe reference is generated from it. Nothing here imports
 torch, reads a file or knows a command.
@@ -10,14 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt
 
+from dkd_cli.recipe.student_section import Student
+from dkd_cli.recipe.value_types import Count, Name, Share, Weight
 from dkd_cli.recipe.words import Score, renamed
 
-Name = Annotated[str, MinLen(1)]
-Count = Annotated[int, Ge(1)]
-Weight = Annotated[float, Ge(0)]
-Share = Annotated[float, Ge(0), Lt(1)]
 Value = str | int | float | bool | None
 
 
@@ -130,29 +128,6 @@ class Teacher:
     """null: as in `train`."""
     freeze: Literal["nothing", "embeddings", "encoder"] | None = None
     """null: as in `train`; `encoder` trains the classification head alone."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Student:
-    """How the small model is built."""
-
-    family: Literal["encoder"] = "encoder"
-    """`encoder`: some layers of a pretrained encoder."""
-    model: Name | None = None
-    """The pretrained encoder it is cut from, or `teacher` for the (largest) trained teacher;
-    null: the recipe's `model`."""
-    layers: Count | None = None
-    """Keep so many layers; null: all of them."""
-    take: Name = "first"
-    """Which layers: the `first` ones, the `last` ones, `even` (spread as in the layer map `uniform`), a list
-    such as `1, 3, 6` (1 the lowest), or `random` (drawn anew). The embeddings are always kept."""
-    vocabulary: Name | None = None
-    """Keep a part of the vocabulary: `used`, the tokens of the training texts, or a number, so many of the
-    most frequent ones there. Special tokens and all single characters stay too, so that any other word falls
-    into smaller pieces. null: all of it."""
-    ffn: Count | None = None
-    """Narrow each layer's feed-forward part to so many neurons, those that matter most on the training texts.
-    null: as wide as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

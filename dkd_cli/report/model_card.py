@@ -34,6 +34,19 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 FILES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 MOST_CLASSES = 30
 
+PIPELINE = """\
+from transformers import pipeline
+
+classify = pipeline("text-classification", model="path/to/this/folder")
+classify("some text")"""
+PREDICTOR = """\
+from dkd_cli.engine.deploy.load import load_predictor
+
+predictor = load_predictor("path/to/this/folder")  # with NumPy: torch is not imported
+logits, truncated = predictor.logits(["some text"], None)"""
+USE = {"encoder": PIPELINE, "static": PREDICTOR}
+"""By the kind of student."""
+
 STRATEGIES = {
     "none": "fine-tuned on the labels alone",
     "static": "distilled from one teacher, all examples, fixed weights",
@@ -52,7 +65,8 @@ def model_card(run: Run, data: TaskData, *, base: str, layers: int, parameters: 
     """
     scores = {name: value for name, value in run.validation.items() if name in HUB_METRICS}
     head = _metadata(run, data, scores, base)
-    size = f"{layers} layers and {parameters / 1e6:.1f} M parameters"
+    parts = f"{layers} layers" if layers else "token vectors, pooled,"
+    size = f"{parts} and {parameters / 1e6:.1f} M parameters"
     return f"---\n{head}\n---\n\n{_body(run, data, scores, base, size)}"
 
 
@@ -77,7 +91,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
     card = ModelCardData(
         base_model=base if _on_the_hub(base) else None,
         datasets=[source] if _on_the_hub(source) else None,
-        library_name="transformers",
+        library_name="transformers" if _family(run) == "encoder" else None,
         pipeline_tag="text-classification",
         tags=tags,
         model_name=run.name if results else None,
@@ -125,10 +139,7 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "## Use",
         "",
         "```python",
-        "from transformers import pipeline",
-        "",
-        'classify = pipeline("text-classification", model="path/to/this/folder")',
-        'classify("some text")',
+        USE[_family(run)],
         "```",
         "",
         "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
@@ -150,6 +161,10 @@ def _metric(name: str, data: TaskData) -> str:
     if name not in OF_ONE_CLASS or data.label_names is None or data.task.positive is None:
         return HUB_METRICS[name][1]
     return f"{HUB_METRICS[name][1]} of {code(data.label_names[data.task.positive])}"
+
+
+def _family(run: Run) -> str:
+    return run.recipe.student.family if run.role == "student" else "encoder"
 
 
 def code(text: str) -> str:

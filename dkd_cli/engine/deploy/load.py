@@ -1,11 +1,13 @@
-"""Loads whatever classifier a name means: an export without torch, any other with it."""
+"""Loads the classifier that a name means: exports and static students without torch, all others with it."""
 
 from __future__ import annotations
 
 from dkd_cli.data.locate import local_path
 from dkd_cli.engine.deploy.onnx_predictor import exported_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
+from dkd_cli.engine.deploy.static_predictor import static_predictor
 from dkd_cli.engine.models.exports import read_export
+from dkd_cli.engine.models.static_arrays import read_static
 from dkd_cli.errors import ModelError
 
 
@@ -20,6 +22,9 @@ def load_predictor(name: str) -> Predictor:
     export = read_export(folder) if folder.is_dir() else None
     if export is not None:
         return exported_predictor(folder, export)
+    static = read_static(folder)
+    if static is not None:
+        return static_predictor(folder, *static)
     from dkd_cli.engine.deploy.torch_predictor import torch_predictor
 
     return torch_predictor(name)

@@ -6,43 +6,18 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
-from dkd_cli.engine.models.exports import Export, Session, no_extra
+from dkd_cli.engine.deploy.text_tokens import TextTokens
+from dkd_cli.engine.models.exports import Export, Session
 from dkd_cli.errors import ModelError
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding
 
-TOKENIZER_FILE = "tokenizer.json"
-
-
-class ExportedTokens:
-    """An export's tokenizer, which needs no transformers."""
-
-    def __init__(self, folder: Path, export: Export) -> None:
-        try:
-            from tokenizers import Tokenizer
-        except ImportError as error:
-            raise no_extra(error) from error
-        path = folder / TOKENIZER_FILE
-        try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the tokenizers library raises nothing more special
-            raise ModelError(str(path), f"cannot be read ({error})", "export the model again") from error
-        self._tokenizer.enable_truncation(export.max_length, direction=export.truncation_side)
-        padding = export.padding
-        self._tokenizer.enable_padding(
-            direction=padding.side, pad_id=padding.token_id, pad_type_id=padding.token_type
-        )
-
-    def __call__(self, texts: Sequence[str], pairs: Pairs) -> list[Encoding]:
-        """Tokens of each text, padded to the longest."""
-        inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        return self._tokenizer.encode_batch(inputs)
+def export_tokens(folder: Path, export: Export) -> TextTokens:
+    """An export's tokenizer, padding to the longest text of a batch."""
+    return TextTokens(folder, export.max_length, export.padding, export.truncation_side)
 
 
 def exported_predictor(folder: Path, export: Export) -> Predictor:
@@ -52,7 +27,7 @@ def exported_predictor(folder: Path, export: Export) -> Predictor:
         ModelError: for a damaged export.
         SystemProblem: without onnxruntime.
     """
-    tokens, session = ExportedTokens(folder, export), Session(folder, available_threads())
+    tokens, session = export_tokens(folder, export), Session(folder, available_threads())
 
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
         encoded = tokens(texts, pairs)

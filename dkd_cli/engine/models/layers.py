@@ -22,7 +22,8 @@ def layer_pairs(layer_map: str, student_layers: int, teacher_layers: int) -> lis
     """Settle a recipe's layer map for two depths, as (student, teacher) pairs.
 
     `uniform` spreads the student's layers evenly over the teacher's (rounded to the nearest), `last` aligns
-    the last two alone; explicit pairs are checked.
+    the last two alone; explicit pairs are checked. Of a student without layers both words align the token
+    vectors with the teacher's last layer.
 
     Raises:
         ModelError: for a layer that is not there, or `uniform` with a student deeper than its teacher.
@@ -31,9 +32,11 @@ def layer_pairs(layer_map: str, student_layers: int, teacher_layers: int) -> lis
     [(0, 0), (1, 2), (2, 4), (3, 6)]
     >>> layer_pairs("last", 3, 6)
     [(3, 6)]
+    >>> layer_pairs("uniform", 0, 6)
+    [(0, 6)]
     """
     settled = parse_layer_map(layer_map)
-    if settled == "last":
+    if settled == "last" or (settled == "uniform" and student_layers == 0):
         return [(student_layers, teacher_layers)]
     if settled == "uniform":
         if student_layers > teacher_layers:

@@ -26,12 +26,16 @@ from dkd_cli.engine.models.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
 from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.padding import agree_on_padding
+from dkd_cli.engine.models.static import StaticConfig, StaticForSequenceClassification
 from dkd_cli.errors import ModelError, raise_all, reason
 from dkd_cli.manifests import MANIFEST, damage
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
 FEWEST_TOKENS = 16
+
+AutoConfig.register(StaticConfig.model_type, StaticConfig)
+AutoModelForSequenceClassification.register(StaticConfig, StaticForSequenceClassification)
 
 
 @dataclass(frozen=True)

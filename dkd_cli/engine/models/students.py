@@ -1,4 +1,4 @@
-"""Building a small student out of a large model: which layers it keeps, under a head for the task.
+"""Building a small student out of a large model: some of its layers, or vectors that they made of its tokens.
 
 Knows the structure of encoders in general and no architecture by name. Knows nothing of teachers or training.
 """
@@ -27,9 +27,11 @@ from dkd_cli.engine.models.models import (
     load_tokenizer,
 )
 from dkd_cli.engine.models.padding import agree_on_padding
+from dkd_cli.engine.models.static import SPECIAL, StaticConfig, static_classifier
+from dkd_cli.engine.models.token_vectors import principal, token_vectors
 from dkd_cli.errors import ModelError
 from dkd_cli.recipe.rules import parse_take
-from dkd_cli.recipe.schema import Student
+from dkd_cli.recipe.schema import Recipe
 
 PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
 """What configurations list layer by layer."""
@@ -93,6 +95,8 @@ def build_classifier(
     """
     config = load_config(name, key)
     available = int(config.num_hidden_layers)
+    if not available:
+        raise ModelError(f"{key}.model", f"{name!r} is a static student, without layers", "name an encoder")
     picks = pick_layers(take, layers, available, key)
     first = tuple(range(1, len(picks) + 1))
     _check_labels(config, data, None, name, key)
@@ -113,15 +117,14 @@ def build_classifier(
 
 
 def build_student(
-    source: str, data: TaskData, student: Student, seed: int, labels: Sequence[str] | None = None
+    source: str, data: TaskData, recipe: Recipe, labels: Sequence[str] | None = None
 ) -> LoadedModel:
     """An untrained student as the recipe's `student` section asks for.
 
     Args:
         source: hub id, folder or `pkg://` of the model that it is made from.
         data: the task, whose labels the head gets.
-        student: the recipe's section.
-        seed: decides what is drawn.
+        recipe: a point; `train.seed` decides what is drawn.
         labels: the class names in the order of the source's outputs, where the recipe gives them.
 
     Raises:
@@ -129,14 +132,48 @@ def build_student(
     """
     if labels is not None:
         _check_labels(load_config(source, "student"), data, labels, source, "student")
-    return STUDENTS[student.family](source, data, student, seed)
+    return STUDENTS[recipe.student.family](source, data, recipe)
 
 
-def _cut_encoder(source: str, data: TaskData, student: Student, seed: int) -> LoadedModel:
-    return build_classifier(source, data, layers=student.layers, take=student.take, seed=seed, key="student")
+def _cut_encoder(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
+    layers, take = recipe.student.layers, recipe.student.take
+    return build_classifier(source, data, layers=layers, take=take, seed=recipe.train.seed, key="student")
 
 
-STUDENTS: dict[str, Callable[[str, TaskData, Student, int], LoadedModel]] = {"encoder": _cut_encoder}
+def _static(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
+    """Token vectors of the encoder that `_cut_encoder` would keep, under convolutions and a head."""
+    cut, student = _cut_encoder(source, data, recipe), recipe.student
+    tokenizer, width = cut.tokenizer, int(cut.model.config.hidden_size)
+    if student.dimensions is not None and student.dimensions > width:
+        problem = f"{student.dimensions} dimensions of vectors that have {width}"
+        raise ModelError("student.dimensions", problem, f"use 1 to {width}")
+    vectors = token_vectors(cut.model.eval().base_model, tokenizer)
+    if student.dimensions is not None:
+        vectors = principal(vectors, student.dimensions)
+    sizes: dict[str, Any] = {"convolutions": student.convolutions, "filters": student.filters}
+    special: dict[str, Any] = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id", None) for name in SPECIAL
+    }
+    config = StaticConfig(
+        vocab_size=len(vectors),
+        hidden_size=vectors.size(1),
+        reads={
+            "max_length": recipe.data.max_length,
+            "text": data.task.text,
+            "text_pair": data.task.text_pair,
+        },
+        **sizes,
+        **special,
+    )
+    _describe_task(config, data)
+    transformers.set_seed(recipe.train.seed)
+    return LoadedModel(static_classifier(config, vectors), tokenizer, cut.notes)
+
+
+STUDENTS: dict[str, Callable[[str, TaskData, Recipe], LoadedModel]] = {
+    "encoder": _cut_encoder,
+    "static": _static,
+}
 """Builders by the recipe's word, `student.family`."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.errors import SystemProblem
 from dkd_cli.recipe.schema import Recipe, Teacher, Train, has_transfer
+from dkd_cli.recipe.student_kinds import student_train
 
 Role = Literal["teacher", "student"]
 
@@ -47,7 +48,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
                 "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
-            "train": asdict(recipe.train),
+            "train": asdict(student_train(recipe.train, recipe.student)),
         }
     flat = _flatten(settings)
     return {key: value for key, value in flat.items() if key not in ("train.log_every", "train.report_to")}

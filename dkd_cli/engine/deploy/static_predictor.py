@@ -1,0 +1,31 @@
+"""From texts to logits of a static student, with NumPy alone: neither torch nor transformers is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
+from dkd_cli.engine.deploy.text_tokens import TextTokens
+from dkd_cli.engine.models.static_arrays import StaticArrays, StaticFacts
+from dkd_cli.errors import NumericError
+
+
+def static_predictor(folder: Path, arrays: StaticArrays, facts: StaticFacts) -> Predictor:
+    """Predict with a static student that was read from `folder`.
+
+    Raises:
+        ModelError: for a tokenizer that cannot be read.
+    """
+    tokens = TextTokens(folder, facts.max_length or LONGEST, None)
+
+    def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
+        encoded = tokens(texts, pairs)
+        said = arrays.logits([np.array(one.ids) for one in encoded])
+        if not np.isfinite(said).all():
+            raise NumericError(str(folder), "a logit is not finite", "train again with a lower learning rate")
+        return said, sum(bool(one.overflowing) for one in encoded)
+
+    return Predictor(facts.labels, facts.text, facts.text_pair, facts.max_length or LONGEST, logits)

@@ -1,0 +1,56 @@
+"""Tokens of texts by a folder's tokenizer.json, without transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dkd_cli.engine.deploy.predictor import Pairs
+from dkd_cli.engine.models.exports import Padding, no_extra
+from dkd_cli.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class TextTokens:
+    """The tokenizer in a folder, for texts of at most `max_length` tokens.
+
+    Args:
+        folder: with a tokenizer.json.
+        max_length: longer texts are truncated.
+        padding: how a batch is filled up; None: not at all.
+        truncation_side: the end that is cut off, `left` or `right`.
+
+    Raises:
+        ModelError: without a readable tokenizer.json.
+        SystemProblem: without the package `tokenizers`.
+    """
+
+    def __init__(
+        self, folder: Path, max_length: int, padding: Padding | None, truncation_side: str = "right"
+    ) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise no_extra(error) from error
+        path = folder / TOKENIZER_FILE
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises nothing more special
+            raise ModelError(str(path), f"cannot be read ({error})", "make the model again") from error
+        self._tokenizer.enable_truncation(max_length, direction=truncation_side)
+        if padding is None:
+            self._tokenizer.no_padding()
+        else:
+            self._tokenizer.enable_padding(
+                direction=padding.side, pad_id=padding.token_id, pad_type_id=padding.token_type
+            )
+
+    def __call__(self, texts: Sequence[str], pairs: Pairs) -> list[Encoding]:
+        """Tokens of each text, or of each text and its partner."""
+        inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        return self._tokenizer.encode_batch(inputs)

@@ -1,0 +1,44 @@
+"""The kinds of student that a recipe can ask for, `student.family`, and what each of them trains with.
+
+How a kind is built is in `engine/models/students.py`, `STUDENTS`, by the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dkd_cli.recipe.schema import Train
+from dkd_cli.recipe.student_section import Student
+
+SCHEDULE = ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
+"""The keys of `train` that a student can have of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentKind:
+    """What is known of a kind of student before it is built."""
+
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    """In place of the recipe's `train`, whose values are meant for encoders."""
+
+
+STUDENT_KINDS: dict[str, StudentKind] = {
+    "encoder": StudentKind(),
+    "static": StudentKind(
+        schedule={
+            "epochs": 10.0,
+            "learning_rate": 3e-3,
+            "batch_size": 32,
+            "warmup": 0.1,
+            "freeze": "nothing",
+        }
+    ),
+}
+
+
+def student_train(train: Train, student: Student) -> Train:
+    """The schedule of a student: its own settings over those of its kind, over the recipe's `train`."""
+    own = {key: value for key in SCHEDULE if (value := getattr(student, key)) is not None}
+    return replace(train, **{**STUDENT_KINDS[student.family].schedule, **own})

@@ -1,0 +1,32 @@
+"""The schedule that each kind of student trains with."""
+
+from __future__ import annotations
+
+from dkd_cli.engine.models.students import STUDENTS
+from dkd_cli.recipe.schema import Train
+from dkd_cli.recipe.student_kinds import STUDENT_KINDS, student_train
+from dkd_cli.recipe.student_section import Student
+
+TRAIN = Train(epochs=2.0, learning_rate=5e-4, batch_size=16, freeze="embeddings", seed=7, max_steps=9)
+
+
+def test_every_kind_can_be_built() -> None:
+    assert STUDENT_KINDS.keys() == STUDENTS.keys()
+
+
+def test_an_encoder_trains_as_the_recipe_says() -> None:
+    assert student_train(TRAIN, Student(layers=2)) == TRAIN
+
+
+def test_a_static_student_has_a_schedule_of_its_own_and_the_rest_from_the_recipe() -> None:
+    own = student_train(TRAIN, Student(family="static"))
+    assert own.learning_rate > TRAIN.learning_rate
+    assert own.epochs > TRAIN.epochs
+    assert own.freeze == "nothing"
+    assert (own.seed, own.max_steps, own.precision) == (7, 9, TRAIN.precision)
+
+
+def test_a_students_own_settings_count_most() -> None:
+    for family in ("encoder", "static"):
+        own = student_train(TRAIN, Student(family=family, epochs=1.0, learning_rate=0.5, freeze="encoder"))
+        assert (own.epochs, own.learning_rate, own.freeze) == (1.0, 0.5, "encoder")
