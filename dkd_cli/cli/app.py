@@ -14,7 +14,7 @@ from dkd_cli import launch
 from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
-from dkd_cli.cli.deploy import export, predict
+from dkd_cli.cli.deploy import cascade, export, predict
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -39,6 +39,7 @@ app.add_typer(cache_app, name="cache")
 app.command()(augment)
 app.command()(compare)
 app.command()(export)
+app.command()(cascade)
 app.command()(predict)
 
 
