@@ -222,7 +222,8 @@ SURFACE = {
     "augment": "--show --set --output --output-dir --quiet",
     "evaluate": "--recipe --split --predictions --output --quiet --no-timing",
     "export": "--format --quantize --tolerance --max-loss --recipe --output --quiet",
-    "predict": "--format --text --text-pair --output --json --all-probabilities --batch-size --quiet",
+    "cascade": "--agreement --loss --confidence --split --recipe --output --quiet",
+    "predict": "--else --format --text --text-pair --output --json --all-probabilities --batch-size --quiet",
 }
 
 

@@ -42,7 +42,7 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DRY = {"train-teacher", "distill", "select-data"}
-NEED_MODELS = ("evaluate", "compare", "export", "predict")
+NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade")
 DATA_SUFFIXES = (
     ".csv",
     ".tsv",

@@ -85,6 +85,13 @@ def test_a_batch_is_padded_with_positions_that_are_not_there() -> None:
     assert bool((batch[1, len(common.places[0]) :] == -1).all())
 
 
+def test_special_tokens_are_matched_by_their_use() -> None:
+    """MPNet has BERT's pieces, but begins and ends a text otherwise."""
+    one, other = FAMILIES["bert"].tokenizer(), FAMILIES["mpnet"].tokenizer()
+    assert one.cls_token != other.cls_token
+    assert match(tokens(one), tokens(other), one, other) is None
+
+
 def test_other_tokenizers_are_refused() -> None:
     one, other = FAMILIES["bert"].tokenizer(), FAMILIES["roberta"].tokenizer()
     with pytest.raises(ValueError, match="not the teacher's with fewer pieces"):

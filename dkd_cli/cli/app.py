@@ -15,7 +15,7 @@ from dkd_cli.cli import completion
 from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
-from dkd_cli.cli.deploy import export, predict
+from dkd_cli.cli.deploy import cascade, export, predict
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -42,6 +42,7 @@ app.add_typer(cache_app, name="cache", rich_help_panel=HOUSEKEEPING)
 app.command(rich_help_panel=TRAIN)(augment)
 app.command(rich_help_panel=UNDERSTAND)(compare)
 app.command(rich_help_panel=DEPLOY)(export)
+app.command(rich_help_panel=DEPLOY)(cascade)
 app.command(rich_help_panel=DEPLOY)(predict)
 app.command(rich_help_panel=DEPLOY)(push)
 

@@ -95,12 +95,87 @@ def export(
     )
 
 
+def cascade(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL MODEL...", help="Two or more classifiers of one task, the cheapest first."
+        ),
+    ],
+    agreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.5,
+            max=0.9999,
+            help="The least share of texts with the last model's answer; 0.98 if nothing is asked for.",
+        ),
+    ] = None,
+    loss: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.0001,
+            max=0.5,
+            help="Instead: the most texts that the last model answers right and the cascade wrong.",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float,
+        typer.Option(metavar="SHARE", min=0.5, max=0.9999, help="How sure it is to hold on new texts."),
+    ] = 0.95,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also measure the cascade on this split, such as test.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="The models' data; that of the first one's recipe if left out."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="cascade.json in the first model's folder."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Choose when a small classifier passes a text on to a larger one.
+
+    Finds on the validation texts the highest uncertainty up to which the small one's answers can be kept,
+    with an exact binomial bound, and writes it to cascade.json, which `dkd predict --else` follows.
+
+    \b
+        dkd cascade checkpoints/quickstart/student-static-seed1 checkpoints/quickstart/teacher-large
+        dkd cascade SMALLEST STUDENT TEACHER --agreement 0.97 --split test
+    """
+    from dkd_cli.errors import RecipeError
+    from dkd_cli.recipe.loader import load_recipe
+    from dkd_cli.report.terminal import Terminal
+
+    if len(models) < 2:
+        raise RecipeError("dkd cascade", "one model is no cascade", "name two or more, the cheapest first")
+    if agreement is not None and loss is not None:
+        raise RecipeError("--loss", "contradicts --agreement", "give one of them")
+    loaded = None if recipe is None else load_recipe(recipe)
+    from dkd_cli.commands.cascade import cascade as run
+    from dkd_cli.evaluation.cascade_choice import CascadeTarget
+
+    run(
+        models,
+        wanted=CascadeTarget("agreement", agreement or 0.98, confidence)
+        if loss is None
+        else CascadeTarget("loss", loss, confidence),
+        recipe=loaded,
+        split=split,
+        output=output,
+        terminal=Terminal(quiet),
+    )
+
+
 def predict(
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A checkpoint, an export, or another classifier's folder or hub id.",
+            help="A checkpoint, an export, another classifier's folder or hub id, or a cascade.json.",
             autocompletion=models,
         ),
     ],
@@ -147,6 +222,14 @@ def predict(
         bool, typer.Option("--all-probabilities", help="Give the probability of every class.")
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Texts in each forward pass.")] = 32,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--else",
+            metavar="MODEL",
+            help="Who answers what MODEL is unsure of (see `dkd cascade`); repeatable, the next one first.",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Classify texts.
@@ -154,11 +237,16 @@ def predict(
     Gives a label, its probability (with the temperature that `dkd evaluate` found) and the uncertainty from 0
     to 1, in the order of the texts and as they come; a number where the model gives one.
 
+    With --else, a text that the model is unsure of goes to the next one. When it is unsure is chosen by `dkd
+    cascade`; where that has not been run, it is chosen now, for an agreement of 98 % with the last model.
+
     \b
         dkd predict checkpoints/quickstart/student-static-seed1 "my flight was cancelled again"
         dkd predict checkpoints/quickstart/student-static-seed1-onnx-int8 tickets.csv --output answers.csv
         dkd predict MODEL tickets.csv.gz --text body --keep ticket_id --with-text
+        dkd predict STUDENT --else TEACHER tickets.csv
     """
+    from dkd_cli.commands.predict import CascadeRequest
     from dkd_cli.commands.predict import predict as run
     from dkd_cli.pipeline.text_sources import Source
     from dkd_cli.report.terminal import Terminal
@@ -173,6 +261,7 @@ def predict(
             kept=tuple(dict.fromkeys(keep or ())),
             encoding=encoding,
         ),
+        others=CascadeRequest(tuple(others or ())),
         output=output,
         as_json=as_json,
         with_text=with_text,

@@ -11,36 +11,48 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import BinaryIO, TextIO
 
 from dkd_cli.data.locate import local_path
 from dkd_cli.data.streams import Columns, TextRow, windows
-from dkd_cli.engine.deploy.load import load_predictor
-from dkd_cli.engine.deploy.predictor import Predictor
-from dkd_cli.errors import ModelError, SystemProblem
-from dkd_cli.evaluation.temperature_file import read_temperature
+from dkd_cli.errors import ModelError, RecipeError, SystemProblem
+from dkd_cli.evaluation.cascade_file import (
+    NAME,
+    Cascade,
+    check_unchanged,
+    names_same,
+    read_cascade,
+    write_cascade,
+)
 from dkd_cli.files import replacing
+from dkd_cli.pipeline.answering import AnsweringStep, Row, Tally, answers, cascade_steps, one_step
 from dkd_cli.pipeline.text_sources import Source, opened
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
 WINDOW = 32
 """Batches sorted together by length: texts of like length need little padding."""
-DIGITS = 6
-ANSWER = ("label", "probability", "uncertainty", "prediction", "probabilities")
+ANSWER = ("label", "probability", "uncertainty", "prediction", "probabilities", "answered_by")
 """The columns of the answers; one of the input that is called so is written as `input_label`."""
 
-Row = dict[str, Any]
 Groups = Iterator[list[Row]]
+
+
+@dataclass(frozen=True)
+class CascadeRequest:
+    """The models that answer what the first one is unsure of."""
+
+    models: tuple[str, ...] = ()
+    """In the order in which they are asked."""
+    agreement: float = 0.98
+    """Of a cascade that is not chosen yet: as `dkd cascade --agreement`."""
 
 
 def predict(
     model: str,
     source: Source,
     *,
+    others: CascadeRequest,
     output: Path | None,
     as_json: bool,
     with_text: bool,
@@ -51,8 +63,9 @@ def predict(
     """Classify every text, in bounded memory, and write csv or JSON lines to a file or stdout.
 
     Args:
-        model: a checkpoint, an export, a hub id or `pkg://`.
+        model: a checkpoint, an export, a hub id or `pkg://`; or the cascade.json of several.
         source: the texts.
+        others: who answers what `model` is unsure of.
         output: the file, which is written whole or not at all; None: stdout, batch by batch.
         as_json: JSON lines; else csv. Also where the file's name ends in .jsonl.
         with_text: write the texts beside the answers.
@@ -69,13 +82,13 @@ def predict(
     quiet_libraries()
     notes: list[str] = []
     with opened(source, notes.append) as there:
-        predictor = load_predictor(model)
+        steps = chosen_steps(model, others, terminal)
+        predictor = steps[0].load()
         columns = source.columns(predictor.text, predictor.text_pair)
         tally = Tally()
         rows = answers(
-            predictor,
+            steps,
             windows(there.examples(columns, notes.append), WINDOW * batch_size, live=there.live),
-            temperature=read_temperature(local_path(model, ModelError)),
             batch_size=batch_size,
             beside=partial(beside, columns=columns, with_text=with_text),
             tally=tally,
@@ -90,56 +103,60 @@ def predict(
                 shown = followed(shown, there.stream, there.file, terminal)
             to_file(output, write, shown)
             terminal.say(f"{output}: {tally.rows} answers")
+    if len(steps) > 1:
+        terminal.aside(tally.shares(steps))
     for warning in [*notes, *tally.warnings(predictor.max_length)]:
         terminal.warn(warning)
 
 
-@dataclass
-class Tally:
-    """What is to be said of the texts at the end."""
+def chosen_steps(model: str, others: CascadeRequest, terminal: Terminal) -> list[AnsweringStep]:
+    """The classifiers that answer; a cascade that was not chosen yet is chosen now, and kept.
 
-    rows: int = 0
-    empty: int = 0
-    cut: int = 0
-
-    def warnings(self, max_length: int) -> list[str]:
-        """A line each."""
-        told = []
-        if self.empty:
-            told.append(f"{self.empty} of {self.rows} texts are empty, and were answered all the same")
-        if self.cut:
-            told.append(f"{self.cut} of {self.rows} texts were cut to {max_length} tokens")
-        return told
-
-
-def answers(
-    predictor: Predictor,
-    groups: Iterator[list[TextRow]],
-    *,
-    temperature: float,
-    batch_size: int,
-    beside: Callable[[TextRow], Row],
-    tally: Tally,
-) -> Iterator[list[Row]]:
-    """Answer group after group; batches hold texts of like length, answers come in the order of the texts.
-
-    `beside` gives what is written of an example before its answer.
+    Raises:
+        RecipeError: for a cascade.json and further models.
+        DataError: for a cascade.json that cannot be read, or where one cannot be chosen.
+        ModelError: for models that were made again since the cascade was chosen.
     """
-    for group in groups:
-        by_length = sorted(range(len(group)), key=lambda row: -len(group[row]))
-        rows: list[Row] = [{}] * len(group)
-        for start in range(0, len(group), batch_size):
-            chosen = by_length[start : start + batch_size]
-            texts = [group[row].text for row in chosen]
-            pairs = [group[row].text_pair or "" for row in chosen]
-            paired = group[0].text_pair is not None
-            logits, cut = predictor.logits(texts, pairs if paired else None)
-            for row, values in zip(chosen, logits, strict=True):
-                rows[row] = beside(group[row]) | answer(values, predictor.labels, temperature)
-            tally.cut += cut
-        tally.rows += len(group)
-        tally.empty += sum(not example.text.strip() for example in group)
-        yield rows
+    path = Path(model)
+    if path.suffix == ".json" and path.is_file():
+        if others.models:
+            problem = f"{path} says already which models follow"
+            raise RecipeError("--else", problem, "leave it out, or name a model instead of the file")
+        cascade = read_cascade(path)
+    elif others.models:
+        path = local_path(model, ModelError) / NAME
+        known = read_cascade(path) if path.is_file() else None
+        names = (model, *others.models)
+        if known is not None and names_same(known, names):
+            cascade = known
+        else:
+            cascade = fit_cascade(names, path, others.agreement, terminal)
+    else:
+        return one_step(model)
+    check_unchanged(cascade, path)
+    steps = cascade_steps(cascade)
+    if len(steps) == 1:
+        terminal.warn(f"{path}: the last model answers everything, for no other keeps what was asked for")
+    return steps
+
+
+def fit_cascade(models: Sequence[str], path: Path, agreement: float, terminal: Terminal) -> Cascade:
+    """Choose a cascade's threshold as `dkd cascade` does, and keep it beside the first model."""
+    # Late: an export answers without torch.
+    from dkd_cli.evaluation.cascade_choice import CascadeTarget
+    from dkd_cli.pipeline.cascades import Cascading
+
+    if not path.parent.is_dir():
+        raise ModelError(models[0], "is no folder here to keep cascade.json in", "see `dkd cascade --help`")
+    quiet = Terminal(quiet=True)
+    cascade = Cascading(models, None, quiet).fit(CascadeTarget("agreement", agreement))
+    write_cascade(path, cascade)
+    found = cascade.validation
+    terminal.aside(
+        f"{path}: agreement of {agreement:.0%} with {models[-1]}, which answers {found.answered[-1]:.0%} of "
+        f"{found.rows} validation texts; `dkd cascade` chooses another"
+    )
+    return cascade
 
 
 def beside(example: TextRow, columns: Columns, with_text: bool) -> Row:
@@ -153,30 +170,6 @@ def beside(example: TextRow, columns: Columns, with_text: bool) -> Row:
         texts[columns.text_pair] = example.text_pair or ""
     row = {**example.kept, **(texts if with_text else {})}
     return {f"input_{name}" if name in ANSWER else name: value for name, value in row.items()}
-
-
-def answer(logits: NDArray[np.float32], labels: Sequence[str] | None, temperature: float) -> Row:
-    """One text's answer: softmax of the logits [C] over the temperature, and entropy over log C.
-
-    >>> answer(np.zeros(2, dtype=np.float32), ("no", "yes"), 1.0)["uncertainty"]
-    1.0
-    """
-    if labels is None:
-        return {"prediction": round(float(logits[0]), DIGITS)}
-    scaled = logits.astype(np.float64) / temperature
-    log_probabilities = scaled - scaled.max()
-    log_probabilities -= np.log(np.exp(log_probabilities).sum())
-    probabilities = np.exp(log_probabilities)
-    best = int(probabilities.argmax())
-    entropy = -(probabilities * log_probabilities).sum() / np.log(len(labels))
-    return {
-        "label": labels[best],
-        "probability": round(float(probabilities[best]), DIGITS),
-        "uncertainty": round(float(np.clip(entropy, 0, 1)), DIGITS),
-        "probabilities": {
-            label: round(float(p), DIGITS) for label, p in zip(labels, probabilities, strict=True)
-        },
-    }
 
 
 def shaped(rows: Sequence[Row], all_probabilities: bool) -> list[Row]:

@@ -30,7 +30,7 @@ BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 @dataclass(frozen=True)
-class Kind:
+class Segmentation:
     """A segmentation model of the `tokenizers` library; each function takes its part of tokenizer.json."""
 
     ids: Callable[[Json], Mapping[str, int]]
@@ -135,7 +135,7 @@ def smaller_tokenizer(tokenizer: PreTrainedTokenizerBase, kept: Ids, key: str) -
     return smaller
 
 
-def _content(tokenizer: PreTrainedTokenizerBase, key: str) -> tuple[Json, Kind]:
+def _content(tokenizer: PreTrainedTokenizerBase, key: str) -> tuple[Json, Segmentation]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         problem = f"the tokenizer ({type(tokenizer).__name__}) is not one of the `tokenizers` library"
@@ -295,9 +295,9 @@ def _unigram_cut(model: Json, pieces: Mapping[str, int]) -> Json:
     return {**model, "vocab": [list(entry) for entry in kept], "unk_id": unknown}
 
 
-KINDS: Mapping[str, Kind] = {
-    "WordPiece": Kind(_own_ids, _word_piece_required, _itself, _with_vocabulary),
-    "BPE": Kind(_own_ids, _bpe_required, _bpe_parts, _bpe_cut),
-    "Unigram": Kind(_unigram_ids, _unigram_required, _itself, _unigram_cut),
+KINDS: Mapping[str, Segmentation] = {
+    "WordPiece": Segmentation(_own_ids, _word_piece_required, _itself, _with_vocabulary),
+    "BPE": Segmentation(_own_ids, _bpe_required, _bpe_parts, _bpe_cut),
+    "Unigram": Segmentation(_unigram_ids, _unigram_required, _itself, _unigram_cut),
 }
 """By the name in tokenizer.json."""

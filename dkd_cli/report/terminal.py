@@ -43,6 +43,11 @@ class Terminal:
         if not self.quiet:
             self._write(message)
 
+    def aside(self, message: str) -> None:
+        """Print a line on stderr; nothing when quiet. For commands whose results go to stdout."""
+        if not self.quiet:
+            self._err.out(printable(message, self._err.encoding), highlight=False)
+
     def warn(self, message: str) -> None:
         """Print a line on stderr, even when quiet."""
         if not launch.leads():

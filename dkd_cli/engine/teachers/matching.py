@@ -61,11 +61,7 @@ def match(
     mine, theirs = _tokens(student), _tokens(teacher)
     if mine == theirs:
         return None
-    known = other.get_vocab()
-    translated = np.full(max(own.get_vocab().values()) + 1, -1, dtype=np.int64)
-    for piece, number in own.get_vocab().items():
-        translated[number] = known.get(piece, -1)
-    mine = TokenRows(translated[mine.flat], mine.lengths)
+    mine = TokenRows(_translation(own, other)[mine.flat], mine.lengths)
     if mine == theirs:
         return None
     if not _related(own, other) or bool((mine.flat < 0).any()):
@@ -79,9 +75,27 @@ def match(
         keys = [_keys(ids, widths, special, reach) for ids in (a, b)]
         _, here, there = np.intersect1d(keys[0], keys[1], assume_unique=True, return_indices=True)
         found[here] = there
+        if not len(here):
+            raise ValueError(f"example {student.split.example_ids[row]} has no token in common")
         places.append(found)
     lengths = np.array([len(one) for one in places], dtype=np.int64)
     return Common(TokenRows(np.concatenate(places), lengths))
+
+
+def _translation(own: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> Ids:
+    """[V] the teacher's id of each of the student's pieces, -1 for none.
+
+    Special tokens are translated by what they are for: MPNet begins a text with another one than BERT.
+    """
+    known = other.get_vocab()
+    translated = np.full(max(own.get_vocab().values()) + 1, -1, dtype=np.int64)
+    for piece, number in own.get_vocab().items():
+        translated[number] = known.get(piece, -1)
+    for role in ("pad", "unk", "mask", "sep", "cls"):
+        here, there = (getattr(one, f"{role}_token_id") for one in (own, other))
+        if here is not None and there is not None:
+            translated[here] = there
+    return translated
 
 
 def _tokens(split: EncodedSplit) -> TokenRows:

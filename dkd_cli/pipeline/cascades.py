@@ -1,0 +1,235 @@
+"""Cascades of trained models: what each says of a split, and the threshold that keeps what is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.locate import local_path
+from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.deploy.load import load_predictor
+from dkd_cli.engine.deploy.predictor import Predictor
+from dkd_cli.engine.runs.checkpoints import read_run
+from dkd_cli.errors import DataError, ModelError, RecipeError
+from dkd_cli.evaluation.calibration import fit_temperature
+from dkd_cli.evaluation.cascade import uncertainty
+from dkd_cli.evaluation.cascade_choice import (
+    CascadeTarget,
+    ChosenThreshold,
+    Classes,
+    Floats,
+    answering,
+    choose_threshold,
+)
+from dkd_cli.evaluation.cascade_file import DIGITS, Cascade, CascadeStep, MeasuredCascade, weights_of
+from dkd_cli.evaluation.temperature_file import NAME, read_temperature
+from dkd_cli.recipe.schema import Recipe, labelled_data
+from dkd_cli.report.terminal import Advance, Terminal
+
+MOST_ROWS = 5000
+BATCH = 32
+
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CascadeOutputs:
+    """What the models of a cascade say of one split."""
+
+    split: Split
+    logits: tuple[Logits, ...]
+    """Of each model, [N, C], in the order of the task's labels."""
+
+    @property
+    def classes(self) -> list[Classes]:
+        """[N] of each model."""
+        return [said.argmax(axis=1).astype(np.int64) for said in self.logits]
+
+    @property
+    def labels(self) -> Classes | None:
+        """[N]."""
+        return None if self.split.labels is None else np.asarray(self.split.labels, dtype=np.int64)
+
+    def uncertainties(self, temperatures: Sequence[float]) -> list[Floats]:
+        """[N] of each model but the last."""
+        pairs = zip(self.logits[:-1], temperatures[:-1], strict=True)
+        return [np.round(uncertainty(said, temperature), DIGITS) for said, temperature in pairs]
+
+
+class Cascading:
+    """The models of a cascade and their task.
+
+    Args:
+        models: folders, exports, hub ids or `pkg://`, the cheapest first.
+        recipe: which data they are for; None: as the first one's own recipe says.
+        terminal: for progress and notes.
+
+    Raises:
+        RecipeError: where nothing says which data.
+        ModelError: where a model is not there, or its classes are others.
+    """
+
+    def __init__(self, models: Sequence[str], recipe: Recipe | None, terminal: Terminal) -> None:
+        self._models, self._terminal = tuple(models), terminal
+        self.recipe = recipe or _own_recipe(models[0])
+        self.data: TaskData = load_task_data(labelled_data(self.recipe.data))
+        if self.data.label_names is None:
+            problem = "predicts a number, which has no uncertainty"
+            raise ModelError(models[0], problem, "name classifiers")
+        self.labels = self.data.label_names
+        self._predictors = [load_predictor(model) for model in models]
+        self._orders = [
+            _order(predictor, self.labels, model)
+            for predictor, model in zip(self._predictors, models, strict=True)
+        ]
+        for model in models[1:]:
+            folder = local_path(model, ModelError)
+            run = read_run(folder) if folder.is_dir() else None
+            if run is not None and labelled_data(run.recipe.data) != labelled_data(self.recipe.data):
+                terminal.warn(
+                    f"{model} was trained with other data settings: it may have seen validation texts"
+                )
+
+    def ask(self, name: str) -> CascadeOutputs:
+        """Query all models for a split, or for `MOST_ROWS` of it, evenly spread.
+
+        Raises:
+            DataError: where there is no such split.
+        """
+        split = self.data.splits.get(name)
+        if split is None or not len(split):
+            known = ", ".join(self.data.splits)
+            raise DataError(str(self.recipe.data.source), f"has no split {name!r}", f"choose {known}")
+        if len(split) > MOST_ROWS:
+            rows = np.linspace(0, len(split) - 1, MOST_ROWS).round().astype(int).tolist()
+            split = split.take(rows, split.name)
+        with self._terminal.progress(f"predicting {name}", len(split) * len(self._models)) as advance:
+            said = [
+                _logits(predictor, split, advance)[:, order]
+                for predictor, order in zip(self._predictors, self._orders, strict=True)
+            ]
+        return CascadeOutputs(split, tuple(said))
+
+    def fit(self, wanted: CascadeTarget) -> Cascade:
+        """Choose the threshold on the validation split.
+
+        Raises:
+            DataError: where that has too few rows, or no labels to count a loss by.
+        """
+        asked = self.ask("validation")
+        if wanted.measure == "loss" and asked.labels is None:
+            problem = "has no labels to count a loss by"
+            raise DataError("the validation split", problem, "ask for --agreement instead")
+        temperatures = [
+            _temperature(model, said, asked.labels)
+            for model, said in zip(self._models, asked.logits, strict=True)
+        ]
+        try:
+            chosen = choose_threshold(asked.uncertainties(temperatures), asked.classes, asked.labels, wanted)
+        except ValueError as error:
+            raise DataError(
+                "the validation split",
+                f"is too small: {error}",
+                "ask for less (--agreement, --loss, --confidence), or raise data.max_validation",
+            ) from error
+        steps = [
+            CascadeStep(model, temperature, weights_of(model))
+            for model, temperature in zip(self._models, temperatures, strict=True)
+        ]
+        return self._cascade(steps, chosen, wanted, asked)
+
+    def measure(self, cascade: Cascade, name: str) -> MeasuredCascade:
+        """What a cascade comes to on a split."""
+        return _measured(
+            self.ask(name), [step.temperature for step in cascade.steps], cascade.max_uncertainty
+        )
+
+    def _cascade(
+        self,
+        steps: Sequence[CascadeStep],
+        chosen: ChosenThreshold,
+        wanted: CascadeTarget,
+        asked: CascadeOutputs,
+    ) -> Cascade:
+        return Cascade(
+            steps=tuple(steps),
+            max_uncertainty=chosen.threshold,
+            labels=self.labels,
+            measure=wanted.measure,
+            wanted=wanted.value,
+            confidence=wanted.confidence,
+            bound=1 - chosen.bound if wanted.measure == "agreement" else chosen.bound,
+            validation=_measured(asked, [step.temperature for step in steps], chosen.threshold),
+        )
+
+
+def _measured(
+    asked: CascadeOutputs, temperatures: Sequence[float], threshold: float | None
+) -> MeasuredCascade:
+    classes, labels = asked.classes, asked.labels
+    answers = answering(asked.uncertainties(temperatures), threshold)
+    said = np.stack(classes)[answers, np.arange(len(answers))]
+    return MeasuredCascade(
+        split=asked.split.name,
+        rows=len(answers),
+        agreement=float((said == classes[-1]).mean()),
+        answered=tuple(float((answers == place).mean()) for place in range(len(classes))),
+        accuracy=None
+        if labels is None
+        else (float((said == labels).mean()), float((classes[-1] == labels).mean())),
+    )
+
+
+def _own_recipe(model: str) -> Recipe:
+    folder = local_path(model, ModelError)
+    run = read_run(folder) if folder.is_dir() else None
+    if run is None:
+        problem = "does not say which data it is for, and a threshold is chosen on validation texts"
+        raise RecipeError(model, problem, "give --recipe NAME or FILE to `dkd cascade`")
+    return run.recipe
+
+
+def _order(predictor: Predictor, labels: Sequence[str], model: str) -> list[int]:
+    """For each of the task's labels, the model's output that stands for it."""
+    place = {label.casefold(): index for index, label in enumerate(predictor.labels or ())}
+    if len(place) != len(labels) or any(label.casefold() not in place for label in labels):
+        known = ", ".join(predictor.labels or ("a number",))
+        problem = f"knows {known}, the task has {', '.join(labels)}"
+        raise ModelError(model, problem, "name models of one task")
+    return [place[label.casefold()] for label in labels]
+
+
+def _logits(predictor: Predictor, split: Split, advance: Advance) -> Logits:
+    by_length = sorted(range(len(split)), key=lambda row: -len(split.texts[row]))
+    found: dict[int, NDArray[np.float32]] = {}
+    for start in range(0, len(by_length), BATCH):
+        rows = by_length[start : start + BATCH]
+        pairs = None if split.text_pairs is None else [split.text_pairs[row] for row in rows]
+        logits, _ = predictor.logits([split.texts[row] for row in rows], pairs)
+        found |= zip(rows, logits, strict=True)
+        advance(len(rows))
+    return np.stack([found[row] for row in range(len(split))])
+
+
+def _temperature(model: str, logits: Logits, labels: Classes | None) -> float:
+    folder = local_path(model, ModelError)
+    if labels is None or (folder / NAME).is_file():
+        return read_temperature(folder)
+    return round(fit_temperature(logits, labels), DIGITS)
+
+
+def cascade_place(model: str) -> Path:
+    """Where the cascade that begins with a model is kept.
+
+    Raises:
+        ModelError: for a model that is no local folder.
+    """
+    folder = local_path(model, ModelError)
+    if not folder.is_dir():
+        raise ModelError(model, "is no folder here to put cascade.json in", "name a file with --output")
+    return folder
