@@ -112,7 +112,7 @@ def test_a_tag_of_yaml_makes_nothing(tag: str, workdir: Path) -> None:
     Path("r.yaml").write_text(f"name: x\nmodel: m\ndata: {{source: s}}\ndescription: {tag}\n")
     with watched() as touched:
         lines = refused(2, "recipes", "check", "r.yaml")
-    assert "is not known here; remove it" in lines[0]
+    assert "is not supported; remove it" in lines[0]
     assert (touched.files, touched.processes, [path.name for path in workdir.iterdir()]) == (
         [],
         [],
