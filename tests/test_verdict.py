@@ -49,7 +49,7 @@ def test_indistinguishable() -> None:
     text = said(NONE, LEVEL, standing("dynamic-objective", 0.71, none=(1.0, 0.2), static=(0.5, 0.5)))
     assert text.startswith("Not shown to be worth it here")
     assert "static distillation and dynamic-objective are not distinguishable from fine-tuning alone" in text
-    assert "less than about 1.0 points would not show (more test examples would help)" in text
+    assert "less than about 1.0 points would not be detected (more test examples would help)" in text
     assert "gains" not in text
 
 
@@ -98,7 +98,7 @@ def test_the_control_is_never_recommended() -> None:
     text = said(NONE, GAIN, ours, control)
     assert text.startswith("Worth it: use static;")
     assert "dynamic-data loses 2.0 points" in text
-    assert "against the same with examples drawn by lot (random)." in text
+    assert "against random selection (random)." in text
 
 
 def test_a_gain_that_is_not_clear_is_no_gain() -> None:

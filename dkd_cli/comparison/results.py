@@ -1,4 +1,4 @@
-"""From answers to the result of a comparison: scores, differences, costs, the verdict; all of it as JSON."""
+"""Results of a comparison from predictions: scores, differences, costs and verdict, also as JSON."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Chosen:
 
     entry: Entry
     candidate: Candidate | None
-    """None where every setting has a run that failed."""
+    """None if every setting has a failed run."""
     runs: tuple[Run, ...]
-    """By seed."""
+    """Runs by seed."""
     validation: float | None
     """The mean over seeds."""
     tried: Sequence[tuple[Settings, float]]
@@ -43,10 +43,10 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of a strategy took, the mean over seeds; None where a run failed."""
+    """Cost of one run of a strategy, the mean over seeds; None if a run failed."""
 
     teacher_rows: float | None = None
-    """Texts that teachers had to answer, whether for this run or, kept from then on, for an earlier one."""
+    """Texts queried from teachers, whether for this run or for an earlier one that cached them."""
     backward_rows: float | None = None
     """Rows trained on, repeats counted."""
     seconds: float | None = None
@@ -71,7 +71,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """What a comparison shows."""
+    """The result of a comparison."""
 
     rows: tuple[Row, ...]
     teacher: float | None
@@ -83,7 +83,7 @@ class Result:
 def settle(
     plan: Plan, chosen: Sequence[Chosen], said: Mapping[Path, Logits], teacher_said: Logits | None
 ) -> Result:
-    """Score the answers, compare the strategies and say what it means."""
+    """Score the predictions, compare the strategies and state the verdict."""
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
     main, truth = task.metrics[0], np.asarray(labels)
@@ -111,7 +111,7 @@ def _row(plan: Plan, chosen: Chosen, said: Mapping[Path, Logits]) -> Row:
     folders = [point.folder for point in points]
     metrics = [task_metrics(task, said[folder], labels) for folder in folders]
     scores = [score for one in metrics if (score := one[task.metrics[0]]) is not None]
-    # A student without a score (it says the same of every row) leaves its strategy without one.
+    # A student without a score (with constant predictions) leaves its strategy without one.
     whole = tuple(scores) if len(scores) == len(folders) else ()
     return Row(
         standing=Standing(
@@ -156,7 +156,7 @@ def _resampled(
 def _differences(
     scores: Mapping[str, Sequence[float]], again: Mapping[str, NDArray[np.float64]]
 ) -> dict[str, dict[str, Difference]]:
-    """Each strategy against those it is compared with; p is corrected within what meets the same one."""
+    """Compare each strategy with its references; p is corrected within the comparisons with one reference."""
     found: dict[str, dict[str, Difference]] = {name: {} for name in scores}
     for other in (*REFERENCES, *CONTROLS):
         if other not in scores:
@@ -173,7 +173,8 @@ def _differences(
 
 
 def _meet(name: str, other: str) -> bool:
-    """All meet `none`; all but `none` meet `static`; a strategy meets its control, which meets no other."""
+    """References: all are compared with `none`, all but `none` with `static`, and the control with the
+    strategy it controls."""
     if other in CONTROLS:
         return name == CONTROLS[other]
     if name == LABELLED and other == CONTROLS[LABELLED]:
@@ -185,14 +186,14 @@ def _notes(plan: Plan, chosen: Sequence[Chosen]) -> list[str]:
     train = plan.base.train
     length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
     lines = [
-        f"equal budgets: each student sees {_rows(plan)} for {length}; asked of teachers, rows trained on "
-        "and time are means over seeds, and the first run that asks a teacher pays for its answers"
+        f"equal budgets: each student sees {_rows(plan)} for {length}; texts queried, rows trained on "
+        "and time are means over seeds; the first run that queries a teacher pays for its outputs"
     ]
     most = max(len(one.entry.candidates) for one in chosen)
     if most > 1:
         lines.append(
             f"settings: of up to {most} for each strategy the best by its mean over seeds on the validation "
-            "split, which nothing is reported on"
+            "split, on which nothing is reported"
         )
     return lines
 
@@ -231,7 +232,7 @@ def comparison_figures(plan: Plan, result: Result, metric: str) -> dict[str, Any
             "resamples": RESAMPLES,
             "level": LEVEL,
             "variance": "examples by paired bootstrap, seeds by analysis of variance, Student's t",
-            "correction": "Holm, over the strategies that are set against the same one",
+            "correction": "Holm, over the strategies compared with the same one",
         },
         "notes": [*plan.notes, *result.notes],
         "teacher": result.teacher,

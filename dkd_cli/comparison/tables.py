@@ -1,4 +1,4 @@
-"""What a comparison shows: the tables of the terminal, and the page that one can send."""
+"""Tables of a comparison for the terminal, and its HTML page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dkd_cli.report.tables import Column
 
 
 class Table(NamedTuple):
-    """A table as `Terminal.table` takes it."""
+    """A table for `Terminal.table`."""
 
     title: str
     columns: Sequence[Column | str]
@@ -27,14 +27,14 @@ class Table(NamedTuple):
 
 
 def score_table(plan: Plan, result: Result, metric: str) -> Table:
-    """Each strategy's scores and costs; `metric` is the one that chose."""
+    """Scores and costs of each strategy; `metric` is the one that selected settings."""
     main = plan.data.task.metrics[0].replace("_", " ")
     columns: list[Column | str] = [
         *("strategy", "seeds", "settings"),
         Column(f"validation {metric.replace('_', ' ')}", 4),
         Column(main, 4),
         Column("± sd", 4),
-        Column("asked of teachers", 0),
+        Column("texts queried", 0),
         Column("rows trained on", 0),
         Column("time", 0, " s"),
     ]
@@ -54,7 +54,7 @@ def score_table(plan: Plan, result: Result, metric: str) -> Table:
 
 
 def gain_table(plan: Plan, result: Result) -> Table:
-    """Each difference that was tested."""
+    """All tested differences."""
     rows = [
         [
             one.standing.name,
@@ -73,13 +73,13 @@ def gain_table(plan: Plan, result: Result) -> Table:
         rows,
         [
             f"paired by seed and example: {RESAMPLES} resamples of the examples, and the variance between "
-            "seeds (Student's t); p (Holm) is corrected for the strategies set against the same one"
+            "seeds (Student's t); p (Holm) is corrected for the strategies compared with the same one"
         ],
     )
 
 
 def comparison_page(plan: Plan, result: Result, metric: str) -> str:
-    """The verdict, the intervals, the tables, the recipe and the machine as one page."""
+    """The page with verdict, intervals, tables, recipe and machine."""
     intervals = [
         Interval(
             f"{one.standing.name} over {other}",

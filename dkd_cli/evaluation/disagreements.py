@@ -1,4 +1,4 @@
-"""The rows on which student and teacher differ most; pure functions of arrays."""
+"""Rows on which student and teacher differ most; pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ LONGEST_TEXT = 400
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One row, with the class ids (or numbers) of both."""
+    """A row with the class ids (or numbers) of both."""
 
     example_id: str
     text: str
-    """Both texts of a pair, joined by a line break; cut with an ellipsis."""
+    """Both texts of a pair, joined by a line break; truncated with an ellipsis."""
     label: int | float | None
     student: int | float
     teacher: int | float
     student_probability: float | None
-    """Of the class that it names; None for numbers."""
+    """The probability of the predicted class; None for numbers."""
     teacher_probability: float | None
 
 
 def disagreements(split: Split, student: Floats, teacher: Floats, most: int = MOST) -> list[Disagreement]:
-    """The surest ones first: by the smaller of the two probabilities, or for numbers by their distance.
+    """Find disagreements, the most confident first: by the smaller of the two probabilities, or for numbers
+    by their distance.
 
     Args:
         split: N rows.
-        student: logits [N, C]; for numbers [N, 1]. Divided by its temperature where there is one.
-        teacher: likewise.
+        student: logits [N, C]; for numbers [N, 1]. Divided by its temperature if there is one.
+        teacher: in the same form.
         most: how many to return.
     """
     if student.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""How close a student stays to its teacher; pure functions of arrays. Knows no labels but for `retention`."""
+"""Fidelity of a student to its teacher; pure functions of arrays. Uses no labels except for `retention`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from dkd_cli.evaluation.metrics import Floats, pearson
 def agreement(
     student_logits: ArrayLike, teacher_logits: ArrayLike, kind: Literal["classification", "regression"]
 ) -> float | None:
-    """The share of rows on which both predict one class, [N, C] each; for numbers their Pearson correlation.
+    """Agreement: the share of rows on which both predict the same class, [N, C] each; for numbers, their
+    Pearson correlation.
 
-    None where a constant prediction leaves the correlation undefined.
+    None if a constant prediction leaves the correlation undefined.
     """
     student, teacher = _paired(student_logits, teacher_logits)
     if kind == "regression":
@@ -34,7 +35,8 @@ def mean_kl(student_logits: ArrayLike, teacher_logits: ArrayLike) -> float:
 
 
 def retention(student: float | None, teacher: float | None) -> float | None:
-    """The student's share of the teacher's score; None unless both exist and the teacher's is positive."""
+    """Retention: the student's share of the teacher's score; None unless both exist and the teacher's is
+    positive."""
     if student is None or teacher is None or teacher <= 0:
         return None
     return student / teacher

@@ -1,6 +1,6 @@
 """Scores of predictions against labels; pure functions of arrays.
 
-Knows nothing about models or files. A figure that is not defined (the correlation of a constant) is None,
+Knows nothing about models or files. An undefined figure (such as the correlation of a constant) is None,
 never NaN. Matthews of a constant prediction is 0, the convention of GLUE.
 """
 
@@ -23,12 +23,12 @@ Labels = Sequence[int] | Sequence[float] | NDArray[Any]
 
 
 def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The share of rows predicted right."""
+    """Accuracy: the share of rows predicted correctly."""
     return float(np.mean(predictions == labels))
 
 
 def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The mean F1 of the classes that occur among the labels or the predictions."""
+    """Macro F1: the mean F1 of the classes that occur among the labels or the predictions."""
     # Importing it takes as long as the rest of a start, and nothing is scored before an epoch is over.
     from sklearn.metrics import f1_score
 
@@ -36,13 +36,13 @@ def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 
 def binary_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """F1 of class 1; 0 where neither labels nor predictions have any.
+    """F1 of class 1; 0 if neither labels nor predictions contain it.
 
     Raises:
-        DataError: where a third class occurs.
+        DataError: if a third class occurs.
     """
     if max(predictions.max(), labels.max()) > 1:
-        raise DataError("data.task", "its metric f1 is for two classes and here are more", "name no task")
+        raise DataError("data.task", "its metric f1 is for two classes, but there are more", "name no task")
     found = int(np.sum((predictions == 1) & (labels == 1)))
     named = int(predictions.sum() + labels.sum())
     return 2 * found / named if named else 0.0
@@ -56,7 +56,7 @@ def matthews(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 
 def pearson(first: Floats, second: Floats) -> float | None:
-    """The linear correlation of two rows of numbers; None where one of them is constant."""
+    """Pearson correlation of two rows of numbers; None if one of them is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     # scaled first: squares of very large or very small numbers leave the range of floats
@@ -65,12 +65,12 @@ def pearson(first: Floats, second: Floats) -> float | None:
 
 
 def spearman(first: Floats, second: Floats) -> float | None:
-    """The correlation of the ranks, ties sharing their mean rank; None where one side is constant."""
+    """Spearman correlation, ties sharing their mean rank; None if one side is constant."""
     return pearson(_ranks(first), _ranks(second))
 
 
 def mse(predictions: Floats, labels: Floats) -> float:
-    """The mean squared error."""
+    """Mean squared error."""
     return float(np.mean((predictions - labels) ** 2))
 
 
@@ -92,10 +92,10 @@ def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
     """Score logits [N, C] (regression: [N, 1]) against N labels.
 
     Returns:
-        The task's own metrics first, in its order, then those that are always given.
+        The task's own metrics first, in its order, then the general ones.
 
     Raises:
-        NumericError: where a prediction is not finite.
+        NumericError: if a prediction is not finite.
     """
     return _scores(task, predicted(task, logits), labels)
 
@@ -104,7 +104,7 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
     """Return the predicted class ids, or numbers, [N, C] -> [N].
 
     Raises:
-        NumericError: where a logit is not finite.
+        NumericError: if a logit is not finite.
     """
     array = np.asarray(logits, dtype=np.float64)
     broken = int((~np.isfinite(array).all(axis=-1)).sum())
@@ -121,17 +121,18 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[np.generic]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What knows the training labels alone."""
+    """A baseline that knows the training labels only."""
 
     name: str
     """`always negative`, or `always 2.71`."""
     prediction: str | float
-    """For every row: the most frequent class (the first of equals), or for numbers their mean."""
+    """The prediction for every row: the most frequent class (the first of equals), or for numbers their
+    mean."""
     metrics: Metrics
 
 
 def baseline(data: TaskData, split: Split) -> Baseline | None:
-    """Score the constant answer on a split; None where training or this split has no labels."""
+    """Score the constant prediction on a split; None if training or this split has no labels."""
     learnt, labels = data.splits["train"].labels, split.labels
     if learnt is None or labels is None:
         return None

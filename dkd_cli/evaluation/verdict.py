@@ -1,7 +1,7 @@
-"""From figures to sentences: what a comparison says to somebody who has to decide.
+"""Verdict of a comparison: figures to sentences for someone who has to decide.
 
-Pure functions of scores and differences; prints nothing. A difference counts when its corrected p is below
-`significance.LEVEL`, and in no other case, however large it looks.
+Pure functions of scores and differences; prints nothing. A difference counts only if its corrected p is below
+`significance.LEVEL`, however large it looks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dkd_cli.evaluation.significance import LEVEL, Difference
 
 CONTROL_TEXTS = {
-    "random": "the same with examples drawn by lot",
+    "random": "random selection",
     "labelled": "static distillation on the labelled rows alone",
 }
 FINE_TUNING = "none"
@@ -23,23 +23,23 @@ CLASSIC = "static"
 
 @dataclass(frozen=True)
 class Standing:
-    """One strategy at the end of a comparison."""
+    """Result of one strategy in a comparison."""
 
     name: str
     scores: tuple[float, ...]
-    """On the reported split, by seed; higher is better. Empty: a run of it failed, or has no score."""
+    """Scores on the reported split, by seed; higher is better. Empty: a run failed or has no score."""
     chosen_by: float | None
-    """The mean over seeds on the validation split: what it was preferred for, never reported."""
+    """The mean over seeds on the validation split, which selects a strategy and is never reported."""
     against: Mapping[str, Difference]
-    """By the name of the other strategy."""
+    """Differences by the name of the other strategy."""
     control: bool = False
-    """It is there to be measured against, not to be used, such as examples drawn at random."""
+    """True for a reference that is not a candidate for use: random selection."""
     chosen_by_error: bool = False
-    """Of `chosen_by` less is better."""
+    """True if less is better for `chosen_by`."""
 
     @property
     def mean(self) -> float | None:
-        """Over seeds."""
+        """The mean over seeds."""
         return statistics.mean(self.scores) if self.scores else None
 
     @property
@@ -49,16 +49,16 @@ class Standing:
 
 
 def clear(difference: Difference) -> bool:
-    """Whether it is more than chance."""
+    """Return whether it is more than chance."""
     return difference.holm < LEVEL
 
 
 def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -> list[str]:
-    """What the comparison says, the decision first.
+    """State the result of the comparison, the decision first.
 
     Args:
         standings: `none`, `static` and the others, in the order of the table.
-        teacher: the score of the largest teacher on the same examples, where there is one.
+        teacher: the score of the largest teacher on the same examples, if there is one.
         metric: its name, for the sentences.
     """
     found = {one.name: one for one in standings if one.scores}
@@ -76,10 +76,11 @@ def verdict(standings: Sequence[Standing], teacher: float | None, metric: str) -
 
 
 def preferred(found: Mapping[str, Standing]) -> str | None:
-    """The strategy to use: the plainest of which no other is clearly better.
+    """Choose the strategy to use: the simplest that no other clearly beats.
 
-    Fine-tuning yields to what clearly beats it; `static` to what clearly beats both. Of several the one that
-    was best on the validation split: the reported examples must not choose.
+    Fine-tuning yields to a strategy that clearly beats it, and `static` to one that clearly beats both. Among
+    several, the one that was best on the validation split is chosen, because the reported examples must not
+    select.
     """
     if FINE_TUNING not in found:
         return None
@@ -95,10 +96,10 @@ def preferred(found: Mapping[str, Standing]) -> str | None:
 def _decision(found: Mapping[str, Standing]) -> str:
     best = preferred(found)
     if best is None:
-        return "No verdict: fine-tuning alone, which the others are measured against, has no scores."
+        return "No verdict: fine-tuning alone, the reference, has no scores."
     others = [one for one in found.values() if FINE_TUNING in one.against and not one.control]
     if not others:
-        return "No verdict: no strategy has scores to set beside those of fine-tuning alone."
+        return "No verdict: no strategy has scores to compare with those of fine-tuning alone."
     if best == FINE_TUNING:
         if all(clear(one.against[FINE_TUNING]) for one in others):
             return "Not worth it here: every strategy is worse than fine-tuning alone."
@@ -114,7 +115,7 @@ def _decision(found: Mapping[str, Standing]) -> str:
 
 
 def _beside(found: Mapping[str, Standing], other: str, called: str) -> list[str]:
-    """Each strategy beside one other: what differs a sentence each, the rest in one."""
+    """Compare each strategy with one other: a sentence for each difference, one for all the rest."""
     lines, alike = [], []
     for one in found.values():
         if other in one.against:
@@ -126,7 +127,7 @@ def _beside(found: Mapping[str, Standing], other: str, called: str) -> list[str]
         are = "is" if len(alike) == 1 else "are"
         widest = max((one.against[other] for one in alike), key=lambda one: one.high - one.low)
         remedy = "seeds" if widest.from_seeds > 0.5 else "test examples"
-        unseen = f"less than about {_points((widest.high - widest.low) / 2)} points would not show"
+        unseen = f"less than about {_points((widest.high - widest.low) / 2)} points would not be detected"
         lines.append(
             f"{_listed([_subject(one) for one in alike])} {are} not distinguishable from {called} here; "
             f"{unseen} (more {remedy} would help)."
@@ -145,7 +146,7 @@ def _amount(difference: Difference) -> str:
 
 
 def _interval(difference: Difference) -> str:
-    # Of a loss the sizes, as of a gain: "loses 2.0 points (0.5 to 3.5)".
+    # For a loss, sizes as for a gain: "loses 2.0 points (0.5 to 3.5)".
     ends = (difference.low, difference.high) if difference.gain > 0 else (-difference.high, -difference.low)
     return f"95 % interval {_points(ends[0])} to {_points(ends[1])}"
 
@@ -161,7 +162,7 @@ def _beats(one: Standing, other: str) -> bool:
 
 
 def _best(candidates: Sequence[Standing]) -> str:
-    """By the validation split."""
+    """Rank by the validation split."""
 
     def merit(one: Standing) -> float:
         if one.chosen_by is None:

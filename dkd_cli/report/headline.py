@@ -1,4 +1,4 @@
-"""The first sentences of a report: what a reader who reads nothing else should know."""
+"""Headline of a report: what someone should know who reads nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dkd_cli.report.plots import spoken
 
 
 def contest_headline(contest: Mapping[str, Any]) -> list[str]:
-    """The verdict on the best student, and what to hold against it."""
+    """The verdict on the best student, and its limitations."""
     models = {model["model"]: model for model in contest["models"]}
     metric = spoken(contest["main_metric"])
     rows = f"{contest['rows']:,} examples of {contest['split']}"
@@ -23,7 +23,7 @@ def contest_headline(contest: Mapping[str, Any]) -> list[str]:
     teacher = models.get(student["teacher"])
     own = student["metrics"][contest["main_metric"]]
     if teacher is None:
-        return [f"{student['model']} reaches {_figure(own)} {metric} on {rows}; its teacher is not there."]
+        return [f"{student['model']} reaches {_figure(own)} {metric} on {rows}; its teacher does not exist."]
     theirs = teacher["metrics"][contest["main_metric"]]
     against = f"{_figure(own)} against {_figure(theirs)}"
     kept = f"reaches {against} {metric} of {teacher['model']}"
@@ -61,7 +61,7 @@ def _cheaper(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> str:
 
 
 def _chance(contest: Mapping[str, Any]) -> list[str]:
-    """Whether the difference from the teacher is more than these examples can tell."""
+    """The significance of the difference from the teacher on these examples."""
     gap = contest["best_student"].get("difference")
     if gap is None:
         return []
@@ -71,7 +71,7 @@ def _chance(contest: Mapping[str, Any]) -> list[str]:
     elif high < 0:
         found = "The student is behind its teacher by more than chance"
     else:
-        found = "Whether student or teacher is better, these examples cannot tell"
+        found = "These examples do not show whether student or teacher is better"
     return [f"{found} (difference {gap['gain']:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})."]
 
 
@@ -86,7 +86,7 @@ def _choice(contest: Mapping[str, Any], rows: str) -> str:
 
 
 def _students(contest: Mapping[str, Any]) -> int:
-    """Exports are their students over again."""
+    """Exports are copies of their students."""
     return sum(
         model["role"] == "student" and not model["format"].startswith("onnx") for model in contest["models"]
     )
