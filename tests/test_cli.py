@@ -121,7 +121,7 @@ def test_evaluate_gets_paths_and_recipe(calls: list[Any]) -> None:
         (
             Stopped(2, "saved at step 9"),
             130,
-            "dkd: stopped by SIGINT, saved at step 9; the same command goes on from there\n",
+            "dkd: stopped by SIGINT, saved at step 9; rerun the same command to resume\n",
         ),
         (
             ValueError("oh"),

@@ -247,8 +247,8 @@ def test_a_link_out_of_the_output_folder_is_refused(
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
     assert refused(5, "distill", recipe, *NONE, *fresh, beside=elsewhere) == [
-        f"{link}: is a symbolic link, which could lead out of the output folder; remove it, or name the "
-        "place that it leads to with --output-dir"
+        f"{link}: is a symbolic link, which could lead out of the output folder; remove it, or name its "
+        "target with --output-dir"
     ]
     assert set(contents(elsewhere)) == {str(elsewhere / "thesis.txt")}
 

@@ -60,7 +60,7 @@ def _farewell(stopped: Stopped, *, fresh: bool) -> str:
     if not stopped.done:
         return f"stopped by {name}; completed work is kept"
     again = "the same command without --fresh" if fresh else "the same command"
-    return f"stopped by {name}, {stopped.done}; {again} goes on from there"
+    return f"stopped by {name}, {stopped.done}; rerun {again} to resume"
 
 
 def _tells(error: DkdError | Problems) -> bool:
