@@ -33,7 +33,7 @@ class Standing:
     against: Mapping[str, Difference]
     """Differences by the name of the other strategy."""
     control: bool = False
-    """True for a reference that is not a candidate for use: random selection."""
+    """True for a control, which is not a candidate for use."""
     chosen_by_error: bool = False
     """True if less is better for `chosen_by`."""
 
