@@ -1,6 +1,6 @@
-"""The terms that a recipe asks for: which loss, on which logits or states, with which of its numbers.
+"""Loss terms of a recipe: which loss, on which logits or states, with which settings.
 
-Knows neither weights between terms nor who teaches whom; the losses themselves know no recipe.
+Knows neither the weights between terms nor the assignment of teachers; the losses themselves know no recipe.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ KD_LOSSES: dict[str, KdLoss] = {
         student, teacher, objective.temperature, objective.inter_weight, objective.intra_weight
     ),
 }
-"""By their name in a recipe (`strategy.objective.kd_loss`)."""
+"""KD losses by their name in a recipe (`strategy.objective.kd_loss`)."""
 
 
 def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, labels: Tensor | None) -> Tensor:
-    """The KD term of each example by the objective's numbers as they are, [B, C] twice -> [B].
+    """Compute the KD term of each example with the current settings of the objective, [B, C] twice -> [B].
 
     Args:
-        objective: at the present moment of the run (`schedules.at`).
+        objective: current settings (`schedules.at`).
         student_logits: [B, C].
         teacher_logits: [B, C].
-        labels: [B], or None where there are none.
+        labels: [B], or None without labels.
     """
     if objective.standardise:
         student_logits = losses.standardised(student_logits)
@@ -56,7 +56,8 @@ def kd(objective: Objective, student_logits: Tensor, teacher_logits: Tensor, lab
 def pt(
     objective: Objective, student_states: Sequence[Tensor], teacher_states: Sequence[Tensor], mask: Tensor
 ) -> Tensor:
-    """The PT term of each example: what `hidden_loss` compares of aligned layers, each [B, L, H] -> [B]."""
+    """Compute the hidden-state term of each example, by `hidden_loss`, from aligned layers, each [B, L, H]
+    -> [B]."""
     if objective.hidden_loss == "relations":
         return losses.attention_relations(student_states, teacher_states, mask, objective.relation_heads)
     return losses.hidden_alignment(student_states, teacher_states, mask)

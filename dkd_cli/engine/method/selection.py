@@ -1,7 +1,7 @@
-"""Which examples of a batch are distilled: scored, ranked, kept, and how much each of them counts.
+"""Data selection: scores, ranking, and weights of the examples to distil.
 
-Knows no model, and of the loss the term on the labels alone. Indices are positions in what is scored at
-once, by all processes where several share it.
+Knows no model, and of the loss only the term on the labels. Indices are positions among the rows that are
+scored together, by all processes if several share them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERYTHING = DataSelection(score="none")
 
 
 def asks_teacher(selection: DataSelection) -> bool:
-    """Whether the score reads what the teacher says of every example that is scored."""
+    """Return whether the score reads the teacher's logits for every scored example."""
     return selection.score.removesuffix("-r") == "llkd" and selection.ratio < 1.0
 
 
@@ -34,7 +34,8 @@ def informativeness(
     teacher_logits: Tensor | None = None,
     labelled: Tensor | None = None,
 ) -> Tensor:
-    """The score of each example, [B, C] -> [B], higher is more informative; a trailing `-r` reverses.
+    """Compute the score of each example, [B, C] -> [B], where higher is more informative; a trailing `-r`
+    reverses.
 
     `kl` and `kl-b` are the loss on the gold label; `llkd` reads the teacher's logits, [B, C], too; `random`
     draws from torch's generator. A row that `labelled` [B] leaves out has no loss on a label: it gets -inf,
@@ -59,7 +60,7 @@ def informativeness(
 
 
 def rank(score: str, values: Tensor) -> Tensor:
-    """Positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends in turn.
+    """Rank positions from the most to the least informative, [B] -> [B]; `kl-b` takes both ends alternately.
 
     >>> rank("kl", torch.tensor([0.1, 3.0, 2.0])), rank("kl-b", torch.tensor([0.1, 3.0, 2.0]))
     (tensor([1, 2, 0]), tensor([1, 0, 2]))
@@ -68,7 +69,7 @@ def rank(score: str, values: Tensor) -> Tensor:
     if score != "kl-b":
         return order
     alternating = order.clone()
-    scored = int((values != -math.inf).sum())  # the others have no label, and stay last
+    scored = int((values != -math.inf).sum())  # the others have no label and stay last
     hard = (scored + 1) // 2
     alternating[0:scored:2] = order[:hard]
     alternating[1:scored:2] = order[hard:scored].flip(0)
@@ -76,7 +77,7 @@ def rank(score: str, values: Tensor) -> Tensor:
 
 
 def label_loss(logits: Tensor, labels: Tensor, labelled: Tensor | None, otherwise: float) -> Tensor:
-    """The loss on the gold label, [B, C] -> [B], and `otherwise` for the rows that have none.
+    """Compute the loss on the gold label, [B, C] -> [B], and `otherwise` for rows without one.
 
     >>> logits, labels = torch.zeros(2, 2), torch.tensor([1, -100])
     >>> label_loss(logits, labels, torch.tensor([True, False]), -math.inf)
@@ -90,7 +91,8 @@ def label_loss(logits: Tensor, labels: Tensor, labelled: Tensor | None, otherwis
 
 
 def kept(ratio: float, size: int) -> int:
-    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty.
+    """Return the number of examples that a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is
+    empty.
 
     >>> kept(0.29, 100), kept(0.1, 5)
     (29, 1)
@@ -106,7 +108,7 @@ def select(
     teacher_logits: Tensor | None = None,
     labelled: Tensor | None = None,
 ) -> Tensor:
-    """Positions of the examples to distil, most informative first, [B, C] -> [K].
+    """Select the positions of the examples to distil, most informative first, [B, C] -> [K].
 
     Li et al. (2021), data selection.
 
@@ -120,15 +122,16 @@ def select(
 
 @dataclass(frozen=True)
 class Chosen:
-    """The examples that a selection takes."""
+    """The selected examples."""
 
     positions: Tensor
     """[K], the most informative first."""
     weights: Tensor
-    """[K], detached: how much each counts; all 1 where none was drawn for its score and `scale` is `mean`."""
+    """[K], detached: the weight of each; all 1 unless examples were sampled by score or `scale` is
+    `ratio`."""
 
     def agreed(self, share: Share) -> Chosen:
-        """The choice that all processes follow, where several share the batch."""
+        """The choice that all processes follow, if several share the batch."""
         return Chosen(share.agreed(self.positions), share.agreed(self.weights))
 
 
@@ -140,17 +143,17 @@ def choose(
     teacher_logits: Tensor | None = None,
     labelled: Tensor | None = None,
 ) -> Chosen:
-    """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
+    """Select examples and their weights, [B, C] -> [K] and [K].
 
-    `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
-    example i with probability π_i (`inclusion`), and weighs it by K / (B π_i). The weighted mean over the
-    drawn, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
+    `keep: top` is `select`, with weights 1. `keep: weighted` samples K = `kept` examples without replacement,
+    example i with probability π_i (`inclusion`), and weights it by K / (B π_i). The weighted mean over the
+    sample, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
     (Horvitz & Thompson, 1952, "A generalization of sampling without replacement from a finite universe").
 
-    The score `random` draws evenly as it is: π_i = K/B, so its weights are 1 either way.
+    The score `random` already samples uniformly: π_i = K/B, so its weights are 1 either way.
 
-    `scale: ratio` multiplies all weights by K/B: a mean over the selected becomes their part of the mean over
-    the batch.
+    `scale: ratio` multiplies all weights by K/B: a mean over the selected examples becomes their part of the
+    mean over the batch.
 
     A row without a label (`labelled` [B] leaves it out) ranks last by a score that reads labels, and is drawn
     as rarely as the labelled row of the least score.
