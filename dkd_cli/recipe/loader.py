@@ -48,7 +48,7 @@ def load_points(
     Args:
         reference: as for `load_recipe`.
         overrides: values to set; a key that the recipe sweeps is then no longer swept.
-        sweeps: `key=[value, value]` items, text or parsed; each replaces the recipe's sweep of its key.
+        sweeps: `key=[value, value]` items, text or parsed; each replaces the recipe's own sweep of its key.
         keep: selects the recipe's own sweeps by dotted key; the others are ignored.
 
     Raises:
