@@ -76,7 +76,7 @@ def test_a_schedule_shows_in_the_log_and_ends_where_it_should(recipe: Path) -> N
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("strategy.objective.kd_loss=dkd", "strategy.objective.kd_loss: 'dkd' compares the non-target classes"),
+        ("strategy.objective.kd_loss=dkd", "strategy.objective.kd_loss: 'dkd' compares the non-target"),
         ("strategy.objective.kd_loss=dist", "strategy.objective.inter_weight: two probabilities"),
     ],
 )
