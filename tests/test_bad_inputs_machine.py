@@ -58,7 +58,7 @@ def test_a_folder_that_dkd_did_not_make(recipe: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("years of work")
     assert refused(5, "distill", recipe, *NONE, "--fresh", beside=folder) == [
-        f"{folder}: holds something that dkd did not make; choose another name or --output-dir"
+        f"{folder}: holds files that dkd did not write; choose another name or --output-dir"
     ]
 
 
@@ -117,8 +117,8 @@ def test_too_little_free_disk(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> 
     working = recipe.parent / STUDENT.replace("student-", ".student-")
     found = re.fullmatch(
         re.escape(str(working))
-        + r": ([\d.]+) MB are needed for checkpoints and the finished model, 10 KB are "
-        r"free; make room, or choose another --output-dir",
+        + r": ([\d.]+) MB are needed for checkpoints and the model, but only 10 KB are "
+        r"free; free some space, or choose another --output-dir",
         line,
     )
     assert found is not None, line
@@ -185,7 +185,7 @@ def test_a_cache_entry_that_cannot_be_believed(taught: Path, changed: str, why: 
     shard.write_bytes(content)
     said, found = distilled(taught, "second")
     assert said.err == (
-        f"dkd: warning: the cache's {shard} {why}; it is removed, and what it held is made again\n"
+        f"dkd: warning: the cache's {shard} {why}; it is removed, and its rows are computed again\n"
     )
     assert found == expected
 

@@ -13,8 +13,8 @@ from command_line import refused
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--set", "train.epochs"], "--set: 'train.epochs' is no `key=value`; write, for example, .+"),
-        (["--set", "=3"], "--set: '=3' is no `key=value`; .+"),
+        (["--set", "train.epochs"], "--set: 'train.epochs' is not `key=value`; write, for example, .+"),
+        (["--set", "=3"], "--set: '=3' is not `key=value`; .+"),
         (
             ["-s", "train.epoch=3"],
             r"--set train.epoch: there is no key 'train.epoch'; did you mean `train.epochs`\?",
@@ -30,7 +30,7 @@ from command_line import refused
         (["-s", "train.seed=true"], "--set train.seed: must be a whole number .+, not true; .+"),
         (["-s", "train.seed="], "--set train.seed: must be a whole number .+, but is empty; .+"),
         (["-s", "data.labels=[a"], r"--set data.labels: is not valid YAML \(.+\); .+"),
-        (["-s", "strategy.name=dynamic"], r"--set strategy.name: 'dynamic' is no strategy; .+"),
+        (["-s", "strategy.name=dynamic"], r"--set strategy.name: 'dynamic' is not a strategy; .+"),
         (["-s", "teachers={a: {layers: 0}}"], "--set teachers: teachers.a.layers must be .+, not 0; .+"),
         (
             ["-s", "train.seed=1", "-s", "train.seed=1"],
@@ -49,7 +49,7 @@ from command_line import refused
             ["--strategy", "none", "--strategy", "none"],
             "--strategy: `none` is given more than once; give it once",
         ),
-        (["--sweep", "train.seed"], r"--sweep: 'train.seed' is no `key=\[value, value\]`; write, .+"),
+        (["--sweep", "train.seed"], r"--sweep: 'train.seed' is not `key=\[value, value\]`; write, .+"),
         (
             ["--sweep", "train.sed=[1]"],
             r"--sweep train.sed: there is no key 'train.sed'; did you mean `train.seed`\?",
@@ -61,7 +61,7 @@ from command_line import refused
         ),
         (["--seed", ""], "--seed: is empty; give one seed or several, such as 1,2,3"),
         (["--seed", "1,1"], "--seed: 1 is given more than once; give each seed once"),
-        (["--seed", "1,x"], "--seed: 'x' is no whole number from 0 to 4294967295; .+"),
+        (["--seed", "1,x"], "--seed: 'x' is not a whole number from 0 to 4294967295; .+"),
     ],
 )
 def test_bad_overrides(words: Sequence[str], line: str, workdir: Path) -> None:

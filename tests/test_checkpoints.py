@@ -208,7 +208,7 @@ def test_a_folder_that_is_not_ours_is_not_touched(recipe: Recipe) -> None:
     final.mkdir(parents=True)
     (final / "thesis.txt").write_text("years of work")
     for fresh in (False, True):
-        with pytest.raises(SystemProblem, match="holds something that dkd did not make"):
+        with pytest.raises(SystemProblem, match="holds files that dkd did not write"):
             begin(recipe, fresh=fresh)
     assert (final / "thesis.txt").read_text() == "years of work"
 
@@ -300,7 +300,7 @@ def test_a_folder_made_elsewhere_says_nothing(tmp_path: Path) -> None:
 def test_a_damaged_folder(recipe: Recipe, damage: str) -> None:
     final = make(recipe)
     (final / "dkd.json").write_text(damage)
-    with pytest.raises(DataError, match="remove the folder and make the model again"):
+    with pytest.raises(DataError, match="remove the folder and train the model again"):
         read_run(final)
 
 

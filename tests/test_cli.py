@@ -117,11 +117,11 @@ def test_evaluate_gets_paths_and_recipe(calls: list[Any]) -> None:
         (DataError("a.csv:3", "is torn", "mend it"), 3, "dkd: error: a.csv:3: is torn; mend it\n"),
         (NumericError("step 3", "two\nlines", "x"), 6, "dkd: error: step 3: two lines; x\n"),
         (KeyboardInterrupt(), 130, "dkd: interrupted\n"),
-        (Stopped(15), 143, "dkd: stopped by SIGTERM; what was finished before is kept\n"),
+        (Stopped(15), 143, "dkd: stopped by SIGTERM; completed work is kept\n"),
         (
             Stopped(2, "saved at step 9"),
             130,
-            "dkd: stopped by SIGINT, saved at step 9; the same command goes on from there\n",
+            "dkd: stopped by SIGINT, saved at step 9; rerun the same command to resume\n",
         ),
         (
             ValueError("oh"),

@@ -82,7 +82,7 @@ def test_a_third_seed_makes_only_what_is_missing(tiny_recipe: TinyRecipe, tmp_pa
     said = heard(*words, "4,6")
     assert (said.code, said.err) == (0, "")
     assert "about" in said.out
-    assert "from the 2 students that are there" in said.out
+    assert "from the 2 finished students" in said.out
     assert before.items() <= {p: p.stat().st_mtime_ns for p in top.glob("*/model.safetensors")}.items()
     assert [run["seed"] for run in by_name(figures(top))["static"]["runs"]] == [4, 6]
 
@@ -115,7 +115,7 @@ def test_hidden_test_labels_halve_the_validation_split(
     recipe = tiny_recipe({**FAST, "data": {**split, "source": None, "test_share": 0.2}})
     said = heard("compare", recipe, "--seeds", "1", "--strategy", "static")
     assert (said.code, said.err) == (0, "")
-    assert "20 rows choose checkpoints and settings, the other 20 are reported on" in said.out
+    assert "20 rows select checkpoints and settings, the other 20 are reported on" in said.out
     found = figures(tmp_path / "checkpoints" / "tiny")
     assert (found["reported"]["rows"], found["chosen_by"]["rows"]) == (20, 20)
     [run] = by_name(found)["none"]["runs"]
@@ -154,7 +154,7 @@ def test_students_of_a_teacher_that_has_changed_are_refused_at_once(
     assert heard("distill", recipe, "--strategy", "static").code == 0
     save_classifier(teacher, tiny_encoder, LABELS, seed=2)
     said = heard("compare", recipe, "--strategy", "static", "--seeds", "2", "--dry-run")
-    assert (said.code, "was taught by another 'large' than there is now" in said.err) == (5, True)
+    assert (said.code, "was trained with a different 'large'" in said.err) == (5, True)
 
 
 def test_a_teacher_that_nobody_asks_need_not_be_there(tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_teacher_that_nobody_asks_need_not_be_there(tiny_recipe: TinyRecipe, t
     recipe, top = tiny_recipe({**FAST, "teachers": answers}), tmp_path / "checkpoints" / "tiny"
     said = heard("compare", recipe, "--strategy", "dynamic-data", "--seeds", "2")
     assert (said.code, said.err) == (0, "")
-    assert "no strategy here asks the teacher 'large'" in said.out
+    assert "no strategy queries the teacher 'large'" in said.out
     assert not (top / "teacher-large").exists()
     assert by_name(figures(top))["static"]["mean"] is not None
 
@@ -207,9 +207,9 @@ def test_a_killed_comparison_goes_on(tiny_recipe: TinyRecipe, tiny_encoder: Path
     [
         (("--seeds", "2", "--seed", "1"), 2, "contradicts --seeds"),
         (("--seeds", "0"), 2, "--seeds"),
-        (("--strategy", "dynamic"), 2, "is no strategy"),
+        (("--strategy", "dynamic"), 2, "is not a strategy"),
         (("--grid", "train.epochs=[1,2]"), 2, "unequal"),
-        (("--grid", "train.learning_rate"), 2, "is no `key=[value, value]`"),
+        (("--grid", "train.learning_rate"), 2, "is not `key=[value, value]`"),
     ],
 )
 def test_what_was_typed_wrong_is_said_in_a_line(

@@ -51,7 +51,7 @@ def test_the_best_student_in_one_sentence() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.01, 0.03, "ahead"), (-0.07, -0.01, "behind"), (-0.05, 0.01, "cannot tell")],
+    [(0.01, 0.03, "ahead"), (-0.07, -0.01, "behind"), (-0.05, 0.01, "do not show")],
 )
 def test_chance_is_named(low: float, high: float, words: str) -> None:
     said = contest_headline(contest(chosen(gain=-0.04, low=low, high=high), TEACHER, STUDENT))
@@ -139,5 +139,5 @@ def test_without_a_student_or_a_teacher() -> None:
         "big reaches 0.8000 accuracy on 1,200 examples of test; no student is here."
     ]
     (alone,) = contest_headline(contest(chosen(), STUDENT))
-    assert alone == "little reaches 0.7600 accuracy on 1,200 examples of test; its teacher is not there."
+    assert alone == "little reaches 0.7600 accuracy on 1,200 examples of test; its teacher does not exist."
     assert tiles(contest(None, TEACHER)) == []

@@ -125,7 +125,7 @@ def test_rules_are_told_together_with_unknown_keys() -> None:
         ("train: {metric: {a: 1}}", "train.metric must be a text, or null, not a section of keys"),
         ("? [a, b]\n: 1", "a key is a list or a mapping"),
         ("train: !!python/name:os.system x", "the tag 'tag:yaml.org,2002:python/name:os.system'"),
-        ('description: "\\ud800"', "holds half a character"),
+        ('description: "\\ud800"', "contains a lone surrogate"),
         ('description: "\\UFFFFFFFF"', "an escape names no character"),
     ],
 )

@@ -81,7 +81,7 @@ def test_the_value_may_hold_an_equals_sign() -> None:
         ("train.epoch=1", "did you mean `train.epochs`?"),
         ("epochs=1", "did you mean `train.epochs`?"),
         ("teachers.big.layers=1", "the recipe's teachers are: small, v1.5"),
-        ("student.zzz=1", "`student` has `model`, `layers`"),
+        ("student.zzz=1", "`student` has `family`, `model`, `layers`"),
         ("trian.epochs=1", "did you mean `train.epochs`?"),
         ("train.foo=1", "`train` has `epochs`, "),
         ("zzz=1", "docs/recipe-reference.md"),
@@ -112,13 +112,13 @@ def test_seeds_in_the_order_given() -> None:
     ("text", "said"),
     [
         ("", "is empty"),
-        ("1,,2", "'' is no whole number"),
+        ("1,,2", "'' is not a whole number"),
         ("1,1", "1 is given more than once"),
         ("01,1", "1 is given more than once"),
-        ("x", "'x' is no whole number"),
-        ("-1", "'-1' is no whole number"),
-        ("4294967296", "'4294967296' is no whole number from 0 to 4294967295"),
-        ("١", "is no whole number"),
+        ("x", "'x' is not a whole number"),
+        ("-1", "'-1' is not a whole number"),
+        ("4294967296", "'4294967296' is not a whole number from 0 to 4294967295"),
+        ("١", "is not a whole number"),
     ],
 )
 def test_bad_seeds(text: str, said: str) -> None:

@@ -239,4 +239,4 @@ def test_answers_come_at_once_and_nobody_has_to_read_them_all(models: Path) -> N
 def test_an_interrupt_ends_it_while_it_waits(models: Path) -> None:
     with waiting(models) as process:
         process.send_signal(signal.SIGINT)
-        assert ended(process) == (130, "dkd: stopped by SIGINT; what was finished before is kept\n")
+        assert ended(process) == (130, "dkd: stopped by SIGINT; completed work is kept\n")

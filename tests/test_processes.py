@@ -129,5 +129,5 @@ def test_who_is_left_alone_ends_too(tmp_path: Path) -> None:
         port: int = server.getsockname()[1]
     mp.start_processes(fails_alone, (port, tmp_path), nprocs=2, start_method="fork")
     assert (tmp_path / "1").read_text() == "3 a file: is missing here; find it"
-    lost = "5 process 0: has lost another process of this run; see what that one said"
+    lost = "5 process 0: has lost another process of this run; see the output of that one"
     assert (tmp_path / "0").read_text() == lost

@@ -54,9 +54,9 @@ def test_right_strategies(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("dynamic-dta", "'dynamic-dta' is no strategy"),
-        ("", "'' is no strategy"),
-        ("static,", "'' is no strategy"),
+        ("dynamic-dta", "'dynamic-dta' is not a strategy"),
+        ("", "'' is not a strategy"),
+        ("static,", "'' is not a strategy"),
         ("dynamic-data,dynamic-data", "more than once"),
         ("none,dynamic-data", "joins `none`"),
         ("dynamic-data,static", "joins `static`"),

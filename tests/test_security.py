@@ -112,7 +112,7 @@ def test_a_tag_of_yaml_makes_nothing(tag: str, workdir: Path) -> None:
     Path("r.yaml").write_text(f"name: x\nmodel: m\ndata: {{source: s}}\ndescription: {tag}\n")
     with watched() as touched:
         lines = refused(2, "recipes", "check", "r.yaml")
-    assert "is not known here; remove it" in lines[0]
+    assert "is not supported; remove it" in lines[0]
     assert (touched.files, touched.processes, [path.name for path in workdir.iterdir()]) == (
         [],
         [],
@@ -247,8 +247,8 @@ def test_a_link_out_of_the_output_folder_is_refused(
     link.parent.mkdir(parents=True)
     link.symlink_to(elsewhere)
     assert refused(5, "distill", recipe, *NONE, *fresh, beside=elsewhere) == [
-        f"{link}: is a symbolic link, which could lead out of the output folder; remove it, or name the "
-        "place that it leads to with --output-dir"
+        f"{link}: is a symbolic link, which could lead out of the output folder; remove it, or name its "
+        "target with --output-dir"
     ]
     assert set(contents(elsewhere)) == {str(elsewhere / "thesis.txt")}
 

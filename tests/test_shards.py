@@ -73,9 +73,9 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
     [
         (lambda content: content[:-1], "is not as long as it should be"),
         (lambda content: content[:100], "is not as long as it should be"),
-        (lambda content: content[:20], "is no file of the cache"),
-        (lambda content: b"", "is no file of the cache"),
-        (lambda content: b"PAR1" + content[4:], "is no file of the cache"),
+        (lambda content: content[:20], "is not a file of the cache"),
+        (lambda content: b"", "is not a file of the cache"),
+        (lambda content: b"PAR1" + content[4:], "is not a file of the cache"),
         (
             lambda content: (
                 PREFIX.pack(MAGIC, SCHEMA + 1, *PREFIX.unpack(content[: PREFIX.size])[2:])
@@ -85,7 +85,7 @@ def flipped(place: int) -> Callable[[bytes], bytes]:
         ),
         (flipped(PREFIX.size), "has an index that does not match its checksum"),
         (flipped(PREFIX.size + 4 * 16 + 9), "has an index that does not match its checksum"),
-        (flipped(-5 - sum(LENGTHS) * WIDTH * 4), "has something where nothing should be"),
+        (flipped(-5 - sum(LENGTHS) * WIDTH * 4), "has data in its padding"),
         (flipped(-1), "does not match its checksum"),
         (flipped(-5), "does not match its checksum"),
         (flipped(-4 - sum(LENGTHS) * WIDTH * 4), "does not match its checksum"),

@@ -66,7 +66,7 @@ def test_a_damaged_one_is_told_and_passed_over(tmp_path: Path, name: str) -> Non
     assert newest(tmp_path, said.append) == five
     (line,) = said
     assert "checkpoint-10 has a damaged" in line
-    assert "going on from step 5" in line
+    assert "resuming from step 5" in line
     flip(five.folder / name)
     assert newest(tmp_path, said.append) is None
     assert said[-1].endswith("starting over")
@@ -84,7 +84,7 @@ def test_the_best_weights_travel_along(tmp_path: Path) -> None:
 def test_best_weights_that_decayed_are_not_sealed_anew(tmp_path: Path) -> None:
     five = save(tmp_path, 5)
     flip(five.folder / "best.safetensors")
-    with pytest.raises(ModelError, match="run the same command again"):
+    with pytest.raises(ModelError, match="rerun the command"):
         save(tmp_path, 10, best=False, before=five)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-5"]
 
@@ -92,7 +92,7 @@ def test_best_weights_that_decayed_are_not_sealed_anew(tmp_path: Path) -> None:
 def test_a_run_without_an_evaluation_has_no_best_weights_yet(tmp_path: Path) -> None:
     first = save(tmp_path, 1, best=False)
     second = save(tmp_path, 2, best=False, before=first)
-    with pytest.raises(ModelError, match="gone or damaged"):
+    with pytest.raises(ModelError, match="missing or damaged"):
         second.best_weights()
 
 

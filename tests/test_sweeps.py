@@ -189,7 +189,7 @@ def test_names_with_dots_and_weights_that_are_not_there_yet(points: Points) -> N
         ("train.seed: [1, x]", "train.seed must be a whole number ≥ 0 and < 4294967296, not 'x'; change it"),
         ("train.epochs: [1, 0]", "train.epochs must be a number > 0, not 0; change it"),
         ("strategy.data.score: [margn]", "strategy.data.score must be one of "),
-        ("strategy.name: [static, statc]", "strategy.name 'statc' is no strategy; did you mean `static`?"),
+        ("strategy.name: [static, statc]", "strategy.name 'statc' is not a strategy; did you mean `static`?"),
     ],
 )
 def test_what_is_refused_is_told_with_its_line(entry: str, said: str, refused: Refused) -> None:
@@ -209,13 +209,13 @@ def test_a_sweep_that_is_no_section(sweep: str, refused: Refused) -> None:
 @pytest.mark.parametrize(
     ("item", "line"),
     [
-        ("train.seed", "--sweep: 'train.seed' is no `key=[value, value]`; write, for example, --sweep "),
+        ("train.seed", "--sweep: 'train.seed' is not `key=[value, value]`; write, for example, --sweep "),
         ("train.sed=[1]", "--sweep train.sed: there is no key 'train.sed'; did you mean `train.seed`?"),
         ("train.seed=[1", "--sweep train.seed: is not valid YAML "),
         ("train.seed=", "--sweep train.seed: `train.seed` has no values to try; "),
         ("train.seed=[1, 1]", "--sweep train.seed: has 1 more than once; "),
         ("train.epochs=[1, 0]", "--sweep train.epochs: must be a number > 0, not 0; change it"),
-        ("strategy.name=[none, statc]", "--sweep strategy.name: 'statc' is no strategy; "),
+        ("strategy.name=[none, statc]", "--sweep strategy.name: 'statc' is not a strategy; "),
     ],
 )
 def test_what_is_refused_is_told_with_its_option(item: str, line: str, refused: Refused) -> None:

@@ -1,6 +1,6 @@
-"""The commands: parse, load the recipe (with its sweep), call one function each.
+"""Commands: parse, load the recipe (with its sweep), call one function each.
 
-Knows no recipe key but those with an option of their own, and imports nothing heavy until a command runs.
+Knows only the recipe keys that have their own options, and imports nothing heavy until a command runs.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    # Taken off the line by `run`, wherever it stands; declared for the help text.
+    # Removed from the arguments by `run`, at any position; declared for the help text.
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Turn a big text classifier into a small, fast one that keeps its quality.
+    """Distil a large text classifier into a small, fast one that keeps its quality.
 
-    The three steps, here with the bundled recipe `quickstart`, one after the other in an empty folder:
+    The three steps with the bundled recipe `quickstart`, in an empty folder:
 
     \b
         dkd train-teacher
@@ -75,10 +75,10 @@ def main(
         typer.echo(context.get_help())
     if launch.processes() > 1 and context.invoked_subcommand == "compare":
         raise RecipeError(
-            "dkd compare", "makes its students in one process", "start it without torchrun or accelerate"
+            "dkd compare", "trains its students in one process", "start it without torchrun or accelerate"
         )
     if context.invoked_subcommand not in ("train-teacher", "distill") and not launch.leads():
-        # The others are work of one process: what each example gives is counted once.
+        # The other commands need one process: the results of each example are counted once.
         raise typer.Exit
 
 
@@ -89,7 +89,7 @@ def train_teacher(
     sweeps: Sweeps = None,
     teacher: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Train this teacher only; repeatable. All of them if left out."),
+        typer.Option(metavar="NAME", help="Train only this teacher; repeatable. Default: all of them."),
     ] = None,
     seed: Seeds = None,
     output_dir: OutputDir = None,
@@ -99,11 +99,11 @@ def train_teacher(
 ) -> None:
     """Fine-tune the recipe's teachers.
 
-    Writes one folder for each, OUTPUT_DIR/NAME/teacher-..., which transformers can load as it stands. A
-    teacher that is complete is left alone; one that was interrupted goes on where it stopped.
+    Writes one folder for each, OUTPUT_DIR/NAME/teacher-..., in the format of transformers. A complete teacher
+    is left alone; an interrupted one resumes.
 
-    What the recipe sweeps is tried here only where it makes other teachers (model, data, teachers); what
-    --sweep and --seed give here, all of it.
+    Of the recipe's sweep, only keys that change teachers are used here (model, data, teachers); values of
+    --sweep and --seed on this command line are all used.
 
     \b
         dkd train-teacher
@@ -158,11 +158,11 @@ def distill(
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a small student with what its teachers know.
+    """Train a small student on labels and teachers.
 
-    Writes one folder for each strategy, seed and other value that is swept,
-    OUTPUT_DIR/NAME/student-STRATEGY-seedN, which transformers can load as it stands. The teachers come from
-    `dkd train-teacher` or from elsewhere, as the recipe says.
+    Writes one folder for each strategy, seed and other swept value, OUTPUT_DIR/NAME/student-STRATEGY-seedN,
+    in the format of transformers. Teachers come from `dkd train-teacher` or from elsewhere, as the recipe
+    says.
 
     \b
         dkd distill --strategy dynamic-objective
@@ -196,7 +196,7 @@ def select_data(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="The classifier that scores; the recipe's largest teacher if left out."
+            metavar="MODEL", help="The classifier that scores. Default: the recipe's largest teacher."
         ),
     ] = None,
     score: Annotated[
@@ -205,25 +205,25 @@ def select_data(
     ] = None,
     ratio: Annotated[
         str | None,
-        typer.Option(metavar="SHARE", help="The share to keep: the same as --set strategy.data.ratio=SHARE."),
+        typer.Option(metavar="SHARE", help="The share to keep; the same as --set strategy.data.ratio=SHARE."),
     ] = None,
     count: Annotated[
-        int | None, typer.Option(metavar="N", help="How many to keep, instead of a share.")
+        int | None, typer.Option(metavar="N", help="The number to keep, instead of a share.")
     ] = None,
     balanced: Annotated[bool, typer.Option("--balanced", help="Keep equally many of each class.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The .jsonl file to write; in the recipe's folder if left out."),
+        typer.Option(metavar="FILE", help="The .jsonl file to write. Default: in the recipe's folder."),
     ] = None,
     seed: Seed = None,
     output_dir: OutputDir = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pick the training examples that are worth distilling.
+    """Select the most informative training examples.
 
-    Scores the training split with a trained model and writes the most informative part as a data file that a
-    recipe can name as `data.train`, with the score of every example beside it.
+    Scores the training split with a trained model and writes the most informative examples to a data file,
+    which a recipe can use as `data.train`, and the score of every example to a second file.
 
     \b
         dkd select-data --ratio 0.1 --score margin
@@ -232,7 +232,7 @@ def select_data(
     if ratio is not None and count is not None:
         raise RecipeError("--count", "contradicts --ratio", "give one of the two")
     if count is not None and count < 1:
-        raise RecipeError("--count", f"must be 1 or more, not {count}", "say how many examples to keep")
+        raise RecipeError("--count", f"must be 1 or more, not {count}", "give the number of examples to keep")
     from dkd_cli.recipe.loader import load_points
     from dkd_cli.recipe.overrides import one_seed, options
     from dkd_cli.recipe.schema import decides_teachers
@@ -243,12 +243,12 @@ def select_data(
         ("--score", "strategy.data.score", score),
         ("--ratio", "strategy.data.ratio", ratio),
     )
-    # What is swept for students is left aside; of the teachers that are swept, one has to score.
+    # Sweeps of students are ignored; if teachers are swept, one must be chosen to score.
     points = load_points(recipe, [*(overrides or []), *flags, *one_seed(seed)], keep=decides_teachers)
     loaded = points[0]
     if len(points) > 1:
         keys = ", ".join(loaded.sweep)
-        raise RecipeError("sweep", f"{keys} has several values", "choose with --set KEY=VALUE")
+        raise RecipeError("sweep", f"{keys} has several values", "choose one with --set KEY=VALUE")
     terminal = Terminal(quiet)
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
@@ -283,35 +283,38 @@ def evaluate(
     ],
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="Which data to use for models that were made elsewhere."),
+        typer.Option(metavar="RECIPE", help="The recipe whose data is used for models made elsewhere."),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The split; test if it has labels, else validation.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The split to score. Default: test if it has labels, else validation."
+        ),
     ] = None,
     predictions: Annotated[
         str | None,
         typer.Option(
             metavar="PATH",
-            help="Where one model's predictions go: a file, or a folder (an existing one or a name ending in "
-            "/) for test_results_TASK.txt of every test split.",
+            help="Output for one model's predictions: a file, or a folder (an existing one or a name ending "
+            "in /) for test_results_TASK.txt of every test split.",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Where both files go; the first PATH if left out."),
+        typer.Option(metavar="FOLDER", help="The folder for both files. Default: the first PATH."),
     ] = None,
     no_timing: Annotated[
-        bool, typer.Option("--no-timing", help="Measure no speed, memory or cost: scores alone, sooner.")
+        bool, typer.Option("--no-timing", help="Compute scores only; skip speed, memory and cost.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare every model below the given folders in one table.
 
-    Quality, how much of the teacher's is kept, size and speed, beside the majority-class baseline; then the
-    classes, calibration and cascade of the best student.
+    Shows quality, share of the teacher's quality, size and speed next to the majority-class baseline, then
+    the classes, calibration and cascade of the best student.
 
-    Writes report.html, one file to read and to send; evaluation.json with every figure; and into each model
-    folder calibration.json with a temperature, fitted on validation.
+    Writes report.html, one file to read and to send; evaluation.json with every figure; and calibration.json
+    with a temperature, fitted on validation, into each model folder.
 
     \b
         dkd evaluate checkpoints

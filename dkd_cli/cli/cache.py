@@ -1,4 +1,4 @@
-"""`dkd cache`: the options of its two subcommands."""
+"""Options of `dkd cache`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ cache_app = typer.Typer(rich_markup_mode=None)
 
 @cache_app.callback(invoke_without_command=True)
 def cache(context: typer.Context) -> None:
-    """Show and clear what is kept on disk: teachers' answers and tokens."""
+    """Show and clear the cache on disk: teachers' outputs and tokens."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
@@ -20,7 +20,7 @@ def cache(context: typer.Context) -> None:
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,
 ) -> None:
-    """Show what is kept, of which teachers and tokenizers, and how often it was of use.
+    """Show the cached entries by teacher and tokenizer, and how often they were used.
 
     The folder is $DKD_CACHE, else ~/.cache/dkd; its limit is $DKD_CACHE_LIMIT, else 20GB.
 
@@ -39,7 +39,7 @@ def clear(
         float, typer.Option("--older-than", metavar="DAYS", min=0, help="Only what was not used for so long.")
     ] = 0.0,
 ) -> None:
-    """Remove what is kept; what a running command uses stays.
+    """Remove cached entries, except those in use by a running command.
 
     \b
         dkd cache clear --older-than 30

@@ -1,4 +1,4 @@
-"""`dkd compare`: its options."""
+"""Options of `dkd compare`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dkd_cli.errors import RecipeError
 def compare(
     recipe: RecipeName = None,
     number: Annotated[
-        int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 1 to N; 3 if left out.")
+        int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 1 to N. Default: 3.")
     ] = None,
     seed: Annotated[
         str | None, typer.Option("--seed", metavar="N[,N...]", help="These seeds instead of 1 to N.")
@@ -22,8 +22,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Beside none and static, as in `dkd distill`, or `random`: dynamic-data with examples drawn "
-            "by lot; repeatable. All that the recipe allows if left out.",
+            help="In addition to none and static, as in `dkd distill`, or `random`: dynamic-data with random "
+            "selection; repeatable. Default: all that the recipe allows.",
         ),
     ] = None,
     grid: Annotated[
@@ -38,16 +38,16 @@ def compare(
     output_dir: OutputDir = None,
     no_cache: NoCache = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be run and how long it would take, then stop.")
+        bool, typer.Option("--dry-run", help="Print the runs and their estimated time, then stop.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find out whether distillation is worth it on a task.
 
-    Trains students by every strategy with the same budget and several seeds, teachers where they are missing,
-    and compares them on test examples that chose nothing: means, 95 % intervals, p values, costs and a
-    verdict in words. Writes comparison.html, a page to send, and comparison.json with every figure into the
-    recipe's folder. Typed again after an interruption, it does what is missing.
+    Trains missing teachers and students by every strategy, with the same budget and several seeds, and
+    compares them on test examples that were not used for any choice: means, 95 % intervals, p values, costs
+    and a verdict. Writes comparison.html, a page to send, and comparison.json with every figure into the
+    recipe's folder. Rerun the command to resume after an interruption.
 
     \b
         dkd compare quickstart --seeds 3

@@ -1,4 +1,4 @@
-"""`dkd export` and `dkd predict`: their options."""
+"""Options of `dkd export` and `dkd predict`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from dkd_cli.cli.options import Quiet
 
 
 class Format(StrEnum):
-    """What can be exported to."""
+    """Export formats."""
 
     onnx = "onnx"
 
 
 class TextFormat(StrEnum):
-    """How texts are written."""
+    """Formats of text files."""
 
     lines = "lines"
     csv = "csv"
@@ -31,7 +31,7 @@ class TextFormat(StrEnum):
 
 
 class Quantize(StrEnum):
-    """The integers that weights can become."""
+    """Integer types for weights."""
 
     int8 = "int8"
 
@@ -47,32 +47,36 @@ def export(
     ],
     format: Annotated[Format, typer.Option(help="The graph's format.")] = Format.onnx,
     quantize: Annotated[
-        Quantize | None, typer.Option(help="Make the weights 8-bit integers: smaller, and faster on CPUs.")
+        Quantize | None,
+        typer.Option(help="Quantise the weights to 8-bit integers: smaller, and faster on CPUs."),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(metavar="X", min=0, help="The most that a float32 logit may differ from torch's.")
+        float,
+        typer.Option(
+            metavar="X", min=0, help="The largest allowed difference of a float32 logit from torch's."
+        ),
     ] = 1e-4,
     max_loss: Annotated[
         float,
         typer.Option(
-            metavar="POINTS", min=0, help="The most that validation quality may lose, of 100 points."
+            metavar="POINTS", min=0, help="The largest allowed loss of validation quality, in points of 100."
         ),
     ] = 1.0,
     recipe: Annotated[
         str | None,
-        typer.Option(metavar="RECIPE", help="Which data a model that was made elsewhere is for."),
+        typer.Option(metavar="RECIPE", help="The recipe with the data of a model made elsewhere."),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="CHECKPOINT-onnx or CHECKPOINT-onnx-int8 if left out."),
+        typer.Option(metavar="FOLDER", help="Default: CHECKPOINT-onnx or CHECKPOINT-onnx-int8."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Export a trained classifier for onnxruntime.
 
-    Writes a folder with graph, tokenizer and figures beside the checkpoint, which `dkd evaluate` and `dkd
-    predict` take like any model. An export whose logits differ from torch's, or that loses quality on the
-    validation texts, is refused.
+    Writes a folder with graph, tokenizer and figures next to the checkpoint, which `dkd evaluate` and `dkd
+    predict` accept like any model. An export is refused if its logits differ from torch's or if it loses
+    quality on the validation texts.
 
     \b
         dkd export checkpoints/quickstart/student-static-seed1
@@ -196,10 +200,10 @@ def predict(
     ] = None,
     text: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The text's column; the one of the model's recipe if left out."),
+        typer.Option(metavar="COLUMN", help="The text column. Default: that of the model's recipe."),
     ] = None,
     text_pair: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Likewise the second text's, for models of pairs.")
+        str | None, typer.Option(metavar="COLUMN", help="The column of the second text, for models of pairs.")
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -213,13 +217,13 @@ def predict(
         typer.Option(metavar="NAME", help="Encoding of a text file that is neither UTF-8 nor recognised."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the answers go; stdout if left out.")
+        Path | None, typer.Option(metavar="FILE", help="The file for the predictions. Default: stdout.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write JSON lines instead of csv; implied by --output NAME.jsonl.")
     ] = False,
     all_probabilities: Annotated[
-        bool, typer.Option("--all-probabilities", help="Give the probability of every class.")
+        bool, typer.Option("--all-probabilities", help="Include the probability of every class.")
     ] = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Texts in each forward pass.")] = 32,
     others: Annotated[
@@ -234,8 +238,8 @@ def predict(
 ) -> None:
     """Classify texts.
 
-    Gives a label, its probability (with the temperature that `dkd evaluate` found) and the uncertainty from 0
-    to 1, in the order of the texts and as they come; a number where the model gives one.
+    Writes label, probability (with the temperature from `dkd evaluate`) and uncertainty from 0 to 1, in the
+    order of the texts and as they arrive; a number if the model predicts one.
 
     With --else, a text that the model is unsure of goes to the next one. When it is unsure is chosen by `dkd
     cascade`; where that has not been run, it is chosen now, for an agreement of 98 % with the last model.

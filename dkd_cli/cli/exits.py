@@ -1,4 +1,4 @@
-"""Running the command line: errors become lines on stderr and exit codes."""
+"""Runs the command line: errors become lines on stderr and exit codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dkd_cli.cli.app import app
 from dkd_cli.errors import DkdError, Problems, RecipeError, SystemProblem, one_line
 from dkd_cli.stopping import Stopped, listening
 
-# Typer carries its own copy of click in some versions: this is the one name of UsageError that holds in all.
+# Some versions of Typer contain their own copy of click: this name of UsageError works in all.
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -66,25 +66,27 @@ def _note(message: Warning | str, category: type[Warning], *place: Any, **more: 
 def _farewell(stopped: Stopped, *, fresh: bool) -> str:
     name = signal.Signals(stopped.number).name
     if not stopped.done:
-        return f"stopped by {name}; what was finished before is kept"
+        return f"stopped by {name}; completed work is kept"
     again = "the same command without --fresh" if fresh else "the same command"
-    return f"stopped by {name}, {stopped.done}; {again} goes on from there"
+    return f"stopped by {name}, {stopped.done}; rerun {again} to resume"
 
 
 def _tells(error: DkdError | Problems) -> bool:
-    """Of several processes with the same error one tells it; an error of its own each tells itself."""
+    """Return whether this process reports an error: of several with the same error, one does."""
     if error.everywhere:
         return launch.leads()
-    # Found before the processes meet, by all those that read the same recipe.
+    # Found before the processes communicate, by all that read the same recipe.
     return error.exit_code != RecipeError.exit_code or launch.local_rank() == 0
 
 
 def _disk_full(error: Exception) -> DkdError | None:
-    """Any write may find the disk full; no place in the code could say more of it than this."""
+    """Any write may find the disk full; no place in the code could report more than this."""
     if not isinstance(error, OSError) or error.errno not in NO_ROOM:
         return None
     place = str(error.filename or "the disk")
-    return SystemProblem(place, f"cannot be written ({error.strerror})", "make room, and run the same again")
+    return SystemProblem(
+        place, f"cannot be written ({error.strerror})", "free some space and rerun the command"
+    )
 
 
 def _usage(error: Exception) -> RecipeError:
@@ -96,7 +98,7 @@ def _usage(error: Exception) -> RecipeError:
 
 def _report(errors: Sequence[DkdError], debug: bool) -> None:
     if debug:
-        # Its lines may quote data, and data may hold what a terminal obeys.
+        # Its lines may quote data, and data may contain terminal control characters.
         print("\n".join(map(one_line, traceback.format_exc().splitlines())), file=sys.stderr)
     for error in errors:
         print(f"dkd: error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The options that several commands share, and how a command line is repeated in advice."""
+"""Options shared by several commands, and the repetition of a command line in advice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Sweeps = Annotated[
     typer.Option(
         "--sweep",
         metavar="KEY=[V,V]",
-        help="Try each value, as in 'train.epochs=[2,3]'; repeatable, and every combination is run.",
+        help="Try each value, as in 'train.epochs=[2,3]'; repeatable: every combination is run.",
     ),
 ]
 Seeds = Annotated[
@@ -45,10 +45,10 @@ OutputDir = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the resolved recipe and what would be written, then stop.")
 ]
-Fresh = Annotated[bool, typer.Option("--fresh", help="Start over where a run was begun or finished.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over even if a run was started or finished.")]
 NoCache = Annotated[
     bool,
-    typer.Option("--no-cache", help="Keep no teacher's answers or tokens on disk, and use none from there."),
+    typer.Option("--no-cache", help="Do not read or write the cache of teachers' outputs and tokens."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")]
 
@@ -56,9 +56,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and e
 def typed_again(
     recipe: str | None, overrides: list[str] | None, sweeps: list[str] | None, output_dir: str | None
 ) -> str:
-    """What a next command has to repeat, with a space before it: the recipe and how it was changed.
+    """The arguments that a next command must repeat, with a space before them: the recipe and its overrides.
 
-    Of what is swept only what makes other teachers: students vary further by themselves.
+    Of swept keys, only those that change teachers: students vary in addition.
     """
     from dkd_cli.recipe.schema import decides_teachers
 

@@ -1,4 +1,4 @@
-"""`dkd recipes`: the options of its four subcommands."""
+"""Options of `dkd recipes`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def show(
 def copy(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A bundled recipe.", autocompletion=bundled)],
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="The file to write; NAME.yaml if left out.")
+        Path | None, typer.Argument(metavar="FILE", help="The file to write. Default: NAME.yaml.")
     ] = None,
 ) -> None:
     """Copy a bundled recipe to a file of your own.
 
-    A file that is there already is never overwritten.
+    An existing file is never overwritten.
 
     \b
         dkd recipes copy quickstart mine.yaml

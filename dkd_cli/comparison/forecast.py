@@ -1,4 +1,4 @@
-"""How long the missing runs will take: an estimate, from runs like them or a short measured probe."""
+"""Time estimates for missing runs, from similar runs or a short measurement."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe, Train
 
 SECONDS_A_RUN = 3.0
-"""To load, to save checkpoints and to publish."""
+"""Seconds to load, save checkpoints and publish."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Forecast:
 
     seconds: float
     basis: str
-    """What it stands on."""
+    """The basis of the estimate."""
 
 
 def forecast(
     workshop: Workshop, teachers: Sequence[TeacherRun], students: Sequence[StudentRun], done: Sequence[Run]
 ) -> Forecast:
-    """Estimate the time of the missing runs; measures for some seconds where nothing like them is finished.
+    """Estimate the time of the missing runs; measures for some seconds if no similar run is finished.
 
     Args:
         workshop: gives data and tokens.
@@ -59,7 +59,7 @@ def forecast(
     elif students:
         measured = True
         first = students[0].recipe
-        # The teacher that it may be cut from is perhaps not made yet; one like it is as fast.
+        # Its own teacher may not be trained yet; a similar one is equally fast.
         source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
         model = build_student(source, data, first)
@@ -67,7 +67,7 @@ def forecast(
         seconds += sum(
             _run(pace, run.recipe.train, data, _examples(run.recipe, workshop)) for run in students
         )
-    basis = "from some timed steps" if measured else f"from the {len(done)} students that are there"
+    basis = "from some timed steps" if measured else f"from the {len(done)} finished students"
     return Forecast(seconds, basis)
 
 

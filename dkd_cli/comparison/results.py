@@ -1,4 +1,4 @@
-"""From answers to the result of a comparison: scores, differences, costs, the verdict; all of it as JSON."""
+"""Results of a comparison from predictions: scores, differences, costs and verdict, also as JSON."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class BestSetting:
 
     entry: ComparedStrategy
     candidate: Candidate | None
-    """None where every setting has a run that failed."""
+    """None if every setting has a failed run."""
     runs: tuple[Run, ...]
-    """By seed."""
+    """Runs by seed."""
     validation: float | None
     """The mean over seeds."""
     tried: Sequence[tuple[Settings, float]]
@@ -48,7 +48,7 @@ class RunCost:
     """What one run of a strategy took, the mean over seeds; None where a run failed."""
 
     teacher_rows: float | None = None
-    """Texts that teachers had to answer, whether for this run or, kept from then on, for an earlier one."""
+    """Texts queried from teachers, whether for this run or for an earlier one that cached them."""
     backward_rows: float | None = None
     """Rows trained on, repeats counted."""
     seconds: float | None = None
@@ -217,7 +217,8 @@ def _differences(
 
 
 def _meet(name: str, other: str) -> bool:
-    """All meet `none`; all but `none` meet `static`; a strategy meets its control, which meets no other."""
+    """References: all are compared with `none`, all but `none` with `static`, and the control with the
+    strategy it controls."""
     if other in CONTROLS:
         return name == CONTROLS[other]
     if name == LABELLED and other == CONTROLS[LABELLED]:
@@ -229,14 +230,14 @@ def _notes(plan: Comparison, chosen: Sequence[BestSetting]) -> list[str]:
     train = plan.base.train
     length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
     lines = [
-        f"equal budgets: each student sees {_rows(plan)} for {length}; asked of teachers, rows trained on "
-        "and time are means over seeds, and the first run that asks a teacher pays for its answers"
+        f"equal budgets: each student sees {_rows(plan)} for {length}; texts queried, rows trained on "
+        "and time are means over seeds; the first run that queries a teacher pays for its outputs"
     ]
     most = max(len(one.entry.candidates) for one in chosen)
     if most > 1:
         lines.append(
             f"settings: of up to {most} for each strategy the best by its mean over seeds on the validation "
-            "split, which nothing is reported on"
+            "split, on which nothing is reported"
         )
     return lines
 
@@ -275,7 +276,7 @@ def comparison_figures(plan: Comparison, result: ComparisonResult, metric: str) 
             "resamples": RESAMPLES,
             "level": LEVEL,
             "variance": "examples by paired bootstrap, seeds by analysis of variance, Student's t",
-            "correction": "Holm, over the strategies that are set against the same one",
+            "correction": "Holm, over the strategies compared with the same one",
         },
         "notes": [*plan.notes, *result.notes],
         "teacher": result.teacher,

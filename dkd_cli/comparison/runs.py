@@ -1,4 +1,4 @@
-"""The runs of a comparison: which rows are reported, who can take part, which settings differ at all."""
+"""Runs of a comparison: reported rows, contenders, and settings that differ."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from dkd_cli.recipe.teacher_kinds import kind_of
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of one strategy: a run for each seed."""
+    """A setting of a strategy: a run for each seed."""
 
     settings: Mapping[str, Value]
-    """What of the grid tells it from the strategy's others, by dotted key."""
+    """The grid values that distinguish it from the strategy's other settings, by dotted key."""
     points: tuple[StudentRun, ...]
 
 
@@ -60,13 +60,13 @@ class Comparison:
     """The rows that scores are reported on; nothing was chosen by them."""
     entries: tuple[ComparedStrategy, ...]
     teacher: str | None
-    """The name of the teacher that scores are set beside: the largest one that is a model."""
+    """The name of the reference teacher: the largest one that is a model."""
     teachers: tuple[TeacherRun, ...]
     """Those that `dkd train-teacher` would make."""
     notes: tuple[str, ...]
 
     def students(self) -> list[StudentRun]:
-        """Every run, a whole seed after the other: whoever stops early has whole seeds."""
+        """Every run, one seed after the other, so that an interrupted comparison has complete seeds."""
         points = [point for entry in self.entries for point in entry.points]
         seeds = list(dict.fromkeys(point.seed for point in points))
         return sorted(points, key=lambda point: seeds.index(point.seed))
@@ -76,8 +76,8 @@ def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
     """Load the data and settle what is run and what is reported.
 
     Raises:
-        DataError: where neither test nor validation split has labels.
-        RecipeError: for a strategy that was asked for and is not defined on this task.
+        DataError: if neither test nor validation split has labels.
+        RecipeError: for a requested strategy that is not defined on this task.
     """
     contenders = load_contenders(asked)
     contenders, reported, halved = _reported(asked, contenders, workshop)
@@ -94,20 +94,22 @@ def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
 
 
 def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
-    """The largest teacher that is a model, unless nobody asks it and it was never made."""
+    """The largest teacher that is a model, unless no strategy queries it and it was never trained."""
     name = plan_student(base).reference
     if name is None:
         return None, []
     made = not kind_of(base.teachers[name]).trained_here or teacher_folder(base, name).is_dir()
     if name in asked or made:
         return name, []
-    return None, [f"no strategy here asks the teacher {name!r}, which is not made: no score is set beside it"]
+    return None, [
+        f"no strategy queries the teacher {name!r}, which is not trained: there is no reference score"
+    ]
 
 
 def _reported(
     asked: ComparisonRequest, contenders: Contenders, workshop: Workshop
 ) -> tuple[Contenders, Split, list[str]]:
-    """The rows to report on; where the test labels are hidden, half of the validation split."""
+    """The rows to report on; if the test labels are hidden, half of the validation split."""
     data = workshop.data(contenders.base)
     test = data.splits.get("test")
     if test is not None and test.labels is not None:
@@ -123,8 +125,8 @@ def _reported(
     choosing = set(workshop.data(contenders.base).splits["validation"].example_ids)
     rest = [row for row, example in enumerate(whole.example_ids) if example not in choosing]
     note = (
-        f"there is no labelled test split, so validation is halved by content: {len(choosing)} rows choose "
-        f"checkpoints and settings, the other {len(rest)} are reported on"
+        f"there is no labelled test split, so validation is halved by a hash of the text: "
+        f"{len(choosing)} rows select checkpoints and settings, the other {len(rest)} are reported on"
     )
     return contenders, whole.take(rest, "the other half of validation"), [note]
 
@@ -152,7 +154,7 @@ def _defined(
 
 
 def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:
-    """Points by setting, each experiment once: what a strategy does not look at makes no second run of it."""
+    """Points by setting, each experiment once: keys that do not affect a strategy give no second run."""
     idle = [key for key in points[0].sweep if _is_idle(key, points)]
     runs: dict[Path, StudentRun] = {}
     for point in points:
@@ -170,7 +172,7 @@ def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:
 
 
 def _is_idle(key: str, points: Sequence[Recipe]) -> bool:
-    """Whether points that differ in this key alone are the same experiment."""
+    """Return whether points that differ only in this key are the same experiment."""
     groups: dict[tuple[object, ...], list[Recipe]] = {}
     for point in points:
         groups.setdefault(tuple(v for k, v in point.sweep.items() if k != key), []).append(point)

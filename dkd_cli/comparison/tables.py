@@ -1,4 +1,4 @@
-"""What a comparison shows: the tables of the terminal, and the page that one can send."""
+"""Tables of a comparison for the terminal, and its HTML page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
         Column(f"validation {metric}", 4),
         Column(main, 4),
         Column("± sd", 4),
-        Column("asked of teachers", 0),
+        Column("texts queried", 0),
         Column("rows trained on", 0),
         Column("time", 0, " s"),
     ]
@@ -84,7 +84,7 @@ def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
         rows,
         [
             f"paired by seed and example: {RESAMPLES} resamples of the examples, and the variance between "
-            "seeds (Student's t); p (Holm) is corrected for the strategies set against the same one"
+            "seeds (Student's t); p (Holm) is corrected for the strategies compared with the same one"
         ],
     )
 

@@ -1,7 +1,7 @@
-"""How far probabilities can be believed, and the one number that mends them; pure functions of arrays.
+"""Calibration errors and temperature scaling; pure functions of arrays.
 
-Temperature scaling (Guo et al., 2017) divides all logits by T > 0: the predicted class stays, its probability
-changes. Knows nothing about models or files.
+Temperature scaling (Guo et al., 2017) divides all logits by T > 0: the predicted class stays the same, its
+probability changes. Knows nothing about models or files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 @dataclass(frozen=True)
 class Bin:
-    """The rows whose likeliest class has a probability in (low, high]; without any, the means are None."""
+    """The rows whose most probable class has a probability in (low, high]; the means are None if there are
+    none."""
 
     low: float
     high: float
@@ -33,7 +34,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """What the probabilities of some rows are worth at one temperature."""
+    """Quality of the probabilities of some rows at one temperature."""
 
     temperature: float
     ece: float
@@ -50,7 +51,7 @@ def probabilities(logits: ArrayLike, temperature: float = 1.0) -> Floats:
 
 
 def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
-    """−log softmax(z / T) of the true class, mean over rows, in nats.
+    """Negative log-likelihood: −log softmax(z / T) of the true class, mean over rows, in nats.
 
     >>> round(negative_log_likelihood([[0.0, 0.0]], [1]), 4)
     0.6931
@@ -60,7 +61,7 @@ def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike, temperature: f
 
 
 def brier_score(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
-    """Σ_c (p_c − y_c)², mean over rows, in [0, 2]: Brier (1950), of several classes.
+    """Brier score: Σ_c (p_c − y_c)², mean over rows, in [0, 2] (Brier, 1950, for several classes).
 
     >>> brier_score([[0.0, 0.0]], [1])
     0.5
@@ -73,7 +74,7 @@ def brier_score(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) 
 def reliability_bins(
     logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0, bins: int = BINS
 ) -> tuple[Bin, ...]:
-    """Sort rows into `bins` equal intervals of the predicted class's probability."""
+    """Group rows into `bins` equal intervals of the predicted class's probability."""
     chances = probabilities(logits, temperature)
     sure, right = chances.max(axis=1), chances.argmax(axis=1) == _ids(labels)
     edges = np.linspace(0.0, 1.0, bins + 1)
@@ -95,7 +96,8 @@ def reliability_bins(
 
 
 def expected_calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Σ_b n_b / N · |accuracy_b − confidence_b| (Guo et al., 2017, equation 3), in [0, 1]."""
+    """Expected calibration error: Σ_b n_b / N · |accuracy_b − confidence_b| (Guo et al., 2017, equation
+    3), in [0, 1]."""
     rows = sum(one.rows for one in bins)
     gaps = (
         one.rows * abs(one.accuracy - one.confidence)
@@ -106,7 +108,7 @@ def expected_calibration_error(bins: tuple[Bin, ...]) -> float:
 
 
 def reliability(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> Reliability:
-    """All figures at one temperature."""
+    """Compute all figures at one temperature."""
     bins = reliability_bins(logits, labels, temperature)
     return Reliability(
         temperature=temperature,
@@ -118,9 +120,10 @@ def reliability(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) 
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
-    """The T in [0.05, 20] with the least negative log-likelihood on these rows; never a worse one than T = 1.
+    """Fit the T in [0.05, 20] that minimises the negative log-likelihood on these rows; never worse than T =
+    1.
 
-    1 where every row is right: the likelihood then grows without end as T falls, and says nothing.
+    1 if every row is right: the likelihood then grows without bound as T falls and carries no information.
     """
     if bool((np.asarray(logits).argmax(axis=1) == _ids(labels)).all()):
         return 1.0
@@ -137,7 +140,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
 def _log_probabilities(logits: ArrayLike, temperature: float) -> Floats:
     if temperature <= 0:
-        raise ValueError(f"a temperature is above 0, not {temperature}")
+        raise ValueError(f"the temperature must be above 0, not {temperature}")
     scaled = np.asarray(logits, dtype=np.float64) / temperature
     return log_softmax(scaled)
 

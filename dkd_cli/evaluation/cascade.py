@@ -1,7 +1,7 @@
-"""The student answers when it is sure, else the teacher: how often, how well, how fast; pure functions.
+"""Cascade of student and teacher: quality, deferred share and cost; pure functions.
 
-A row is deferred when the student's uncertainty (the normalised entropy of its calibrated probabilities) is
-above a threshold. The student always runs, the teacher for deferred rows only.
+A row is deferred to the teacher if the student's uncertainty (the normalised entropy of its calibrated
+probabilities) is above a threshold. The student always runs, the teacher for deferred rows only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dkd_cli.evaluation.metrics import Floats
 STEPS = 20
 """Points of the curve after the first: shares of 0, 5, ..., 100 %."""
 FINE_STEPS = 200
-"""Shares among which the threshold is looked for, in steps of 0.5 %."""
+"""Candidate shares for the threshold, in steps of 0.5 %."""
 
 Quality = Callable[[Floats], float | None]
 """Logits [N, C] -> the main metric; None where it is not defined."""
@@ -29,12 +29,12 @@ NoWorse = Callable[[float, float], bool]
 
 @dataclass(frozen=True)
 class CascadePoint:
-    """One threshold and what it comes to on some rows."""
+    """A threshold and its results on some rows."""
 
     threshold: float
     """Rows above it are deferred; 1 defers none, below 0 all."""
     deferred: float
-    """The share of rows that the teacher answers."""
+    """The share of rows that the teacher predicts."""
     quality: float | None
 
 
@@ -50,7 +50,8 @@ def at_threshold(
     teacher: Floats,
     quality: Quality,
 ) -> CascadePoint:
-    """Let the teacher answer the rows whose `doubt` [N] is above the threshold; logits are [N, C] each."""
+    """Evaluate a threshold: the teacher predicts the rows whose `doubt` [N] is above it; logits are [N, C]
+    each."""
     deferred = doubt > threshold
     joined = np.where(deferred[:, None], teacher, student)
     return CascadePoint(float(threshold), float(deferred.mean()), quality(joined))
@@ -63,7 +64,7 @@ def curve(
     quality: Quality,
     steps: int = STEPS,
 ) -> list[CascadePoint]:
-    """Defer shares of about 0, 1/steps, ..., 1 of the rows; rows of equal doubt go together."""
+    """Evaluate deferred shares of about 0, 1/steps, ..., 1; rows of equal doubt stay together."""
     ranked = np.sort(doubt)[::-1]
     points = []
     for step in range(steps + 1):
@@ -78,7 +79,7 @@ def keeping_the_teachers_quality(
 ) -> float:
     """The threshold that defers the fewest rows and still scores no worse than the teacher alone.
 
-    There always is one: below 0 everything is deferred.
+    There is always one: below 0 everything is deferred.
     """
     enough = quality(teacher)
     for point in curve(doubt, student, teacher, quality, FINE_STEPS):

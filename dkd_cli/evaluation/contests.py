@@ -1,7 +1,6 @@
-"""Which models are compared with each other, on which rows.
+"""Contests: groups of models that are compared on the same rows.
 
-Models whose recipes lead to the same labelled rows meet in one contest, each with the teacher that it is
-measured against. Loads no model.
+Models whose recipes lead to the same labelled rows are in one contest, each with its teacher. Loads no model.
 """
 
 from __future__ import annotations
@@ -34,35 +33,35 @@ class Contest:
     split: Split
     entrants: tuple[Entrant, ...]
     teachers: dict[str, str]
-    """A student's source -> its teacher's source; missing where the teacher is gone."""
+    """A student's source -> its teacher's source; missing if the teacher no longer exists."""
 
     @property
     def validation(self) -> Split | None:
-        """The labelled rows on which temperatures and thresholds are fitted; None where there are none."""
+        """The labelled rows on which temperatures and thresholds are fitted; None if there are none."""
         split = self.data.splits.get("validation")
         return split if split is not None and split.labels is not None else None
 
     def role(self, entrant: Entrant) -> str:
-        """`teacher` also for a model made elsewhere that teaches one of the students."""
+        """`teacher` also for a model made elsewhere that teaches a student."""
         return "teacher" if entrant.folder.source in self.teachers.values() else entrant.folder.role
 
 
 @dataclass(frozen=True)
 class Programme:
-    """All contests, and a line on each teacher that could not be brought in."""
+    """All contests, and a note on each teacher that could not be included."""
 
     contests: tuple[Contest, ...]
     notes: tuple[str, ...]
 
 
 def entrants(folders: Sequence[ModelFolder], recipe: Recipe | None) -> list[Entrant]:
-    """Join each model with its own recipe, or the given one where it has none.
+    """Pair each model with its own recipe, or with the given one if it has none.
 
     Raises:
         RecipeError: for models that have none, when none is given.
     """
     lost: list[DkdError] = [
-        RecipeError(folder.source, "does not say which data it is for", "give --recipe NAME or FILE")
+        RecipeError(folder.source, "has no recipe that names its data", "give --recipe NAME or FILE")
         for folder in folders
         if folder.run is None and recipe is None
     ]
@@ -76,7 +75,7 @@ def entrants(folders: Sequence[ModelFolder], recipe: Recipe | None) -> list[Entr
 
 
 def find_teachers(models: Sequence[Entrant]) -> tuple[dict[str, ModelFolder], list[str]]:
-    """Find the teacher of each student, by the student's source, and say of each one that is gone."""
+    """Find the teacher of each student, by the student's source; report those that no longer exist."""
     teachers: dict[str, ModelFolder] = {}
     notes: dict[str, None] = {}
     for run, source in ((entrant.folder.run, entrant.folder.source) for entrant in models):
@@ -95,15 +94,15 @@ def find_teachers(models: Sequence[Entrant]) -> tuple[dict[str, ModelFolder], li
 def plan_contests(
     models: Sequence[Entrant], split: str | None, load: Callable[[Data], TaskData]
 ) -> Programme:
-    """Put together the models that meet on the same rows.
+    """Group the models that share the same rows.
 
     Args:
-        models: those that were asked for; a student brings its teacher.
+        models: the requested ones; the teacher of a student is added.
         split: its name; None: the labelled test splits, else the labelled validation splits.
-        load: gives the data of a recipe's section; asked once for each model.
+        load: returns the data of a recipe's section; called once for each model.
 
     Raises:
-        DataError: where no model's data has labels to score on; where only some have none, it is a note.
+        DataError: if no model's data has labels to score on; if only some have none, that is a note.
     """
     teachers, notes = find_teachers(models)
     meetings: dict[tuple[object, ...], tuple[TaskData, Split, list[Entrant]]] = {}
@@ -124,7 +123,7 @@ def plan_contests(
             unlabelled.setdefault(str(error), error)
             continue
         for rows in scored:
-            # Those that were fitted on other validation rows may have been trained on these.
+            # A model with other validation rows may have been trained on these.
             key = (data.task, data.label_names, *_content(rows), *_content(data.splits.get("validation")))
             meetings.setdefault(key, (data, rows, []))[2].append(entrant)
     if not meetings:
@@ -164,7 +163,7 @@ def _content(split: Split | None) -> tuple[object, ...]:
 
 
 def _told_apart(present: Sequence[Entrant]) -> tuple[Entrant, ...]:
-    """Two folders may end alike where one came in as a teacher; a table can hold a name only once."""
+    """Make labels unique: two folders may have the same name if one was added as a teacher."""
     taken = Counter(entrant.folder.label for entrant in present)
     alike = [e.folder.path for e in present if e.folder.path is not None and taken[e.folder.label] > 1]
     ends = {str(path): end for path, end in shortest_ends(alike).items()}
@@ -174,10 +173,10 @@ def _told_apart(present: Sequence[Entrant]) -> tuple[Entrant, ...]:
 
 
 def named_split(data: TaskData, name: str) -> Split:
-    """The split of that name.
+    """Return the split with that name.
 
     Raises:
-        DataError: if there is none; names those there are.
+        DataError: if there is none; names the existing ones.
     """
     if name not in data.splits:
         raise DataError(
@@ -187,10 +186,11 @@ def named_split(data: TaskData, name: str) -> Split:
 
 
 def scored_splits(data: TaskData, name: str | None) -> list[Split]:
-    """The splits to score: the one asked for, else all labelled test splits, else the validation splits.
+    """Return the splits to score: the requested one, else all labelled test splits, else the validation
+    splits.
 
     Raises:
-        DataError: for a split that is not there, or whose labels are hidden.
+        DataError: for a split that does not exist or has hidden labels.
     """
     if name is not None:
         split = named_split(data, name)

@@ -1,4 +1,4 @@
-"""What one answer costs, counted and not timed: arithmetic and memory.
+"""Cost of one prediction, counted and not timed: operations and memory.
 
 Counts are those of a torch model's forward pass; knows nothing about clocks.
 """
@@ -25,24 +25,25 @@ from dkd_cli.evaluation.speed_grid import stretched
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward pass."""
+    """Cost of one forward pass."""
 
     flops: int
     """Floating-point operations for one example of `tokens` tokens: two for each multiply-add of a matrix
-    product; additions, norms and activations are left out, as is usual."""
+    product; additions, norms and activations are not counted, as is usual."""
     tokens: int
     weights_bytes: int
     """Parameters and buffers in memory."""
     peak_bytes: int
-    """Weights and the most intermediate results that are alive at once, for one batch of the evaluation."""
+    """Weights, and the peak of intermediate results alive at once, for one batch of the evaluation."""
     batch: tuple[int, int]
     """Rows and tokens of that batch."""
 
 
 class LiveResults(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Inside it, `peak` is the most bytes that results of operations held at once, `known` tensors aside.
+    """Context in which `peak` is the most bytes that results of operations held at once, not counting `known`
+    tensors.
 
-    What an operation allocates and frees within itself is not seen.
+    Memory that an operation allocates and frees internally is not counted.
     """
 
     def __init__(self, known: Sequence[Tensor]) -> None:
@@ -58,7 +59,7 @@ class LiveResults(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Run the operation and note what came of it."""
+        """Run the operation and record its results."""
         output = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(output):
             if isinstance(tensor, Tensor) and tensor.untyped_storage() not in self._seen:
@@ -78,7 +79,7 @@ class LiveResults(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def cost_of(one: Contestant) -> Cost | None:
     """Count a pass over one example of the mean length, and a pass over the largest batch.
 
-    None for a model that is not torch's own, whose operations nobody sees.
+    None for a model that is not run by torch, whose operations are not visible.
     """
     if next(one.model.parameters(), None) is None:
         return None

@@ -1,4 +1,4 @@
-"""What lies behind a model's row in the table: classes, probabilities, differences from the teacher.
+"""Details of a model beyond its row in the table: classes, probabilities, differences from the teacher.
 
 Temperatures and thresholds are fitted on the validation split and reported on the split that is scored.
 Knows nothing about clocks.
@@ -28,7 +28,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Calibration:
-    """The temperature of a model, and what it does to the rows that are scored."""
+    """The temperature of a model and its effect on the scored rows."""
 
     fitted: Temperature
     before: Reliability
@@ -37,12 +37,13 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Cascade:
-    """A student before its teacher."""
+    """A cascade of a student and its teacher."""
 
     curve: tuple[CascadePoint, ...]
-    """On the rows that are scored."""
+    """On the scored rows."""
     chosen: CascadePoint
-    """The threshold that keeps the teacher's quality on the validation split, on the rows that are scored."""
+    """The threshold that keeps the teacher's quality on the validation split, evaluated on the scored
+    rows."""
     chosen_on: str
     validation: CascadePoint
     """The same threshold on the split that it was chosen on."""
@@ -50,7 +51,7 @@ class Cascade:
 
 @dataclass(frozen=True)
 class Details:
-    """None, or empty, where the task is a number or there is nothing to compare with."""
+    """None, or empty, if the task is a regression or there is nothing to compare with."""
 
     classes: tuple[ClassScore, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
@@ -61,7 +62,7 @@ class Details:
 
 @dataclass(frozen=True)
 class Said:
-    """The logits of one model, [N, C]: on the scored split, and on validation where that has labels."""
+    """The logits of one model, [N, C]: on the scored split, and on validation if that has labels."""
 
     scored: Logits
     validation: Logits | None
@@ -81,7 +82,7 @@ def own_details(data: TaskData, split: Split, validation: Split | None, own: Sai
 
 
 def calibrated(said: Said, details: Details) -> Floats:
-    """The logits on the scored rows over the model's temperature, where it has one."""
+    """The logits on the scored rows, divided by the model's temperature if it has one."""
     temperature = details.calibration.fitted.temperature if details.calibration else 1.0
     return said.scored.astype(np.float64) / temperature
 
@@ -96,7 +97,7 @@ def differences(
 def student_before_teacher(
     data: TaskData, split: Split, validation: Split | None, own: Said, details: Details, teacher: Said
 ) -> Cascade | None:
-    """The cascade of both; None where there is no uncertainty, or nothing to choose a threshold on."""
+    """The cascade of both; None without uncertainty, or without rows to choose a threshold on."""
     if details.calibration is None or own.validation is None or teacher.validation is None:
         return None
     assert validation is not None

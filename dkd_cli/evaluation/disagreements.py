@@ -1,4 +1,4 @@
-"""The rows on which student and teacher differ most; pure functions of arrays."""
+"""Rows on which student and teacher differ most; pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LONGEST_TEXT = 400
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One row, with the class ids (or numbers) of both."""
+    """A row with the class ids (or numbers) of both."""
 
     example_id: str
     text: str
-    """Both texts of a pair, joined by a line break; cut with an ellipsis."""
+    """Both texts of a pair, joined by a line break; truncated with an ellipsis."""
     label: int | float | None
     student: int | float
     teacher: int | float
     student_probability: float | None
-    """Of the class that it names; None for numbers."""
+    """The probability of the predicted class; None for numbers."""
     teacher_probability: float | None
 
 

@@ -1,4 +1,4 @@
-"""Finds the classifiers below some folders, by their files alone; nothing is loaded."""
+"""Finds classifiers below folders by their files alone; loads nothing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from dkd_cli.errors import ModelError
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """One classifier on disk (or, for somebody's teacher, on the model hub)."""
+    """A classifier on disk (or, for an external teacher, on the model hub)."""
 
     label: str
-    """The shortest end of its path that no other model here shares."""
+    """The shortest end of its path that is unique among the models."""
     source: str
     """A folder, or a hub id."""
     run: Run | None
-    """What dkd wrote beside the weights; None for a model made elsewhere."""
+    """The run that dkd saved with the weights; None for a model made elsewhere."""
     labels: tuple[str, ...] | None = None
-    """The class names in the order of its outputs, where the recipe gives them."""
+    """The class names in the order of its outputs, if the recipe gives them."""
     export: Export | None = None
-    """What it is exported to; None for weights."""
+    """The format of an export; None for weights."""
 
     @property
     def path(self) -> Path | None:
@@ -42,7 +42,7 @@ class ModelFolder:
 
     @property
     def weights_mb(self) -> float | None:
-        """The weights' size on disk in 10⁶ bytes; None where a hub id's files are not known."""
+        """The weights' size on disk in 10⁶ bytes; None if a hub id's files are not known."""
         if self.path is not None and self.export is not None:
             files = [self.path / GRAPH_FILE]
         else:
@@ -61,16 +61,16 @@ class FoundModels:
 def find_models(paths: Sequence[Path]) -> FoundModels:
     """Find every sequence classifier in or below the given folders, each once, in the order of their paths.
 
-    Hidden folders, where training is under way, are passed over, unless given themselves.
+    Hidden folders, in which training is in progress, are skipped unless given explicitly.
 
     Raises:
-        ModelError: for a path that is no folder, or if there is no model at all.
+        ModelError: for a path that is not a folder, or if there is no model at all.
     """
     folders: dict[Path, None] = {}
     notes: list[str] = []
     for path in paths:
         if not path.is_dir():
-            raise ModelError(str(path), "there is no such folder", "name a model folder, or one above it")
+            raise ModelError(str(path), "does not exist", "name a model folder, or one above it")
         for folder in _candidates(path, notes):
             problem = _problem(folder)
             if problem is None:
@@ -81,7 +81,7 @@ def find_models(paths: Sequence[Path]) -> FoundModels:
         why = f" ({notes[0]})" if notes else ""
         raise ModelError(
             " ".join(map(str, paths)),
-            f"no trained classifier in there{why}",
+            f"has no trained classifier{why}",
             "make one with `dkd train-teacher`, then `dkd distill`",
         )
     labels = shortest_ends(list(folders))
@@ -93,10 +93,10 @@ def find_models(paths: Sequence[Path]) -> FoundModels:
 
 
 def teacher_of(student: Run) -> ModelFolder | None:
-    """The teacher that a student is measured against; None for a student that names none.
+    """The teacher of a student; None for a student that names none.
 
     Raises:
-        ModelError: for a teacher whose folder is gone.
+        ModelError: for a teacher whose folder no longer exists.
     """
     name = student.teacher
     if name is None:
@@ -119,9 +119,7 @@ def _candidates(top: Path, notes: list[str]) -> Iterator[Path]:
             yield folder
         for child in sorted(children):
             if child.startswith(".") and (folder / child / "recipe.yaml").is_file():
-                notes.append(
-                    f"{folder / child[1:]} is not finished; the command that began it goes on with it"
-                )
+                notes.append(f"{folder / child[1:]} is not finished; rerun its command to resume it")
         children[:] = sorted(child for child in children if not child.startswith("."))
 
 
@@ -145,7 +143,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def shortest_ends(folders: Sequence[Path]) -> dict[Path, str]:
-    """For each folder the fewest of its last parts that no other one ends with."""
+    """For each folder, the fewest trailing parts of its path that are unique."""
 
     def end(folder: Path, parts: int) -> tuple[str, ...]:
         return folder.parts[-parts:]

@@ -1,4 +1,4 @@
-"""How close a student stays to its teacher; pure functions of arrays. Knows no labels but for `retention`."""
+"""Fidelity of a student to its teacher; pure functions of arrays. Uses no labels except for `retention`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AGREEMENT: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
 def agreement(student_logits: ArrayLike, teacher_logits: ArrayLike, kind: str) -> float | None:
     """The share of rows on which both predict one class, [N, C] each; for numbers their Pearson correlation.
 
-    None where a constant prediction leaves the correlation undefined.
+    None if a constant prediction leaves the correlation undefined.
     """
     student, teacher = map(KINDS[kind].predicted, _paired(student_logits, teacher_logits))
     return AGREEMENT[kind](student, teacher)

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as plain values for `evaluation.json`, and the machine that they come from."""
+"""Figures of an evaluation as plain values for `evaluation.json`, and the machine they were measured on."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def contest_figures(
 
 
 def result_figures(result: Result, contest: Contest, teacher: Result | None) -> dict[str, Any]:
-    """All figures of one model beside its teacher's; one that does not exist is None, or an empty list."""
+    """All figures of one model and its differences from the teacher; a figure that does not exist is None
+    or an empty list."""
     answers, entrant = result.answers, result.answers.entrant
     folder, run = entrant.folder, entrant.folder.run
     return {
@@ -124,7 +125,7 @@ def _timing(timing: Timing | None) -> dict[str, Any]:
 
 
 def _classes(result: Result, teacher: Result | None) -> list[dict[str, Any]]:
-    """Each class with what changed from the teacher: its own score less the teacher's."""
+    """Scores of each class and their differences from the teacher's."""
     theirs = {one.label: one for one in teacher.details.classes} if teacher else {}
     rows = []
     for one in result.details.classes:
@@ -139,7 +140,7 @@ def _classes(result: Result, teacher: Result | None) -> list[dict[str, Any]]:
 
 
 def _cascade(result: Result, teacher: Result | None) -> dict[str, Any] | None:
-    """The curve with the latency to expect: the student always runs, the teacher for its share."""
+    """The cascade's curve with the expected latency: the student always runs, the teacher for its share."""
     cascade = result.details.cascade
     if cascade is None or teacher is None:
         return None
@@ -162,7 +163,7 @@ def _cascade(result: Result, teacher: Result | None) -> dict[str, Any] | None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Versions and hardware that the figures were measured on."""
     return {
         "taken": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "dkd": __version__,

@@ -1,4 +1,4 @@
-"""What an export has to pass: torch's own logits, and the quality that its source has.
+"""Checks that an export has to pass: the same logits as torch, and the quality of its source.
 
 Works on logits alone; knows nothing about formats and sessions.
 """
@@ -23,10 +23,10 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Gates:
-    """How much an export may differ from its source."""
+    """Limits for the differences between an export and its source."""
 
     tolerance: float
-    """The most that a logit may differ between torch and the float32 graph."""
+    """The largest difference of a logit between torch and the float32 graph."""
     max_loss: float
     """The most points of the task's first metric that the export may lose."""
 
@@ -37,7 +37,7 @@ def measure_parity(expected: Logits, said: Logits, bound: float) -> Parity:
 
 
 def check_parity(name: str, parity: Parity) -> None:
-    """Refuse a graph that is not the model.
+    """Refuse a graph whose logits differ from the model's.
 
     Raises:
         ModelError: with the figures.
@@ -54,10 +54,10 @@ def check_parity(name: str, parity: Parity) -> None:
 def measure_quality(
     name: str, task: Task, split: Split, expected: Logits, said: Logits, max_loss: float
 ) -> Quality:
-    """Score both logits [N, C] on the labels; where there are none, by how far they agree.
+    """Score both logits [N, C] on the labels or, without labels, by their agreement.
 
     Raises:
-        ModelError: where the metric is undefined, as a correlation of constants is.
+        ModelError: if the metric is undefined, like the correlation of constants.
     """
     metric = task.metrics[0]
     before: float | None = 1.0

@@ -1,7 +1,7 @@
-"""How fast models answer: one example at a time, and in batches. Forward passes alone, no tokenising.
+"""Latency and throughput of models: forward passes alone, without tokenisation.
 
-A busy machine must disturb all models alike: they take turns in short blocks over the same real rows. Models
-of one shape need one measurement, whatever their weights. Knows nothing about scores.
+A busy machine must affect all models equally: they take turns in short blocks over the same real rows. Models
+of the same shape need one measurement, whatever their weights. Knows nothing about scores.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model in eval mode and what it is timed on."""
+    """A model in eval mode and the rows it is timed on."""
 
     model: Model
     compute: Compute
@@ -43,7 +43,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Speed:
-    """What the clock said; the examples per second are the median batch's."""
+    """Measured times; examples per second are those of the median batch."""
 
     median_ms: float
     p95_ms: float
@@ -61,11 +61,11 @@ def contestant(
     batch_size: int,
     max_tokens: int,
 ) -> Contestant:
-    """Choose rows evenly spread over the split: few enough to be quick, the same for every model."""
+    """Choose rows evenly spread over the split: few enough to be fast, and the same for every model."""
     singles = _spread(len(encoded), SINGLES_PER_BLOCK * MAX_SINGLE_BLOCKS)
     batched = _spread(len(encoded), batch_size * MAX_BATCHES)
     chunks = [batched[i : i + batch_size] for i in range(0, len(batched), batch_size)]
-    # a last short batch would be timed as if it were a whole one
+    # a short last batch would be timed like a full one
     whole = [chunk for chunk in chunks if len(chunk) == len(chunks[0])]
 
     def collate(rows: Sequence[int]) -> Batch:
@@ -124,7 +124,7 @@ def _take_turns(
     at_least: int,
     budget: float,
 ) -> list[list[float]]:
-    """Time block after block, every model on each before the next; stop after a whole round."""
+    """Time blocks one after the other, every model on each before the next; stop after a whole round."""
     seconds: list[list[float]] = [[] for _ in contestants]
     started = time.perf_counter()
     for turn in range(len(blocks[0])):
@@ -139,7 +139,7 @@ def _take_turns(
 
 
 def seconds_of(one: Contestant, batch: Batch) -> float:
-    """How long one forward pass takes, until its answer is there."""
+    """The time of one forward pass, until its output is available."""
     wait: Callable[[], None] = torch.cuda.synchronize if one.compute.device.type == "cuda" else lambda: None
     wait()
     started = time.perf_counter()
@@ -150,12 +150,12 @@ def seconds_of(one: Contestant, batch: Batch) -> float:
 
 
 def _blocks(batches: Sequence[Batch], size: int, wanted: int) -> list[list[Batch]]:
-    """Make `wanted` blocks of `size`, beginning again from the first where there are too few."""
+    """Return `wanted` blocks of `size`, starting again from the first if there are too few rows."""
     supply = cycle(batches)
     return [list(islice(supply, size)) for _ in range(wanted)]
 
 
 def _spread(total: int, wanted: int) -> list[int]:
-    """Up to `wanted` rows, evenly spaced; in an order of which every beginning is spread out too."""
+    """Up to `wanted` rows, evenly spaced, in an order of which every prefix is spread out too."""
     rows = np.unique(np.linspace(0, total - 1, min(total, wanted)).round().astype(int))
     return [int(row) for row in np.random.default_rng(0).permutation(rows)]

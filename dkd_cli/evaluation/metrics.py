@@ -26,12 +26,12 @@ Labels = Sequence[int] | Sequence[float] | NDArray[Any]
 
 
 def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The share of rows predicted right."""
+    """Accuracy: the share of rows predicted correctly."""
     return float(np.mean(predictions == labels))
 
 
 def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """The mean F1 of the classes that occur among the labels or the predictions."""
+    """Macro F1: the mean F1 of the classes that occur among the labels or the predictions."""
     # Importing it takes as long as the rest of a start, and nothing is scored before an epoch is over.
     from sklearn.metrics import f1_score
 
@@ -82,7 +82,7 @@ def matthews(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 
 def pearson(first: Floats, second: Floats) -> float | None:
-    """The linear correlation of two rows of numbers; None where one of them is constant."""
+    """Pearson correlation of two rows of numbers; None if one of them is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     # scaled first: squares of very large or very small numbers leave the range of floats
@@ -91,12 +91,12 @@ def pearson(first: Floats, second: Floats) -> float | None:
 
 
 def spearman(first: Floats, second: Floats) -> float | None:
-    """The correlation of the ranks, ties sharing their mean rank; None where one side is constant."""
+    """Spearman correlation, ties sharing their mean rank; None if one side is constant."""
     return pearson(_ranks(first), _ranks(second))
 
 
 def mse(predictions: Floats, labels: Floats) -> float:
-    """The mean squared error."""
+    """Mean squared error."""
     return float(np.mean((predictions - labels) ** 2))
 
 
@@ -126,10 +126,10 @@ def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
     """Score logits [N, C] (regression: [N, 1]) against N labels.
 
     Returns:
-        The task's own metrics first, in its order, then those that are always given.
+        The task's own metrics first, in its order, then the general ones.
 
     Raises:
-        NumericError: where a prediction is not finite.
+        NumericError: if a prediction is not finite.
     """
     names = dict.fromkeys((*task.metrics, *KINDS[task.kind].always))
     return {name: score(name, task, logits, labels) for name in names}
@@ -183,7 +183,7 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[Any]:
     """Return the predicted class ids, or numbers, [N, C] -> [N].
 
     Raises:
-        NumericError: where a logit is not finite.
+        NumericError: if a logit is not finite.
     """
     array = np.asarray(logits, dtype=np.float64)
     broken = int((~np.isfinite(array).all(axis=-1)).sum())
@@ -203,7 +203,8 @@ class Baseline:
     name: str
     """`always negative`, or `always 2.71`."""
     prediction: str | float
-    """For every row: the most frequent class (the first of equals), or for numbers their mean."""
+    """The prediction for every row: the most frequent class (the first of equals), or for numbers their
+    mean."""
     metrics: Metrics
 
 

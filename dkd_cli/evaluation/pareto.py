@@ -1,4 +1,4 @@
-"""Which models no other one beats in everything; pure."""
+"""Pareto front of several costs; pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 
 def pareto_front(costs: Sequence[Sequence[float]]) -> list[bool]:
-    """Whether each point is on the front: none is at most as costly everywhere and less so somewhere.
+    """For each point, whether it is on the front: no other is at most as costly everywhere and less so
+    somewhere.
 
     Args:
-        costs: one row a point, lower is better in every column (negate what should be high).
+        costs: one row per point, lower is better in every column (negate what should be high).
 
     >>> pareto_front([[1.0, 3.0], [2.0, 2.0], [2.0, 3.0]])
     [True, True, False]

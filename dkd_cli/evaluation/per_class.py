@@ -1,4 +1,4 @@
-"""Scores of each class on its own, and which classes are taken for which; pure functions of arrays."""
+"""Per-class scores and the confusion matrix; pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from dkd_cli.evaluation.metrics import Labels
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class; a score whose denominator is 0 is 0."""
+    """Scores of one class; a score whose denominator is 0 is 0."""
 
     label: str
     precision: float
     recall: float
     f1: float
     support: int
-    """How many rows have this label."""
+    """The number of rows with this label."""
 
 
 def class_scores(logits: ArrayLike, labels: Labels, names: Sequence[str]) -> list[ClassScore]:
-    """Precision, recall, F1 and support of every class, in the order of `names`; logits are [N, C]."""
+    """Compute precision, recall, F1 and support of every class, in the order of `names`; logits are [N,
+    C]."""
     predictions = np.asarray(logits).argmax(axis=-1)
     columns = precision_recall_fscore_support(
         np.asarray(labels), predictions, labels=range(len(names)), zero_division=0.0
@@ -37,7 +38,7 @@ def class_scores(logits: ArrayLike, labels: Labels, names: Sequence[str]) -> lis
 
 
 def confusion(logits: ArrayLike, labels: Labels, classes: int) -> list[list[int]]:
-    """How many rows of each true class (first index) were given each class (second), [C, C]."""
+    """Confusion matrix: rows of each true class (first index) predicted as each class (second), [C, C]."""
     predictions = np.asarray(logits).argmax(axis=-1)
     counts = confusion_matrix(np.asarray(labels), predictions, labels=range(classes))
     return [[int(count) for count in row] for row in counts]

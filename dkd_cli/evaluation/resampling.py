@@ -1,7 +1,7 @@
-"""The metrics again, on many resamples of the examples at once; pure numpy.
+"""Metrics on many resamples of the examples at once; pure numpy.
 
-A resample is a row of counts: how often each example was drawn. Knows nothing about models, seeds or tests.
-A figure that is not defined on a resample (the correlation of a constant) is NaN there.
+A resample is a row of counts: how often each example was drawn. Knows nothing about models, seeds or tests. A
+figure that is undefined on a resample (such as the correlation of a constant) is NaN there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Scorer = Callable[[Floats, Floats, Floats], Floats]
 """(counts [B, N], predictions [N], labels [N]) -> scores [B]"""
 
 CELLS_AT_ONCE = 4_000_000
-"""Of counts in memory: 32 MB, however many resamples and examples there are."""
+"""Counts in memory: 32 MB, for any number of resamples and examples."""
 
 
 def resampled_scores(
@@ -119,7 +119,7 @@ def _matthews(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
 
 
 def _by_class(counts: Floats, predictions: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
-    """(predicted right, predicted, true) of each class, [B, C]."""
+    """(predicted correctly, predicted, true) of each class, [B, C]."""
     classes = np.union1d(predictions, labels)
     named, true = predictions[:, None] == classes, labels[:, None] == classes
     return counts @ (named & true), counts @ named.astype(float), counts @ true.astype(float)
@@ -139,7 +139,7 @@ def _pearson(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
 
 def _spearman(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
     total = counts.sum(axis=1, keepdims=True)
-    # Mid-ranks have this mean whatever the ties.
+    # The mean of mid-ranks, with or without ties.
     left, right = (_ranks(counts, values) - (total + 1) / 2 for values in (predictions, labels))
     return _correlation(
         (counts * left * right).sum(axis=1),
@@ -158,7 +158,7 @@ def _ranks(counts: Floats, values: Floats) -> Floats:
 
 
 def _correlation(covariance: Floats, first: Floats, second: Floats) -> Floats:
-    # Rounding leaves a constant with a spread that is not quite 0.
+    # Rounding gives a constant a spread that is not exactly 0.
     defined = (first > 1e-12 * max(first.max(), 1e-300)) & (second > 1e-12 * max(second.max(), 1e-300))
     product = np.where(defined, first * second, 1.0)
     return np.asarray(np.where(defined, covariance / np.sqrt(product), np.nan), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Scores, times and compares the models of one contest. Prints nothing and writes nothing."""
+"""Scoring, timing and comparison of the models of one contest. Prints and writes nothing."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Predictions:
     layers: int
     parameters: int
     format: str
-    """What runs it and the width of its numbers: `torch bf16`, `onnx int8`."""
+    """The runtime and number format: `torch bf16`, `onnx int8`."""
     truncated: int
-    """Rows that lost tokens to max_length."""
+    """Rows truncated to max_length."""
     shape: Shape
     """Equal for models that cannot differ in speed."""
     compute: Compute
@@ -56,17 +56,17 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Result:
-    """One row of the table."""
+    """A row of the table."""
 
     answers: Predictions
     metrics: Metrics
     chosen_by: float | None
-    """The main metric on the rows that choose the best student: validation, or else those that are scored."""
+    """The main metric on the rows that select the best student: validation, or else the scored rows."""
     details: Details
     timing: Timing | None
-    """None where nothing was timed."""
+    """None if nothing was timed."""
     teacher: str | None = None
-    """The label of the model that it is measured against."""
+    """The label of its reference model."""
     retention: float | None = None
     agreement: float | None = None
     kl: float | None = None
@@ -77,7 +77,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one shape of model costs."""
+    """Speed and cost of one shape of model."""
 
     speed: Speed
     grid: SpeedGrid
@@ -86,14 +86,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """One strategy's score over its seeds."""
+    """Scores of one strategy over its seeds."""
 
     strategy: str
     recipe: str
     seeds: tuple[int, ...]
     mean: float
     sd: float | None
-    """Of the sample; None for a single seed."""
+    """The sample standard deviation; None for a single seed."""
 
 
 def answer(
@@ -156,7 +156,7 @@ def answer_all(contest: Contest, advance: Advance) -> tuple[list[Predictions], d
 
 
 def measure(timed: dict[Shape, Contestant]) -> dict[Shape, Timing]:
-    """Time and count every shape."""
+    """Measure speed and cost of every shape."""
     contestants = list(timed.values())
     speeds, grids = measure_speeds(contestants), measure_grid(contestants)
     return {
@@ -168,13 +168,13 @@ def measure(timed: dict[Shape, Contestant]) -> dict[Shape, Timing]:
 def compare(contest: Contest, said: Sequence[Predictions], timings: dict[Shape, Timing]) -> list[Result]:
     """Score what answered, each beside its teacher, in the order of the table.
 
-    A student is measured against its own teacher; a teacher, and a model that names none, against the
+    A student's reference is its own teacher; for a teacher, and for a model that names none, it is the
     largest teacher here.
 
     Args:
         contest: the rows and who teaches whom.
-        said: all answers.
-        timings: by shape; empty where nothing was timed.
+        said: the predictions of all models.
+        timings: by shape; empty if nothing was timed.
     """
     largest = _largest_teacher(said, contest)
     alone = {answers.entrant.folder.source: _scored(contest, answers, timings) for answers in said}
@@ -191,9 +191,9 @@ def compare(contest: Contest, said: Sequence[Predictions], timings: dict[Shape, 
 
 
 def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
-    """The student with the best main metric on the rows that choose; the smaller one of equals.
+    """The student with the best main metric on the rows that select; the smaller one of equals.
 
-    Exports are their students over again.
+    Exports are copies of their students and are excluded.
     """
     main = contest.data.task.metrics[0]
     students = [
@@ -210,10 +210,10 @@ def best_student(results: Sequence[Result], contest: Contest) -> Result | None:
 
 
 def on_the_front(results: Sequence[Result], metric: str) -> list[bool]:
-    """Whether no other model is at least as good, as small and as fast at once.
+    """For each model, whether no other is at least as good, as small and as fast at once.
 
-    Size is that of the weights on disk, speed counts where it was timed. A model without a score, or whose
-    size is not known, beats nobody by it.
+    Size is that of the weights on disk; speed counts if it was measured. A model without a score, or of
+    unknown size, beats no other by it.
     """
     costs = []
     for one in results:
@@ -231,14 +231,14 @@ def on_the_front(results: Sequence[Result], metric: str) -> list[bool]:
 
 
 def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]:
-    """Each strategy's mean and standard deviation over its seeds; nothing where no strategy has several."""
+    """Mean and standard deviation of each strategy over its seeds; empty if no strategy has several."""
     groups: dict[str, list[Result]] = {}
     for result in results:
         run = result.answers.entrant.folder.run
-        # an export is its student over again
+        # an export is a copy of its student
         own = result.answers.entrant.folder.export is None
         if run is not None and own and run.role == "student" and result.metrics[metric] is not None:
-            # the same settings but for the seed
+            # the same settings except for the seed
             unseeded = replace(run.recipe.train, seed=0)
             setting = replace(run.recipe, train=unseeded, output_dir="-", sweep={})
             groups.setdefault(repr(setting), []).append(result)
@@ -261,7 +261,7 @@ def summarise_seeds(results: Sequence[Result], metric: str) -> list[SeedSummary]
 
 
 def _strategy_and_values(run: Run) -> str:
-    """`dynamic-data`, or `dynamic-data, ratio=0.1` where the ratio was swept."""
+    """`dynamic-data`, or `dynamic-data, ratio=0.1` if the ratio was swept."""
     swept = variant(run.recipe, lambda key: key not in ("strategy.name", "train.seed"))
     return ", ".join(filter(None, (run.strategy, swept)))
 

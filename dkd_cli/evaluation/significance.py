@@ -1,7 +1,7 @@
-"""Is one strategy better than another, or were the seeds and the examples kind to it?
+"""Significance of differences between strategies, over seeds and test examples.
 
-Pure functions of scores. A score varies for two reasons, and both count: another seed would train another
-student, and another test set would hold other examples. Knows nothing about models, metrics or files.
+Pure functions of scores. A score varies for two reasons: another seed would give another student, and another
+test set would contain other examples. Knows nothing about models, metrics or files.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 2000
 LEVEL = 0.05
-"""Intervals hold 1 - LEVEL; what has a smaller p is called a difference."""
+"""The significance level: intervals cover 1 - LEVEL, and a smaller p is called a difference."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one strategy is ahead of another, in units of the metric."""
+    """The lead of one strategy over another, in units of the metric."""
 
     gain: float
     """The mean over seeds of the differences; negative: it is behind."""
@@ -31,21 +31,21 @@ class Difference:
     high: float
     """The 95 % interval, of this comparison alone."""
     p: float
-    """Two-sided: how often a difference at least as large would come by chance."""
+    """Two-sided p value."""
     standard_error: float
     from_seeds: float
-    """The share of the squared standard error that is due to seeds, beyond what the examples explain."""
+    """The share of the squared standard error that is due to seeds, beyond the examples' part."""
     holm: float
-    """p, corrected for the number of comparisons that it was made in; at first p itself."""
+    """p, corrected for the number of comparisons in its family; initially p itself."""
 
 
 def paired_difference(ours: Floats, theirs: Floats, ours_again: Floats, theirs_again: Floats) -> Difference:
     """Compare two strategies, paired by seed and by example.
 
-    The examples' part of the variance is that of the mean difference over resamples of the examples
-    (paired bootstrap). The seeds' part is the variance of the differences between seeds, less what the
-    examples make of it: resampling three seeds would show a third too little of it. The sum has the
-    degrees of freedom of Welch and Satterthwaite, and Student's t gives interval and p.
+    The examples' part of the variance is that of the mean difference over resamples of the examples (paired
+    bootstrap). The seeds' part is the variance of the differences between seeds, minus the examples'
+    contribution to it; resampling three seeds would underestimate it by a third. The sum has the degrees of
+    freedom of Welch and Satterthwaite, and Student's t gives interval and p.
 
     Args:
         ours: the score of each seed, [S].
@@ -56,7 +56,7 @@ def paired_difference(ours: Floats, theirs: Floats, ours_again: Floats, theirs_a
     by_seed, again = ours - theirs, ours_again - theirs_again
     again = again[np.isfinite(again).all(axis=1)]
     seeds, gain = len(by_seed), float(by_seed.mean())
-    # Never 0, which two identical strategies would divide by.
+    # Never 0, by which two identical strategies would divide.
     variance = from_examples = max(float(again.mean(axis=1).var(ddof=1)), 1e-18)
     freedom = math.inf
     if seeds > 1:
@@ -67,7 +67,7 @@ def paired_difference(ours: Floats, theirs: Floats, ours_again: Floats, theirs_a
         if between > 0:
             freedom = (seeds - 1) * (variance / (between / seeds)) ** 2
     error = math.sqrt(variance)
-    # Beyond that many, Student's t is the normal distribution to the last digit.
+    # Above this, Student's t equals the normal distribution to the last digit.
     freedom = min(freedom, 1e9)
     margin = float(stdtrit(freedom, 1 - LEVEL / 2)) * error
     p = min(1.0, 2 * float(stdtr(freedom, -abs(gain) / error)))

@@ -1,6 +1,7 @@
-"""How speed changes with the length of a text, the threads and the size of a batch.
+"""Speed by text length, number of threads and batch size.
 
-Every model answers the same made-up rows: real tokens, repeated to an exact length. Knows nothing of scores.
+Every model predicts the same synthetic rows: real tokens, repeated to an exact length. Knows nothing about
+scores.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from dkd_cli.evaluation.latency import Batch, Contestant, seconds_of
 SHORTEST = 16
 MIN_RUNS, MAX_RUNS = 5, 40
 BATCH_SIZES = (1, 4, 16)
-"""Beside the size of the evaluation's own batches."""
+"""In addition to the batch size of the evaluation."""
 
 
 @dataclass(frozen=True)
 class LengthSpeed:
-    """One example of so many tokens, on so many threads."""
+    """One example of this many tokens, on this many threads."""
 
     tokens: int
     threads: int
@@ -34,7 +35,7 @@ class LengthSpeed:
 
 @dataclass(frozen=True)
 class BatchSpeed:
-    """A batch of so many examples, all padded to `tokens`."""
+    """A batch of this many examples, all padded to `tokens`."""
 
     batch_size: int
     tokens: int
@@ -52,9 +53,9 @@ class SpeedGrid:
 
 @torch.inference_mode()
 def measure_grid(contestants: Sequence[Contestant], seconds_a_cell: float = 0.15) -> list[SpeedGrid]:
-    """Time each cell of all models before the next cell, so that a busy moment disturbs them alike.
+    """Time each cell for all models before the next cell, so that a busy moment affects them equally.
 
-    A cell takes about `seconds_a_cell`, at least 5 runs and at most 40; threads are put back as they were.
+    A cell takes about `seconds_a_cell`, with 5 to 40 runs; the number of threads is restored.
 
     Returns:
         One grid per contestant, in order.
@@ -95,7 +96,7 @@ def thread_counts(contestants: Sequence[Contestant]) -> list[int]:
 
 @contextmanager
 def using_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads inside the block."""
+    """Let torch use this many threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -105,7 +106,7 @@ def using_threads(threads: int) -> Iterator[None]:
 
 
 def stretched(single: Batch, tokens: int) -> Batch:
-    """One row [1, L], repeated or cut to exactly `tokens`."""
+    """One row [1, L], repeated or truncated to exactly `tokens`."""
     own = single["input_ids"].shape[1]
     return {
         name: value.repeat(1, -(-tokens // own))[:, :tokens] if value.dim() == 2 else value

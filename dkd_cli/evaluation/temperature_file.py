@@ -1,7 +1,7 @@
-"""`calibration.json` beside a model's weights: the temperature that its logits are divided by.
+"""`calibration.json` of a model folder: the temperature that divides the model's logits.
 
-The one file that `dkd evaluate` adds to a model folder; `dkd predict` reads it. Says nothing about how a
-temperature is found.
+The only file that `dkd evaluate` adds to a model folder; `dkd predict` reads it. Does not know how a
+temperature is fitted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME = "calibration.json"
 
 @dataclass(frozen=True)
 class Fit:
-    """How good the probabilities of the rows that it was fitted on are at one temperature."""
+    """Calibration figures at one temperature, on the rows that it was fitted on."""
 
     ece: float
     nll: float
@@ -27,7 +27,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Temperature:
-    """What the file says."""
+    """Content of the file."""
 
     temperature: float
     fitted_on: str
@@ -39,7 +39,7 @@ class Temperature:
 
 
 def write_temperature(folder: Path, fitted: Temperature) -> None:
-    """Write the file, whole or not at all; one that says the same is left alone."""
+    """Write the file atomically; a file with the same content is left alone."""
     path = folder / NAME
     if path.is_file() and path.read_text(encoding="utf-8") == json.dumps(asdict(fitted), indent=2) + "\n":
         return
@@ -47,7 +47,7 @@ def write_temperature(folder: Path, fitted: Temperature) -> None:
 
 
 def read_temperature(folder: Path) -> float:
-    """The temperature of the model in `folder`; 1 where it was never calibrated.
+    """Return the temperature of the model in `folder`; 1 if it was never calibrated.
 
     Raises:
         DataError: for a file that cannot be read, or holds no temperature.
@@ -62,5 +62,5 @@ def read_temperature(folder: Path) -> float:
             str(path), f"holds no temperature ({error})", "remove it and run `dkd evaluate`"
         ) from error
     if not 0 < temperature < float("inf"):
-        raise DataError(str(path), f"{temperature} is no temperature", "remove it and run `dkd evaluate`")
+        raise DataError(str(path), f"{temperature} is not a temperature", "remove it and run `dkd evaluate`")
     return temperature

@@ -1,4 +1,4 @@
-"""What `training.json` tells of a run, as curves over its steps; knows nothing of how they are drawn."""
+"""Curves from `training.json` over the steps of a run; does not know how they are drawn."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOT_CURVES = frozenset({"step", "epoch", "total_flos", "train_loss"})
 
 
 def training_log(folder: Path) -> dict[str, Any] | None:
-    """The log of a run with its history turned into `curves`: name -> [[step, value], ...].
+    """Return the log of a run with its history turned into `curves`: name -> [[step, value], ...].
 
-    None where there is no log, or none that can be read: the report then goes without.
+    None without a readable log: the report then omits the section.
     """
     try:
         log: dict[str, Any] = json.loads((folder / "training.json").read_text(encoding="utf-8"))
@@ -27,7 +27,7 @@ def training_log(folder: Path) -> dict[str, Any] | None:
 
 
 def curves(history: Sequence[Mapping[str, float]]) -> dict[str, list[list[float]]]:
-    """One curve for each figure that was logged; long ones are thinned, first and last point kept."""
+    """Return a curve for each logged figure; long ones are thinned, keeping the first and the last point."""
     found: dict[str, list[list[float]]] = defaultdict(list)
     for line in history:
         for name, value in line.items():

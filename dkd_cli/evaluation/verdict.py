@@ -1,7 +1,7 @@
-"""From figures to sentences: what a comparison says to somebody who has to decide.
+"""Verdict of a comparison: figures to sentences for someone who has to decide.
 
-Pure functions of scores and differences; prints nothing. A difference counts when its corrected p is below
-`significance.LEVEL`, and in no other case, however large it looks.
+Pure functions of scores and differences; prints nothing. A difference counts only if its corrected p is below
+`significance.LEVEL`, however large it looks.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ WIDEST = 0.5
 
 @dataclass(frozen=True)
 class Standing:
-    """One strategy at the end of a comparison."""
+    """Result of one strategy in a comparison."""
 
     name: str
     scores: tuple[float, ...]
     """On the reported split, by seed. Empty: a run of it failed, or has no score."""
     chosen_by: float | None
-    """The mean over seeds on the validation split: what it was preferred for, never reported."""
+    """The mean over seeds on the validation split, which selects a strategy and is never reported."""
     against: Mapping[str, Difference]
-    """By the name of the other strategy."""
+    """Differences by the name of the other strategy."""
     control: bool = False
-    """It is there to be measured against, not to be used, such as examples drawn at random."""
+    """True for a control, which is not a candidate for use."""
     chosen_by_error: bool = False
-    """Of `chosen_by` less is better."""
+    """True if less is better for `chosen_by`."""
 
     @property
     def mean(self) -> float | None:
-        """Over seeds."""
+        """The mean over seeds."""
         return statistics.mean(self.scores) if self.scores else None
 
     @property
@@ -53,7 +53,7 @@ class Standing:
 
 
 def clear(difference: Difference) -> bool:
-    """Whether it is more than chance."""
+    """Return whether it is more than chance."""
     return difference.holm < LEVEL
 
 
@@ -139,10 +139,11 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
 
 
 def preferred(found: Mapping[str, Standing]) -> str | None:
-    """The strategy to use: the plainest of which no other is clearly better.
+    """Choose the strategy to use: the simplest that no other clearly beats.
 
-    Fine-tuning yields to what clearly beats it; `static` to what clearly beats both. Of several the one that
-    was best on the validation split: the reported examples must not choose.
+    Fine-tuning yields to a strategy that clearly beats it, and `static` to one that clearly beats both. Among
+    several, the one that was best on the validation split is chosen, because the reported examples must not
+    select.
     """
     if FINE_TUNING not in found:
         return None
@@ -158,10 +159,10 @@ def preferred(found: Mapping[str, Standing]) -> str | None:
 def _decision(found: Mapping[str, Standing], metric: str) -> str:
     best = preferred(found)
     if best is None:
-        return "No verdict: fine-tuning alone, which the others are measured against, has no scores."
+        return "No verdict: fine-tuning alone, the reference, has no scores."
     others = [one for one in found.values() if FINE_TUNING in one.against and not one.control]
     if not others:
-        return "No verdict: no strategy has scores to set beside those of fine-tuning alone."
+        return "No verdict: no strategy has scores to compare with those of fine-tuning alone."
     if best == FINE_TUNING:
         if all(clear(one.against[FINE_TUNING]) for one in others):
             return "Not worth it here: every strategy is worse than fine-tuning alone."
@@ -229,7 +230,7 @@ def _beats(one: Standing, other: str) -> bool:
 
 
 def _best(candidates: Sequence[Standing]) -> str:
-    """By the validation split."""
+    """Rank by the validation split."""
 
     def merit(one: Standing) -> float:
         if one.chosen_by is None:

@@ -1,6 +1,6 @@
-"""The recipes that come with the program: where they are and what they are called.
+"""Bundled recipes: their names and files.
 
-Knows nothing about what is in them.
+Does not know their content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @cache
 def bundled_folder() -> Path:
-    """`dkd_cli/recipes` where the program was installed from a wheel, `recipes` in a checkout."""
+    """`dkd_cli/recipes` if the program was installed from a wheel, `recipes` in a checkout."""
     packed = _PACKAGE / "recipes"
     return packed if packed.is_dir() else _PACKAGE.parent / "recipes"
 
@@ -29,7 +29,7 @@ def bundled_names() -> tuple[str, ...]:
 
 
 def bundled_path(name: str) -> Path:
-    """The file of a bundled recipe; an unknown name is a RecipeError that names the nearest one."""
+    """The file of a bundled recipe; for an unknown name, a RecipeError suggests the nearest one."""
     if name not in bundled_names():
         remedy = did_you_mean(name, bundled_names(), "`dkd recipes list` shows them all")
         raise RecipeError(repr(name), "there is no such file and no bundled recipe of that name", remedy)

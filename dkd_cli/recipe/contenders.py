@@ -1,7 +1,7 @@
-"""The strategies that `dkd compare` sets against each other, as recipes.
+"""Recipes of the strategies that `dkd compare` compares.
 
-A contender is a strategy with every setting that is tried for it, and every seed: ordinary points of a sweep.
-Knows no data and no results.
+A contender is a strategy with all settings to try and all seeds, as ordinary points of a sweep. Knows no data
+and no results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dkd_cli.recipe.schema import STRATEGIES, Recipe, Value, decides_teachers, h
 from dkd_cli.recipe.written import Place, Written
 
 CONTROL = "random"
-"""The word for `dynamic-data` with examples drawn by lot: the control of every other score."""
+"""The name for `dynamic-data` with random selection: the control of every other score."""
 LABELLED = "labelled"
 """The word for `static` on the labelled rows alone: the control of what a transfer set brings."""
 SELECTING = "dynamic-data"
@@ -37,18 +37,18 @@ class ComparisonRequest:
     """A comparison as it was typed."""
 
     reference: str | None
-    """A recipe file or a bundled name; None: the quickstart."""
+    """A recipe file or bundled name; None: the quickstart."""
     overrides: Sequence[str | Override]
     grid: Sequence[str]
-    """`key=[value, value]` items: what is tried for each strategy."""
+    """`key=[value, value]` items: the settings to try for each strategy."""
     seeds: tuple[int, ...]
     strategies: tuple[str, ...] = ()
-    """Empty: all that the recipe allows."""
+    """Empty: all strategies that the recipe allows."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One strategy, and all runs that may stand for it."""
+    """One strategy and all of its runs."""
 
     name: str
     points: tuple[Recipe, ...]
@@ -56,16 +56,16 @@ class Contender:
 
     @property
     def control(self) -> bool:
-        """Whether it is there to be measured against, not to be used."""
+        """True if it serves as a reference and is not a candidate for use."""
         return self.name in CONTROLS
 
 
 @dataclass(frozen=True)
 class Contenders:
-    """All that take part, and a line on each strategy that cannot."""
+    """All contenders, and a line on each strategy that is not possible."""
 
     base: Recipe
-    """The recipe's own settings: the teachers are made by them."""
+    """The recipe with its own settings, which train the teachers."""
     strategies: tuple[Contender, ...]
     notes: tuple[str, ...]
 
@@ -73,16 +73,15 @@ class Contenders:
 def load_contenders(asked: ComparisonRequest, max_validation: int | None = None) -> Contenders:
     """Load every run of a comparison, each checked like any recipe.
 
-    `none` and `static`, which the others are measured against, always take part, and with `dynamic-data` and
-    with a transfer set their controls. Of strategies that nobody asked for, those that the recipe does not
-    allow stay out.
+    `none` and `static`, the references, always take part, and with `dynamic-data` its control. Strategies
+    that were not requested are left out if the recipe does not allow them.
 
     Args:
-        asked: what was typed.
-        max_validation: `data.max_validation` of every run, which the names of their folders then tell.
+        asked: the command line.
+        max_validation: `data.max_validation` of every run, which then appears in the names of their folders.
 
     Raises:
-        RecipeError: or Problems, for the recipe, the grid, or a strategy that was asked for.
+        RecipeError: or Problems, for the recipe, the grid, or a requested strategy.
     """
     overrides = parse_overrides(asked.overrides)
     _, grid, found = collect_options((), asked.grid)
@@ -108,7 +107,7 @@ def load_contenders(asked: ComparisonRequest, max_validation: int | None = None)
         contenders.append(Contender(name, points))
     drawn = [one.points[0].strategy.data.score == "random" for one in contenders if one.name == SELECTING]
     if any(drawn):
-        # The recipe selects by lot itself, and a control of the control says nothing.
+        # The recipe itself selects at random, and a control of the control is meaningless.
         contenders = [one for one in contenders if one.name != CONTROL]
     return Contenders(base, tuple(contenders), tuple(aside))
 

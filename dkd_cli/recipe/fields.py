@@ -1,6 +1,6 @@
-"""What the schema's types say: which keys there are and what each one takes, in plain words.
+"""Keys of the schema and descriptions of their types.
 
-Knows the types, not the values: nothing here reads or checks a recipe.
+Knows types only: does not read or check recipes.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def schema_field(section: type, key: str) -> Field[Any]:
 
 
 def required(section: type, key: str) -> bool:
-    """Whether a key has no default."""
+    """Return whether a key has no default."""
     field = schema_field(section, key)
     return field.default is MISSING and field.default_factory is MISSING
 
 
 def without_null(hint: Any) -> tuple[Any, bool]:
-    """(the type less `None`, whether null is allowed)."""
+    """(the type without `None`, whether null is allowed)."""
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
         assert len(members) == 1, f"the schema's unions are with None only: {hint}"
@@ -51,12 +51,12 @@ def bare(hint: Any) -> Any:
 
 
 def is_section(hint: Any) -> bool:
-    """Whether a key holds a fixed set of keys."""
+    """Return whether a key holds a fixed set of keys."""
     return isinstance(bare(hint), type) and is_dataclass(bare(hint))
 
 
 def is_mapping(hint: Any) -> bool:
-    """Whether a key holds entries whose names the user chooses."""
+    """Return whether a key holds entries whose names the user chooses."""
     return get_origin(bare(hint)) is Mapping
 
 
@@ -75,7 +75,7 @@ def hint_at(root: type, path: Path) -> Any:
 
 
 def describe(hint: Any) -> str:
-    """A type in plain words.
+    """Describe a type in words.
 
     >>> describe(Annotated[float, Gt(0), Le(1)] | None)
     'a number > 0 and ≤ 1, or null'
@@ -87,7 +87,7 @@ def describe(hint: Any) -> str:
 
 
 def choices(hint: Any) -> tuple[str, ...]:
-    """The values a key can take, where they can be listed."""
+    """The values that a key accepts, if they can be listed."""
     kind = bare(hint)
     return get_args(kind) if get_origin(kind) is Literal else ()
 
@@ -124,12 +124,12 @@ def _bounds(hint: Any) -> str:
 def known_paths(root: type, names: Mapping[str, Sequence[str]]) -> Mapping[str, Path]:
     """Every dotted key with its path; `names` gives the entries of each mapping, by the mapping's dotted key.
 
-    A name may hold dots itself, so that a dotted key cannot simply be split.
+    A name may contain dots, so a dotted key cannot simply be split.
     """
     return _known_paths(root, tuple((mapping, tuple(entries)) for mapping, entries in names.items()))
 
 
-# The points of a sweep ask for the same keys thousands of times.
+# Cached: the points of a sweep need the same keys thousands of times.
 @lru_cache(maxsize=8)
 def _known_paths(root: type, names: tuple[tuple[str, tuple[str, ...]], ...]) -> Mapping[str, Path]:
     entries = dict(names)
@@ -151,7 +151,7 @@ def _known_paths(root: type, names: tuple[tuple[str, tuple[str, ...]], ...]) -> 
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
-    """A remedy: the nearest known word, or `otherwise` where none is near.
+    """A remedy that suggests the nearest known word, or `otherwise` if none is similar.
 
     >>> did_you_mean("epoch", ["epochs", "seed"], "remove it")
     'did you mean `epochs`?'

@@ -1,6 +1,6 @@
-"""Reading a recipe: YAML to validated dataclasses, with every problem found in one go and placed on its line.
+"""Recipe loading: YAML to validated dataclasses; all problems are reported together, with their lines.
 
-Knows nothing about data, models or commands; what the keys mean stands in `schema`.
+Knows nothing about data, models or commands; `schema` defines the keys.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ _START = "start from a copy: dkd recipes copy quickstart"
 def load_recipe(reference: str | None, overrides: Sequence[str | Override] = ()) -> Recipe:
     """Load a recipe file, or the bundled recipe of that name; None is `quickstart`.
 
-    The recipe has its own values; what it sweeps is data, but every point of it is checked too.
-    Raises RecipeError, or Problems with all of them, each placed at its line or override.
+    The recipe has its own values. Its sweep is stored as data, but every point of it is validated too.
     """
     text, origin = _open(reference)
     return parse_recipe(text, origin, overrides)
@@ -49,11 +48,11 @@ def load_points(
     Args:
         reference: as for `load_recipe`.
         overrides: values to set; a key that the recipe sweeps is then no longer swept.
-        sweeps: `key=[value, value]` items, or read ones; one replaces the recipe's own sweep of its key.
-        keep: which of the recipe's own sweeps count, by dotted key; the others are left out.
+        sweeps: `key=[value, value]` items, text or parsed; each replaces the recipe's own sweep of its key.
+        keep: selects the recipe's own sweeps by dotted key; the others are ignored.
 
     Raises:
-        RecipeError: or Problems with those of all points, the same one told once.
+        RecipeError: or Problems with those of all points, without repetition.
     """
     text, origin = _open(reference)
     source, swept, found = _read_source(text, origin, overrides, sweeps, keep)
@@ -63,7 +62,7 @@ def load_points(
 
 
 def _open(reference: str | None) -> tuple[str, str]:
-    """(the text of a recipe, what places call it)."""
+    """(the text of a recipe, its name in error messages)."""
     reference = DEFAULT if reference is None else reference
     path = recipe_path(reference)
     origin = one_line(path.name if reference in bundled_names() else reference).strip() or repr(reference)
@@ -71,7 +70,7 @@ def _open(reference: str | None) -> tuple[str, str]:
 
 
 def recipe_path(reference: str) -> Path:
-    """The file behind a reference; a bundled name wins over a file that is called the same."""
+    """The file of a reference; a bundled name takes precedence over a file with the same name."""
     if reference in bundled_names():
         return bundled_path(reference)
     path = Path(reference)
@@ -81,7 +80,7 @@ def recipe_path(reference: str) -> Path:
 
 
 def parse_recipe(text: str, origin: str, overrides: Sequence[str | Override] = ()) -> Recipe:
-    """Read the text of a recipe; `origin` is what places call it. Raises as `load_recipe` does."""
+    """Parse the text of a recipe; `origin` is its name in error messages. Raises as `load_recipe` does."""
     source, swept, found = _read_source(text, origin, overrides, (), None)
     recipe = _complete(source, found)
     tried = _points(source, swept, found) if swept else []
@@ -98,7 +97,7 @@ def _read_source(
     sweeps: Sequence[str | Sweep],
     keep: Callable[[str], bool] | None,
 ) -> tuple[_Source, Swept, list[Found]]:
-    """The tree of a recipe without its sweep, the values to try, and what is wrong with either so far."""
+    """The tree of a recipe without its sweep, the values to try, and the problems so far."""
     set_values, tried, found = collect_options(overrides, sweeps)
     root, problems = read_yaml(text, origin)
     found += problems
@@ -122,7 +121,7 @@ def _read_source(
 
 
 def _points(source: _Source, swept: Swept, found: list[Found]) -> list[Recipe]:
-    """The recipe of each point that could be read; the problems of all are added to `found`."""
+    """The recipe of each valid point; problems are added to `found`."""
     recipes = []
     resolved: dict[tuple[str, int], Value] = {}
     for point in points(swept):
@@ -138,7 +137,7 @@ def _points(source: _Source, swept: Swept, found: list[Found]) -> list[Recipe]:
 
 
 def _complete(source: _Source, found: list[Found]) -> Recipe | None:
-    """The recipe that a tree makes; what is wrong with its values is added to `found`."""
+    """The recipe of a tree; problems with its values are added to `found`."""
     recipe = _typed(source, found)
     if recipe is not None:
         found += [source.found(*broken) for broken in check(recipe)]
@@ -146,7 +145,7 @@ def _complete(source: _Source, found: list[Found]) -> Recipe | None:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The whole recipe as YAML, defaults included; `parse_recipe` makes an equal one of it."""
+    """The complete recipe as YAML, defaults included; `parse_recipe` restores an equal recipe."""
     return yaml.dump(asdict(recipe), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
 
 
@@ -164,7 +163,7 @@ _Dumper.add_representer(str, _text_node)
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """The tree as written, which key each option on the command line sets, and which keys are swept."""
+    """The tree as written, the option that sets each key, and the swept keys."""
 
     root: dict[str, Written]
     start: Place
@@ -172,7 +171,7 @@ class _Source:
     swept: frozenset[str]
 
     def at(self, path: fields.Path) -> Written:
-        """The value at `path`, or the nearest one above it that is written."""
+        """The value at `path`, or its nearest ancestor that is written."""
         here = Written(self.root, "", self.start)
         for step in path:
             if isinstance(here.value, dict) and str(step) in here.value:
@@ -184,7 +183,7 @@ class _Source:
         return here
 
     def path(self, dotted: str) -> fields.Path:
-        """The steps of a dotted key, as far as it is written; names may hold dots themselves."""
+        """The parts of a dotted key, as far as it is written; names may contain dots."""
         here: Any = self.root
         steps: list[str] = []
         rest = dotted
@@ -198,7 +197,7 @@ class _Source:
         return tuple(steps)
 
     def found(self, dotted: str, problem: str, remedy: str) -> Found:
-        """A problem at a key, which is named unless the place does so already."""
+        """A problem at a key; the message names the key unless the place already does."""
         place = self.at(self.path(dotted)).place
         return Found(place, self.named(dotted, place, problem), remedy)
 
@@ -207,7 +206,7 @@ class _Source:
 
 
 def _raise(found: Sequence[Found]) -> None:
-    # Points share their problems, and each is told once.
+    # Points share their problems; each is reported once.
     ordered = sorted(dict.fromkeys(found), key=lambda problem: (problem.place.line == 0, problem.place.line))
     raise_all([problem.error() for problem in ordered])
 
@@ -243,13 +242,12 @@ def _adapter() -> TypeAdapter[Recipe]:
 
 
 def _typed(source: _Source, found: list[Found]) -> Recipe | None:
-    """Check the types and bounds; what does not fit is added to `found`."""
+    """Check types and bounds; mismatches are added to `found`."""
     value = _plain(Written(source.root, "", source.start))
     errors = _errors(value)
     if isinstance(errors, Recipe):
         return errors
-    # Where text is wanted, `1`, `true` and `no` are text as written; where a number is, so is '1e-5'. Where a
-    # list is wanted, one text is a list of it.
+    # If text is expected, `1`, `true` and `no` stay text as written; if a number is, '1e-5' is one.
     for error in errors:
         written = source.at(error["loc"])
         if error["type"] == "string_type" and isinstance(written.value, (bool, int, float)):
@@ -272,7 +270,8 @@ def _in_section(path: fields.Path) -> bool:
 
 def _errors(value: Any) -> Recipe | list[Any]:
     try:
-        # JSON rather than objects: strict types there still let a list be a tuple, a mapping a dataclass.
+        # JSON and not objects: in strict mode it still allows a list for a tuple and a mapping for a
+        # dataclass.
         return _adapter().validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         return error.errors(include_url=False, include_context=False)
@@ -346,7 +345,7 @@ def _read(path: Path, origin: str) -> str:
         if path.is_dir():
             raise RecipeError(origin, "is a directory", "name a recipe file inside it")
         with path.open("rb") as handle:
-            # Bounded, so that an endless file such as a device ends.
+            # Bounded, so that an endless file such as a device is not read forever.
             content = handle.read(4 * MAX_CHARACTERS + 1)
     except FileNotFoundError:
         raise RecipeError(

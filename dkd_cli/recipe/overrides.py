@@ -1,6 +1,7 @@
-"""`--set key=value` and `--sweep key=[...]`: values from the command line, read before a recipe is checked.
+"""Overrides from the command line: `--set key=value` and `--sweep key=[...]`, parsed before a recipe is
+checked.
 
-Knows which keys there are, not which values are right: an overridden recipe is checked like any other.
+Knows the keys, not the valid values: an overridden recipe is checked like any other.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Override:
 
     @property
     def place(self) -> Place:
-        """The option it came from."""
+        """The option that set it."""
         return self.value.place
 
 
@@ -50,7 +51,7 @@ class Sweep:
 
     @property
     def place(self) -> Place:
-        """The option, or the line of a file, that it came from."""
+        """The option, or the line of a file, that set it."""
         return self.value.place
 
 
@@ -58,7 +59,7 @@ _Given = TypeVar("_Given", Override, Sweep)
 
 
 def options(*given: tuple[str, str, str | None]) -> list[Override]:
-    """The overrides that options of their own stand for: (flag, dotted key, text); None was not given."""
+    """The overrides of dedicated options: (flag, dotted key, text); None means not given."""
     return [
         Override(key, Written(meaning(text), text, Place(flag, 0)))
         for flag, key, text in given
@@ -67,9 +68,9 @@ def options(*given: tuple[str, str, str | None]) -> list[Override]:
 
 
 def parse_overrides(items: Sequence[str | Override]) -> list[Override]:
-    """Read `key=value` items, the values as YAML.
+    """Parse `key=value` items, the values as YAML.
 
-    Raises RecipeError (or all of them together) for an item without `=`, a value that is no YAML and a key
+    Raises RecipeError (or all of them together) for an item without `=`, a value that is not YAML, and a key
     that is given twice.
     """
     overrides, _, found = collect_options(items)
@@ -80,7 +81,7 @@ def parse_overrides(items: Sequence[str | Override]) -> list[Override]:
 def collect_options(
     overrides: Sequence[str | Override], sweeps: Sequence[str | Sweep] = ()
 ) -> tuple[list[Override], list[Sweep], list[Found]]:
-    """Read the items of `--set` and `--sweep`, where a key stands once; the problems are handed back."""
+    """Parse the items of `--set` and `--sweep`, where each key may occur once; problems are returned."""
     firsts: dict[str, Place] = {}
     found: list[Found] = []
     return _collect(Override, overrides, firsts, found), _collect(Sweep, sweeps, firsts, found), found
@@ -108,7 +109,7 @@ def _parse(kind: type[_Given], item: str, found: list[Found]) -> _Given | None:
     key, equals, text = item.partition("=")
     key = key.strip()
     if not equals or not key:
-        problem = f"{shown(item)} is no `{kind.form}`"
+        problem = f"{shown(item)} is not `{kind.form}`"
         found.append(Found(Place(kind.flag, 0), problem, f"write, for example, {kind.example}"))
         return None
     place = Place(f"{kind.flag} {shown(key)[1:-1]}", 0)
@@ -120,7 +121,7 @@ def _parse(kind: type[_Given], item: str, found: list[Found]) -> _Given | None:
 
 
 def apply_overrides(root: dict[str, Written], overrides: Sequence[Override]) -> list[Found]:
-    """Put the values into the tree of a recipe, in the order given; the problems are handed back."""
+    """Insert the values into the tree of a recipe, in the given order; problems are returned."""
     found = []
     for override in overrides:
         known = known_keys(root)
@@ -131,14 +132,14 @@ def apply_overrides(root: dict[str, Written], overrides: Sequence[Override]) -> 
         section: Written | None = Written(root, "", override.place)
         for depth, step in enumerate(path[:-1], start=1):
             section = _section(section, str(step), hint_at(Recipe, path[:depth]), override.place)
-        # Where the file has something else in the place of a section, its own error says so.
+        # If the file has something else in place of a section, its own error reports that.
         if section is not None and isinstance(section.value, dict):
             section.value[str(path[-1])] = override.value
     return found
 
 
 def _section(parent: Written | None, key: str, hint: Any, place: Place) -> Written | None:
-    """The section `key` of `parent`, made where it is left out or may be null."""
+    """The section `key` of `parent`, created if it is missing or may be null."""
     if parent is None or not isinstance(parent.value, dict):
         return None
     section = parent.value.get(key)
@@ -148,12 +149,12 @@ def _section(parent: Written | None, key: str, hint: Any, place: Place) -> Writt
 
 
 def known_keys(root: dict[str, Written]) -> Mapping[str, fields.Path]:
-    """Every dotted key that a recipe may have, with its path; the teachers are those of the tree `root`."""
+    """Every dotted key that a recipe may have, with its path; teachers are those of the tree `root`."""
     return known_paths(Recipe, _chosen_names(root))
 
 
 def no_such_key(given: Override | Sweep, known: Iterable[str], root: dict[str, Written]) -> Found:
-    """What is said of a key that is none of the known ones."""
+    """The error for an unknown key."""
     remedy = _nearest_key(given.key, known, root)
     return Found(given.place, f"there is no key {shown(given.key)}", remedy)
 
@@ -189,7 +190,7 @@ def _chosen_names(root: dict[str, Written]) -> dict[str, list[str]]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read the seeds of `--seed`, separated by commas, in the order given.
+    """Parse the seeds of `--seed`, separated by commas, in the given order.
 
     >>> parse_seeds("1,2,3")
     (1, 2, 3)
@@ -200,7 +201,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         raise RecipeError("--seed", "is empty", "give one seed or several, such as 1,2,3")
     for part in dict.fromkeys(parts):
         if not _SEED.fullmatch(part) or int(part) >= 2**32:
-            problem = f"{shown(part)} is no whole number from 0 to {2**32 - 1}"
+            problem = f"{shown(part)} is not a whole number from 0 to {2**32 - 1}"
             errors.append(RecipeError("--seed", problem, "give one seed or several, such as 1,2,3"))
     seeds = [int(part) for part in parts] if not errors else []
     for seed in dict.fromkeys(seeds):
@@ -211,7 +212,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def one_seed(text: str | None) -> list[Override]:
-    """The override of a `--seed` that takes one; none where it was not given."""
+    """The override of a `--seed` that accepts one seed; empty if it was not given."""
     if text is None:
         return []
     seeds = parse_seeds(text)
@@ -225,7 +226,7 @@ def one_seed(text: str | None) -> list[Override]:
 
 
 def seeds_and_strategies(seeds: str | None, strategies: Sequence[str]) -> tuple[list[Override], list[Sweep]]:
-    """What `--seed` and `--strategy` stand for: a value that is alone is set, several are swept."""
+    """Overrides and sweeps of `--seed` and `--strategy`: a single value is set, several are swept."""
     named = [strategy_parts(name) for name in strategies]
     errors = [
         RecipeError("--strategy", f"`{','.join(parts)}` is given more than once", "give it once")

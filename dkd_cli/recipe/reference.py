@@ -1,8 +1,8 @@
-"""The recipe reference, made from the schema.
+"""Generates the recipe reference from the schema.
 
-`python -m dkd_cli.recipe.reference > docs/recipe-reference.md` brings the page up to date.
+`python -m dkd_cli.recipe.reference > docs/recipe-reference.md` updates the page.
 
-Knows the schema only; the texts are the strings below its fields.
+Knows the schema only; the descriptions are the strings below its fields.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dkd_cli.recipe import fields, schema
 
 _HEAD = """# Recipe reference
 
-Every key of a recipe, its type, its default and its meaning. A recipe is a YAML file; a key that it leaves
-out has the default. Any key can be set on the command line: `--set train.epochs=2`.
+Every key of a recipe, its type, its default and its meaning. A recipe is a YAML file; omitted keys
+have their defaults. Any key can be set on the command line: `--set train.epochs=2`.
 
 `dkd recipes show quickstart` prints a recipe to start from, `dkd recipes check FILE` checks one.
 
@@ -56,7 +56,7 @@ def _section(parts: list[str], section: type, dotted: str) -> None:
 
 
 def field_docs(section: type) -> dict[str, str]:
-    """The string that stands below each field of a dataclass, on one line."""
+    """The string below each field of a dataclass, on one line."""
     tree = ast.parse(inspect.getsource(section)).body[0]
     assert isinstance(tree, ast.ClassDef)
     docs: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""What must hold between the keys of a recipe whose types are right.
+"""Rules between the keys of a recipe whose types are valid.
 
-Everything here can be known without the data, the models or the machine.
+All of them can be checked without data, models or hardware.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ Broken = tuple[str, str, str]
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 LONGEST_NAME, LONGEST_PATH = 255, 3500
-"""Bytes of a folder's name, as file systems have it, and of `output_dir`, below which runs have their own."""
+"""The most bytes of a folder's name on common file systems, and of `output_dir`, which needs room for the
+runs below it."""
 TakeWord = Literal["first", "last", "even", "random"]
 _TAKES: tuple[TakeWord, ...] = ("first", "last", "even", "random")
 _LAYER = re.compile(r"\s*([0-9]{1,4})\s*")
@@ -29,7 +30,7 @@ _PAIR = re.compile(r"\s*([0-9]{1,4})\s*:\s*([0-9]{1,4})\s*")
 
 
 def check(recipe: Recipe) -> list[Broken]:
-    """Every rule that the recipe breaks."""
+    """Return every rule that the recipe breaks."""
     return [
         *_names(recipe),
         *_data(recipe),
@@ -48,9 +49,9 @@ def check(recipe: Recipe) -> list[Broken]:
 
 
 def parse_layer_map(text: str) -> tuple[tuple[int, int], ...] | Literal["uniform", "last"]:
-    """Read `strategy.objective.layer_map`: a word, or pairs (student layer, teacher layer).
+    """Parse `strategy.objective.layer_map`: a word, or pairs (student layer, teacher layer).
 
-    Raises ValueError with a plain sentence.
+    Raises ValueError with a message for the user.
 
     >>> parse_layer_map("0:0, 1:2")
     ((0, 0), (1, 2))
@@ -71,9 +72,9 @@ def parse_layer_map(text: str) -> tuple[tuple[int, int], ...] | Literal["uniform
 
 
 def parse_take(text: str) -> tuple[int, ...] | TakeWord:
-    """Read `student.take`: a word, or the layers to take, 1 the lowest.
+    """Parse `student.take`: a word, or the layers to take, where 1 is the lowest.
 
-    Raises ValueError with a plain sentence.
+    Raises ValueError with a message for the user.
 
     >>> parse_take("1, 3, 6")
     (1, 3, 6)
@@ -106,20 +107,20 @@ def parse_vocabulary(text: str) -> int | Literal["used"]:
 
 
 def valid_name(name: str) -> bool:
-    """Whether a name may become a folder: nothing that leaves the output folder."""
+    """Return whether a name is valid for a folder inside the output folder."""
     return NAME.fullmatch(name) is not None and name not in (".", "..")
 
 
 def _names(recipe: Recipe) -> Iterator[Broken]:
     rule = "use 1 to 100 letters, digits, `.`, `_` or `-`"
     if not valid_name(recipe.name):
-        yield "name", f"{_quoted(recipe.name)} cannot name a folder", rule
+        yield "name", f"{_quoted(recipe.name)} is not valid as a folder name", rule
     for name in recipe.teachers:
         if not valid_name(name):
-            yield f"teachers.{name}", f"{_quoted(name)} cannot name a folder", rule
+            yield f"teachers.{name}", f"{_quoted(name)} is not valid as a folder name", rule
     path = recipe.output_dir.encode(errors="replace")
     if len(path) > LONGEST_PATH or any(len(part) > LONGEST_NAME for part in path.split(b"/")):
-        yield "output_dir", f"{_quoted(recipe.output_dir)} is longer than a path can be", "shorten it"
+        yield "output_dir", f"{_quoted(recipe.output_dir)} is too long for a path", "shorten it"
 
 
 def _data(recipe: Recipe) -> Iterator[Broken]:
@@ -167,7 +168,7 @@ def _strategy_name(recipe: Recipe) -> Iterator[Broken]:
     for part in dict.fromkeys(parts):
         if part not in STRATEGIES:
             every = "use " + ", ".join(f"`{name}`" for name in STRATEGIES)
-            yield key, f"{_quoted(part)} is no strategy", did_you_mean(part, STRATEGIES, every)
+            yield key, f"{_quoted(part)} is not a strategy", did_you_mean(part, STRATEGIES, every)
         if parts.count(part) > 1:
             yield key, f"names `{part}` more than once", "name it once"
     if len(set(parts)) > 1:
@@ -203,7 +204,7 @@ def _teachers(recipe: Recipe) -> Iterator[Broken]:
         if name not in recipe.teachers:
             known = ", ".join(recipe.teachers) or "none"
             remedy = did_you_mean(name, recipe.teachers, f"the recipe's teachers: {known}")
-            yield f"{key}.{name}", f"{_quoted(name)} is no teacher of this recipe", remedy
+            yield f"{key}.{name}", f"{_quoted(name)} is not a teacher of this recipe", remedy
     if not any(adoption.weights.values()):
         yield key, "gives every teacher the weight 0", "make one of them positive"
 
@@ -256,7 +257,7 @@ def _selection(recipe: Recipe) -> Iterator[Broken]:
         problem = "is `weighted`, but `label-loss-b` is an order of the examples, without a value to draw by"
         yield "strategy.data.keep", problem, "choose another score, or set it to `top`"
     if selection.scale == "ratio" and selection.backward == "selected":
-        problem = "is `ratio`, but with `backward: selected` nothing is left to weigh the selected against"
+        problem = "is `ratio`, but with `backward: selected` there is nothing to weigh the selection against"
         yield "strategy.data.scale", problem, "set it to `mean`"
 
 
@@ -267,7 +268,7 @@ def _hidden_weight(recipe: Recipe) -> float:
 
 
 def _ever(recipe: Recipe, weight: Literal["kd_weight", "hidden_weight"]) -> bool:
-    """Whether a term counts at any time of the run."""
+    """Return whether a term has a positive weight at any time of the run."""
     objective = recipe.strategy.objective
     start = _hidden_weight(recipe) if weight == "hidden_weight" else objective.kd_weight
     return start > 0 or bool(getattr(objective.final, weight))
@@ -295,7 +296,7 @@ def _objective(recipe: Recipe) -> Iterator[Broken]:
 def _kd_loss(recipe: Recipe) -> Iterator[Broken]:
     key, objective = "strategy.objective", recipe.strategy.objective
     if objective.standardise and objective.kd_loss == "mse":
-        problem = "belongs before a softmax, and `mse` compares logits as they are"
+        problem = "needs a softmax, and `mse` compares the logits themselves"
         yield f"{key}.standardise", problem, "set `kd_loss: kl`"
     if objective.kd_loss == "decoupled" and recipe.data.unlabelled:
         problem = "is `decoupled`, which reads the label, but `data.unlabelled` is true"
@@ -355,7 +356,7 @@ def _vocabulary(recipe: Recipe) -> Iterator[Broken]:
 
 
 def _student_layers(recipe: Recipe) -> int | None:
-    """How deep the student is to be, as far as the recipe alone tells."""
+    """The student's number of layers, if the recipe alone determines it."""
     try:
         take = parse_take(recipe.student.take)
     except ValueError:

@@ -1,7 +1,7 @@
 """The recipe: every setting of an experiment, its default and its meaning; students have a file of their own.
 
-The string under a field is its help; the recipe reference is generated from it. Nothing here imports
-torch, reads a file or knows a command.
+The string under a field is its help text; the recipe reference is generated from it. Imports no torch, reads
+no files and knows no command.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Augment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
-    """Where the texts and labels come from, how they are split and how long they may be."""
+    """Source, columns, splits and length of texts and labels."""
 
     source: Name | None = None
     """A hub id, a folder in the hub's layout or of `save_to_disk`, one file (csv, tsv, xlsx, json, jsonl,
@@ -64,28 +64,31 @@ class Data:
     kind: Literal["classification", "regression"] | None = None
     """null: the known task's, else classification."""
     unlabelled: bool = False
-    """`true`: the training texts have no labels, or theirs are left aside; students learn from their teachers
-    alone. Validation and test labels are used where there are any; `labels` names the classes."""
+    """`true`: the training texts have no labels, or their labels are ignored; students learn from their
+    teachers alone. Validation and test labels are used if there are any; `labels` names the classes."""
     missing_labels: Literal["refuse", "transfer", "drop"] = "refuse"
     """Training rows without a label: `refuse` reports them as errors; `transfer` adds their texts to the
     transfer set, which the teachers alone teach; `drop` leaves them out."""
     train: Name | None = None
-    """The training split's name in the source, or a file of its own; null: `train`, or the rest of a file."""
+    """The name of the training split in the source, or a file; null: `train`, or the rest of a single
+    file."""
     validation: Name | None = None
-    """Likewise; null: `validation`, or cut out of the training split by content."""
+    """The name of the validation split in the source, or a file; null: `validation`, or split off from the
+    training split by a hash of the text."""
     test: Name | None = None
-    """Likewise; null: `test` if the source has it, or cut out of a single file by content."""
+    """The name of the test split in the source, or a file; null: `test` if the source has it, or split off
+    from a single file by a hash of the text."""
     encoding: Name | None = None
     """The encoding of files that are not UTF-8, such as `latin-1`; null: UTF-16 with its mark and cp1252 are
     recognised, others refused."""
     validation_share: Annotated[float, Gt(0), Lt(1)] = 0.1
-    """The share cut out for validation where the source has no such split."""
+    """The share split off for validation if the source has no validation split."""
     test_share: Annotated[float, Ge(0), Lt(1)] = 0.1
-    """The share cut out of a single file for testing; 0: no test split."""
+    """The share split off from a single file for testing; 0: no test split."""
     split_seed: Annotated[int, Ge(0)] = 0
-    """Another seed cuts the splits elsewhere; the rest depends on the texts alone."""
+    """Seed of the splits; otherwise they depend on the texts alone."""
     near_duplicates: Annotated[float, Gt(0), Le(1)] = 0.7
-    """Texts at least this alike (Jaccard similarity of character shingles) stay on one side of a cut."""
+    """Texts at least this similar (Jaccard similarity of character shingles) stay in the same split."""
     transfer: tuple[Name, ...] = ()
     """Texts without labels beside the training split, which the teachers alone teach: files (txt with one
     text a line, csv, tsv, json, jsonl, parquet), `pkg://package/path`, or splits of the source. A single one
@@ -94,30 +97,30 @@ class Data:
     """Keep at most so many transfer texts, augmented ones included, chosen by a hash of the text."""
     augment: Augment = field(default_factory=Augment)
     max_train: Count | None = None
-    """Keep at most so many training examples, chosen by content."""
+    """Keep at most this many training examples, chosen by a hash of the text."""
     max_validation: Count | None = None
-    """Keep at most so many validation examples, chosen by content."""
+    """Keep at most this many validation examples, chosen by a hash of the text."""
     max_test: Count | None = None
-    """Keep at most so many test examples, chosen by content."""
+    """Keep at most this many test examples, chosen by a hash of the text."""
     max_length: Annotated[int, Ge(4)] = 128
     """Tokens after which a text (or a pair) is truncated."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Teacher:
-    """One teacher: how `dkd train-teacher` makes it, or where it already is."""
+    """A teacher: how `dkd train-teacher` trains it, or where it is."""
 
     model: Name | None = None
     """The pretrained encoder to fine-tune; null: the recipe's `model`."""
     layers: Count | None = None
-    """Keep the first so many layers; null: all of them."""
+    """The number of layers to keep, from the first; null: all of them."""
     checkpoint: Name | None = None
-    """A classifier trained elsewhere (hub id, folder or `pkg://`); null: made by `dkd train-teacher`."""
+    """A classifier trained elsewhere (hub id, folder or `pkg://`); null: trained by `dkd train-teacher`."""
     labels: tuple[str, ...] | None = None
-    """The class names in the order of its outputs, where the checkpoint has only LABEL_0, LABEL_1, ..."""
+    """The class names in the order of its outputs, for a checkpoint that has only LABEL_0, LABEL_1, ..."""
     probabilities: Name | None = None
-    """In place of a model, a jsonl or parquet file with the class probabilities of every training example
-    (an LLM's, say), by `example_id` or by text."""
+    """A jsonl or parquet file with class probabilities for every training example (from an LLM, say), by
+    `example_id` or by text, instead of a model."""
     epochs: Annotated[float, Gt(0)] | None = None
     """null: as in `train`."""
     learning_rate: Annotated[float, Gt(0)] | None = None
@@ -127,24 +130,24 @@ class Teacher:
     warmup: Share | None = None
     """null: as in `train`."""
     freeze: Literal["nothing", "embeddings", "encoder"] | None = None
-    """null: as in `train`; `encoder` trains the classification head alone."""
+    """null: as in `train`; `encoder` trains only the classification head."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherAdoption:
-    """Axis 1, which teacher: used by `dynamic-teacher`."""
+    """Axis 1, teacher adoption: used by `dynamic-teacher`."""
 
     mode: Literal["static", "hard", "soft", "soft-instance"] = "soft-instance"
     """`static`: fixed weights; `hard`: the uncertain half of a batch learns from the small teacher, the
     rest from the large one; `soft`: both, weighted by the batch's mean uncertainty; `soft-instance`: both,
     weighted per example."""
     weights: Mapping[str, Weight] | None = None
-    """The weight of each teacher in mode `static`; 0: never run; null: 1 each."""
+    """The weight of each teacher in mode `static`; 0: the teacher is never run; null: 1 each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSelection:
-    """Axis 2, which examples: used by `dynamic-data`."""
+    """Axis 2, data selection: used by `dynamic-data`."""
 
     score: Score = "entropy"
     """What makes an example worth distilling: the student's `entropy`, `margin` or `confidence` (`lc`),
@@ -154,41 +157,41 @@ class DataSelection:
     ratio: Annotated[float, Gt(0), Le(1)] = 0.5
     """The share of each batch that is distilled; at least one example."""
     keep: Literal["top", "weighted"] = "top"
-    """`top`: the highest scores; `weighted`: drawn by lot, high scores more often than low ones, and weighted
-    so that the loss stays an unbiased estimate of that over everything scored."""
+    """`top`: the highest scores; `weighted`: sampled, high scores more often than low ones, and weighted
+    so that the loss is an unbiased estimate of that over everything scored."""
     backward: Literal["all", "selected"] = "all"
-    """Which rows train the student. `all`: the labels teach the whole batch, as published; `selected`: the
-    student first scores `batch_size` / `ratio` examples without gradient, then trains on the selected
-    `batch_size` alone: fewer updates, each as full."""
+    """Rows that train the student. `all`: the whole batch learns from the labels, as published;
+    `selected`: the student first scores `batch_size` / `ratio` examples without gradient, then trains on
+    the selected `batch_size` only: fewer updates, each on a full batch."""
     scale: Literal["mean", "ratio"] = "mean"
-    """What the selected examples weigh together under `backward: all`. `mean`: as much as a whole batch, as
+    """Total weight of the selected examples under `backward: all`. `mean`: that of a whole batch, as
     published, however few they are; `ratio`: their share of it."""
     warmup: Share = 0.0
-    """The share of the run before the score decides: until then everything is distilled or, under
-    `backward: selected`, the batch is drawn from its pool by lot."""
+    """The share of the run during which the score is not used: everything is distilled or, under
+    `backward: selected`, the batch is selected from its pool at random."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Final:
-    """What parts of the objective have become when the run ends: they move there from the values above."""
+    """Final values of parts of the objective: during the run they move there from the values above."""
 
     shape: Literal["linear", "cosine"] = "linear"
-    """How they move: evenly, or slowly at both ends and fast in the middle."""
+    """The course: linear, or slow at both ends and fast in the middle."""
     temperature: Annotated[float, Gt(0)] | None = None
-    """null: it stays."""
+    """null: constant."""
     kd_weight: Weight | None = None
-    """null: it stays."""
+    """null: constant."""
     ce_weight: Weight | None = None
-    """null: it stays."""
+    """null: constant."""
     hidden_weight: Weight | None = None
-    """null: it stays."""
+    """null: constant."""
     teacher_share: Annotated[float, Ge(0), Le(1)] = 1.0
-    """Of `taid`; 1: the run ends with the teacher itself as the target."""
+    """For `taid`; 1: the run ends with the teacher itself as the target."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
-    """Axis 3, which objective: the terms of the loss and what `dynamic-objective` does with them."""
+    """Axis 3, supervision adjustment: the terms of the loss, and how `dynamic-objective` weights them."""
 
     mode: Literal["uncertainty", "uncertainty-r", "fixed"] = "uncertainty"
     """Under `dynamic-objective`: `uncertainty`: (1-u) KD + u PT per example; `uncertainty-r`: the other way
@@ -202,14 +205,14 @@ class Objective:
     class against the others, and the others among themselves) or `dist` (correlations); the last two need
     three classes."""
     temperature: Annotated[float, Gt(0)] = 5.0
-    """Softens both sides of every KD loss but `mse`."""
+    """Softens both sides of every KD loss except `mse`."""
     standardise: bool = False
-    """Compare z-scores of each example's logits, so that their scale is left to the student; with any KD loss
-    but `mse`, and three classes or more."""
+    """Compare z-scores of each example's logits, which leaves their scale to the student; for any KD loss
+    except `mse`, and three or more classes."""
     jsd_beta: Annotated[float, Gt(0), Lt(1)] = 0.5
-    """`jsd`: near 0 much like `kl`, near 1 like `kl` the other way round."""
+    """`jsd`: near 0 similar to `kl`, near 1 similar to the reverse KL."""
     teacher_share: Annotated[float, Ge(0), Le(1)] = 0.4
-    """`taid`: how far the target is on its way to the teacher when the run begins."""
+    """`taid`: the teacher's share of the target when the run begins."""
     target_weight: Weight = 1.0
     """`decoupled`: the weight of the target class against all others."""
     others_weight: Weight = 8.0
@@ -221,30 +224,32 @@ class Objective:
     kd_weight: Weight = 1.0
     """The weight of learning the teacher's logits."""
     ce_weight: Weight = 1.0
-    """The weight of learning the gold labels, beside a teacher; without one it is 1."""
+    """The weight of learning the gold labels in addition to a teacher; without a teacher it is 1."""
     hidden_weight: Weight | None = None
-    """The weight of learning the teacher's hidden states (PT); null: 1 under `dynamic-objective`, else 0."""
+    """The weight of learning the teacher's hidden states (the paper's PT); null: 1 under
+    `dynamic-objective`, else 0."""
     hidden_loss: Literal["states", "relations"] = "states"
-    """What PT compares of each aligned layer: the hidden `states` themselves, or the `relations` among tokens
-    that its queries, keys and values give (MiniLMv2)."""
+    """What is compared of each aligned layer: the hidden `states` themselves, or the `relations` among
+    tokens, computed from its queries, keys and values (MiniLMv2)."""
     relation_heads: Count = 16
-    """`relations`: into how many parts queries, keys and values are cut; divides both widths."""
+    """`relations`: the number of heads into which queries, keys and values are split; it must divide both
+    hidden sizes."""
     layer_map: Name = "uniform"
-    """Which teacher layer each student layer is aligned with: `uniform`, `last`, or pairs such as
-    `0:0, 1:2, 2:4` (student:teacher, 0 is the embedding layer)."""
+    """The teacher layer of each student layer: `uniform`, `last`, or pairs such as `0:0, 1:2, 2:4`
+    (student:teacher, 0 is the embedding layer)."""
     positions: Literal["all", "first"] = "all"
-    """Where hidden states are compared: `all` tokens, which must then be the same for both, or the `first`
-    one alone, which a classifier reads and every tokenizer has."""
+    """The positions at which hidden states are compared: `all` tokens, which must then be the same for
+    both models, or only the `first` one, which a classifier reads and every tokenizer has."""
     final: Final = field(default_factory=Final)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strategy:
-    """What the student learns from, and how that follows its uncertainty."""
+    """The distillation strategy and the settings of its three axes."""
 
     name: Name = "static"
-    """`none` (fine-tune, no teacher), `static`, `dynamic-teacher`, `dynamic-data`, `dynamic-objective`, or
-    several dynamic ones joined by commas."""
+    """`none` (fine-tuning without a teacher), `static`, `dynamic-teacher`, `dynamic-data`,
+    `dynamic-objective`, or several dynamic ones joined by commas."""
     transfer: bool = True
     """`false`: leave the transfer set of `data.transfer` aside, and see the labelled rows for as many
     updates: the control of what a transfer set brings. `none` always does so."""
@@ -255,51 +260,51 @@ class Strategy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Train:
-    """The schedule, for students and, where they name none of their own, for teachers."""
+    """The training schedule of students and, unless they have their own settings, of teachers."""
 
     epochs: Annotated[float, Gt(0)] = 3.0
     """Passes over the training split."""
     max_steps: Count | None = None
-    """Stop after so many updates, whatever `epochs` says."""
+    """Stop after this many updates, whatever `epochs` says."""
     batch_size: Count = 32
     """Examples in each forward pass, per device."""
     max_tokens: Count | None = None
-    """Tokens, padding included, that a model in training reads at once. A larger batch is computed in parts,
-    which takes less memory and more time; batch, selection, loss and gradient are those of the whole. A text
-    with more tokens goes by itself. For one process; null: no limit."""
+    """The most tokens, padding included, that a model in training reads at once. A larger batch is
+    computed in parts, which takes less memory and more time; batch, selection, loss and gradient are those
+    of the whole batch. A longer text is a part of its own. Only with a single process; null: no limit."""
     accumulation: Count = 1
     """Forward passes per update."""
     learning_rate: Annotated[float, Gt(0)] = 5e-5
-    """The peak; it falls linearly to 0."""
+    """The peak learning rate; it decays linearly to 0."""
     warmup: Share = 0.1
     """The share of updates over which the learning rate rises from 0."""
     weight_decay: Weight = 0.0
-    """AdamW's; biases and layer norms are left out."""
+    """AdamW's weight decay; biases and layer norms are excluded."""
     max_grad_norm: Weight = 1.0
-    """Longer gradients are scaled down to this norm; 0: never."""
+    """Gradients with a larger norm are clipped to it; 0: never."""
     dropout: Share | None = None
-    """The share of activations dropped in training; null: the pretrained model's own, mostly 0.1."""
+    """The dropout probability in training; null: the pretrained model's own, usually 0.1."""
     freeze: Literal["nothing", "embeddings", "encoder"] = "nothing"
-    """`embeddings` leaves the token table as pretrained: faster steps, less memory; `encoder` leaves all but
+    """`embeddings` keeps the token table as pretrained: faster steps, less memory; `encoder` trains only
     the classification head."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 where the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
+    """`auto`: bf16 if the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
     compile: bool = False
-    """`true`: compile the model with torch.compile, which needs a C++ compiler (on a GPU, Triton): a slow
-    first step, faster ones after it where the hardware gains by it."""
+    """`true`: compile the model with torch.compile, which needs a C++ compiler (on a GPU, Triton). The
+    first step is slow, and later ones are faster if the hardware benefits."""
     metric: Name | None = None
     """Picks the best checkpoint and the best student, and is what differences, retention, gates and verdicts
     are in: `accuracy`, `macro_f1` or `matthews`; for two classes also `f1`, `precision`, `recall`,
     `average_precision` (see `data.positive`) or `roc_auc`; for numbers `pearson`, `spearman` or `mse`; for
     both `loss`, the cross-entropy or the squared error. null: the task's own."""
     eval_batch_size: Count = 64
-    """Examples in each forward pass without gradients."""
+    """Examples in each forward pass without gradient."""
     log_every: Count = 10
-    """Updates between two lines of the log; each epoch ends with one."""
+    """Updates between two log entries; each epoch ends with one."""
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
-    """Trackers, through transformers' own integrations."""
+    """Experiment trackers, through transformers' own integrations."""
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
-    """Decides the new head, the order of the data and dropout."""
+    """Seed of the new head, the order of the data and dropout."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -311,20 +316,20 @@ class Recipe:
     description: str = ""
     """One line for `dkd recipes list`."""
     model: Name
-    """The pretrained encoder that teachers and student start from, unless they name their own: a hub id, a
-    folder or `pkg://package/path`."""
+    """The pretrained encoder of teachers and student, unless they name their own: a hub id, a folder or
+    `pkg://package/path`."""
     output_dir: Name = "checkpoints"
-    """Where runs are written, each to a folder of its own."""
+    """The folder for runs, each in a folder of its own."""
     data: Data
     teachers: Mapping[str, Teacher] = field(default_factory=lambda: {"large": Teacher()})
-    """The teachers by name, from the smallest to the largest; the last one is *the* teacher wherever only one
-    is used."""
+    """The teachers by name, from the smallest to the largest; where only one teacher is used, it is the
+    last one."""
     student: Student = field(default_factory=Student)
     strategy: Strategy = field(default_factory=Strategy)
     train: Train = field(default_factory=Train)
     sweep: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """Values to try by dotted key, such as `train.seed: [1, 2, 3]`; `dkd distill` makes a student for every
-    combination."""
+    """Values to try by dotted key, such as `train.seed: [1, 2, 3]`; `dkd distill` trains a student for
+    every combination."""
 
 
 STRATEGIES: tuple[str, ...] = ("none", "static", "dynamic-teacher", "dynamic-data", "dynamic-objective")
@@ -335,7 +340,7 @@ STUDENTS_OWN = ("data.transfer", "data.max_transfer", "data.augment", "data.miss
 
 
 def has_transfer(data: Data) -> bool:
-    """Whether students learn from texts without labels next to the training split."""
+    """Return whether students learn from texts without labels next to the training split."""
     return bool(data.transfer) or data.augment.copies > 0 or data.missing_labels == "transfer"
 
 
@@ -352,7 +357,7 @@ def without_transfer(recipe: Recipe) -> Recipe:
 
 
 def strategy_parts(name: str) -> tuple[str, ...]:
-    """Split a comma-joined strategy name; the result is in canonical order, whatever the order typed."""
+    """Split a comma-joined strategy name; the result is in canonical order."""
     parts = [part.strip() for part in name.split(",")]
     return tuple(
         sorted(parts, key=lambda part: STRATEGIES.index(part) if part in STRATEGIES else len(STRATEGIES))
@@ -360,9 +365,9 @@ def strategy_parts(name: str) -> tuple[str, ...]:
 
 
 def decides_teachers(key: str, name: str | None = None) -> bool:
-    """Whether a dotted key decides what teachers (or the one called `name`) are: model, data, own section.
+    """Return whether a dotted key changes teachers (or the one called `name`): model, data, own section.
 
-    The schedule does too, but is shared with the students: sweeping it does not ask for other teachers.
+    The schedule does too, but it is shared with the students: sweeping it does not require other teachers.
     """
     own = "teachers." if name is None else f"teachers.{name}."
     return key == "model" or (key.startswith(("data.", own)) and not key.startswith(STUDENTS_OWN))

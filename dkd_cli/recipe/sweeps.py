@@ -1,7 +1,7 @@
-"""Sweeps: the values that a recipe tries, the points that they make, and the name of a point's folder.
+"""Sweeps: values to try, the points they form, and the folder names of points.
 
-A point is one combination of the values. Knows which keys there are, not which values are right: a point is
-checked like any other recipe.
+A point is one combination of values. Knows the keys, not the valid values: a point is validated like any
+other recipe.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dkd_cli.recipe.written import Found, Place, Written
 
 MAX_POINTS = 1000
 MAX_SUFFIX = 120
-"""Characters: beside strategy, seed and a teacher's name, the folder's name stays below the usual 255."""
+"""The most characters of a suffix: with strategy, seed and a teacher's name, a folder's name stays below
+the usual limit of 255."""
 
 Swept = Mapping[str, tuple[Written, ...]]
 """The values of each dotted key, as written."""
@@ -36,20 +37,20 @@ def take_sweep(
     keep: Callable[[str], bool] | None,
     found: list[Found],
 ) -> dict[str, tuple[Written, ...]]:
-    """Take what is swept out of the tree of a recipe; the problems are added to `found`.
+    """Remove the swept keys from the tree of a recipe; problems are added to `found`.
 
     Args:
-        root: the tree, overrides included. A key that one of them sets is no longer swept.
-        sweeps: those of the command line; one replaces the recipe's own sweep of its key.
+        root: the tree, overrides included. A key that an override sets is not swept.
+        sweeps: those of the command line; each replaces the recipe's own sweep of its key.
         keep: which of the recipe's own sweeps count; None: all of them.
-        found: where the problems go.
+        found: receives the problems.
     """
     section = root.get("sweep")
     if section is None:
         entries = {}
     elif isinstance(section.value, dict):
         entries = section.value
-        # The rest is checked as a recipe without a sweep.
+        # The rest is checked like a recipe without a sweep.
         del root["sweep"]
     else:
         return {}
@@ -73,7 +74,7 @@ def take_sweep(
 
 
 def _set(root: dict[str, Written], path: fields.Path | None) -> bool:
-    """Whether the command line gives the value at `path`, by itself or with its section."""
+    """Return whether the command line sets the value at `path`, directly or with its section."""
     here = Written(root, "", Place("", 1))
     for step in path or ():
         if not isinstance(here.value, dict) or str(step) not in here.value:
@@ -86,18 +87,18 @@ def _values(sweep: Sweep) -> tuple[Written, ...]:
     written = sweep.value
     if isinstance(written.value, list):
         return tuple(written.value)
-    # Null can be tried, but has to be written.
+    # Null is a possible value, but must be written.
     return () if written.value is None and not written.text else (written,)
 
 
 def _problem(sweep: Sweep, known: Mapping[str, fields.Path], root: dict[str, Written]) -> Found | None:
-    """What is wrong with the key or with the shape of its values."""
+    """Problems with the key or with the shape of its values."""
     key, path = sweep.key, known.get(sweep.key)
     if path is None:
         return no_such_key(sweep, known, root)
     if key in _NOT_SWEPT:
-        problem = f"`{key}` cannot be swept: it is no setting of an experiment"
-        return Found(sweep.place, problem, "sweep what the points differ in")
+        problem = f"`{key}` cannot be swept: it is not a setting of an experiment"
+        return Found(sweep.place, problem, "sweep a key that differs between runs")
     hint = fields.hint_at(Recipe, path)
     if fields.is_section(hint) or fields.is_mapping(hint):
         below = [other for other in known if other.startswith(f"{key}.")]
@@ -116,7 +117,7 @@ def _problem(sweep: Sweep, known: Mapping[str, fields.Path], root: dict[str, Wri
 
 
 def points(swept: Swept) -> Iterator[dict[str, int]]:
-    """Every point, as the position of its value by key; the last key varies fastest, but for the seed.
+    """Every point, as the position of its value by key; the last key varies fastest, except for the seed.
 
     >>> values = (Written(1, "1", Place("", 0)), Written(2, "2", Place("", 0)))
     >>> [tuple(point.values()) for point in points({"train.seed": values, "train.epochs": values})]
@@ -129,7 +130,7 @@ def points(swept: Swept) -> Iterator[dict[str, int]]:
 
 
 def tree_at(root: dict[str, Written], swept: Swept, point: Mapping[str, int]) -> dict[str, Written]:
-    """The tree of a recipe with the values of one point put in; `root` stays as it is."""
+    """The tree of a recipe with the values of one point; `root` is not changed."""
     tree = {key: _copied(child) for key, child in root.items()}
     problems = apply_overrides(tree, [Override(key, swept[key][at]) for key, at in point.items()])
     assert not problems, "the keys of a sweep are known ones"
@@ -144,11 +145,11 @@ def _copied(written: Written) -> Written:
 
 
 def repeated(swept: Swept, resolved: Mapping[tuple[str, int], Value]) -> Iterator[tuple[str, Written]]:
-    """(key, value) of each value that means the same as an earlier one of its key.
+    """(key, value) of each value that is equal in meaning to an earlier one of its key.
 
     Args:
         swept: the values as written.
-        resolved: what they mean, by key and position, as far as they could be read.
+        resolved: their meaning, by key and position, if they could be parsed.
     """
     for key, values in swept.items():
         seen = set()
@@ -172,9 +173,10 @@ def swept_value(recipe: Recipe, dotted: str) -> Value:
 
 
 def variant(recipe: Recipe, keys: Callable[[str], bool]) -> str:
-    """What tells a point's folder from the others': `score=margin,ratio=0.5`; empty if nothing does.
+    """The suffix that distinguishes a point's folder from others: `score=margin,ratio=0.5`; empty if nothing
+    does.
 
-    The keys stand in the order of the schema, so that a point has one name however its sweep was written.
+    The keys are in the order of the schema, so that a point has one name however its sweep was written.
 
     Args:
         recipe: a point: every key that is selected has one value.
@@ -195,7 +197,7 @@ def _paths(recipe: Recipe) -> Mapping[str, fields.Path]:
 
 
 def _short(key: str, paths: Mapping[str, fields.Path]) -> str:
-    """The shortest trailing part of a key that no other one ends in; the whole key if each is shared."""
+    """The shortest trailing part of a key that is unambiguous; else the whole key."""
     path = paths[key]
     tails = (path[-length:] for length in range(1, len(path)))
     alone = (tail for tail in tails if sum(other[-len(tail) :] == tail for other in paths.values()) == 1)
@@ -203,7 +205,7 @@ def _short(key: str, paths: Mapping[str, fields.Path]) -> str:
 
 
 def _value_text(value: Value) -> str:
-    """A value as a part of a folder's name.
+    """Format a value for a folder's name.
 
     >>> [_value_text(value) for value in (0.5, 1e-05, 3.0, True, None, "margin")]
     ['0.5', '1e-05', '3', 'true', 'null', 'margin']

@@ -1,4 +1,4 @@
-"""The kinds of teacher that a recipe can name, and what each of them has.
+"""Kinds of teacher that a recipe can name, and their properties.
 
 How a kind is loaded is in `pipeline/loaded_teachers.py`, `LOADERS`, by the same names.
 """
@@ -12,18 +12,18 @@ from dkd_cli.recipe.schema import Teacher
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherKind:
-    """What is known of a kind of teacher before it is loaded."""
+    """Properties of a kind of teacher, known before one is loaded."""
 
     name: str
     """The key under `teachers.<name>` that chooses it; `trained` where there is none."""
     noun: str
     """For messages."""
     trained_here: bool
-    """Whether `dkd train-teacher` makes it."""
+    """True if `dkd train-teacher` trains it."""
     is_model: bool
-    """Whether it has weights: then it has hidden states, and students can be cut from it."""
+    """True if it has weights: then it has hidden states, and students can be built from its layers."""
     contradicts: tuple[str, ...] = ()
-    """Keys of the same teacher that mean nothing for this kind."""
+    """Keys of the same teacher that are meaningless for this kind."""
 
 
 TRAINED = TeacherKind(

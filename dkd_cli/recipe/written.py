@@ -1,7 +1,7 @@
-"""YAML as it was written: each value with its place in the file and its own text.
+"""YAML with positions: each value with its line and its own text.
 
-Reads YAML in the manner of version 1.2: `2e-5` is a number, only `true` and `false` are booleans, and dates,
-octal numbers and base 60 are text. Knows nothing about recipes.
+Reads YAML like version 1.2: `2e-5` is a number, only `true` and `false` are booleans, and dates, octal
+numbers and base 60 are text. Knows nothing about recipes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Scalar = Union[None, bool, int, float, str]  # noqa: UP007 (evaluated when the m
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of a file, or (line 0) a command line option."""
+    """A line of a file, or (line 0) a command-line option."""
 
     origin: str
     line: int
@@ -40,7 +40,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One value: what it means, how a scalar was spelt, and the place of its key."""
+    """A value: its meaning, the text of a scalar, and the place of its key."""
 
     value: Scalar | list[Written] | dict[str, Written]
     text: str
@@ -49,14 +49,14 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A problem before it is worded as an error, so that several can be sorted by line."""
+    """A problem that is not yet an error, so that several can be sorted by line."""
 
     place: Place
     problem: str
     remedy: str
 
     def error(self) -> RecipeError:
-        """The error to raise."""
+        """Convert to the error to raise."""
         return RecipeError(str(self.place), self.problem, self.remedy)
 
 
@@ -77,7 +77,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(text: str, origin: str, *, lines: bool = True) -> tuple[Written | None, list[Found]]:
-    """Compose one YAML document; None where nothing usable is in it.
+    """Parse one YAML document; None if nothing in it is usable.
 
     `origin` names the text in every place; with `lines` False the places carry no line (an option's value).
     """
@@ -104,7 +104,7 @@ def read_yaml(text: str, origin: str, *, lines: bool = True) -> tuple[Written | 
 
 
 class _Builder:
-    """Turns PyYAML's nodes into `Written` values and collects the problems on the way."""
+    """Converts PyYAML's nodes to `Written` values and collects problems."""
 
     def __init__(self, origin: str, lines: bool) -> None:
         self.origin, self.lines = origin, lines
@@ -115,7 +115,7 @@ class _Builder:
         return Place(self.origin, node.start_mark.line + 1 if self.lines else 0)
 
     def build(self, node: yaml.Node, place: Place, depth: int) -> Written:
-        # Counted after aliases are followed: a few lines of them can stand for billions of values.
+        # Counted after aliases are followed: a few lines of them can represent billions of values.
         self.values += 1
         if self.values > MAX_VALUES or depth > MAX_DEPTH:
             if self.values <= MAX_VALUES + 1:
@@ -123,7 +123,7 @@ class _Builder:
                 self.found.append(Found(place, "holds far too many values", "write the values out"))
             return Written(None, "", place)
         if node.tag not in _TAGS:
-            self.found.append(Found(place, f"the tag {shown(node.tag)} is not known here", "remove it"))
+            self.found.append(Found(place, f"the tag {shown(node.tag)} is not supported", "remove it"))
         if isinstance(node, yaml.MappingNode):
             return Written(self._mapping(node, depth), "", place)
         if isinstance(node, yaml.SequenceNode):
@@ -145,7 +145,7 @@ class _Builder:
             if key in entries:
                 first = f" (first in line {entries[key].place.line})" if self.lines else ""
                 self.found.append(
-                    Found(place, f"the key {shown(key)} stands twice{first}", "keep one of them")
+                    Found(place, f"the key {shown(key)} occurs twice{first}", "keep one of them")
                 )
                 continue
             entries[key] = self.build(value_node, place, depth + 1)
@@ -155,7 +155,7 @@ class _Builder:
         text: str = node.value
         if not _encodable(text):
             self.found.append(
-                Found(place, "holds half a character (a lone surrogate)", "write the whole one")
+                Found(place, "contains a lone surrogate, half of a character", "write the whole character")
             )
             return Written("", "", place)
         quoted = node.style is not None
@@ -163,7 +163,7 @@ class _Builder:
 
 
 def meaning(text: str) -> Scalar:
-    """What an unquoted scalar stands for.
+    """Interpret an unquoted scalar.
 
     >>> [meaning(text) for text in ("2e-5", "no", "true", "~", "007", "3")]
     [2e-05, 'no', True, None, '007', 3]
@@ -180,12 +180,12 @@ def meaning(text: str) -> Scalar:
 
 
 def numeric(text: str) -> bool:
-    """Whether the text spells a finite number."""
+    """Return whether the text is a finite number."""
     return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 def shown(value: object) -> str:
-    """A value on one line, quoted, not longer than 60 characters.
+    """Format a value on one line, quoted, not longer than 60 characters.
 
     >>> shown("two\\nlines")
     "'two\\\\nlines'"
@@ -212,5 +212,5 @@ def _syntax_problem(error: yaml.YAMLError, text: str, origin: str, lines: bool) 
         return Found(place, f"is nested deeper than {MAX_DEPTH} levels", "no recipe needs that")
     source = text.splitlines()[index : index + 1]
     if source and "\t" in source[0][: len(source[0]) - len(source[0].lstrip())]:
-        return Found(place, "a tab stands where spaces belong", "indent with spaces")
+        return Found(place, "a tab is used for indentation", "indent with spaces")
     return Found(place, f"is not valid YAML ({one_line(reason)})", "check indentation, quotes and brackets")

@@ -1,4 +1,4 @@
-"""The sections of a report on what models cost to run and to train, as blocks of `page`.
+"""Report sections on the cost of models in use and in training, as blocks of `page`.
 
 Knows the keys of `evaluation.json`.
 """
@@ -14,7 +14,7 @@ from dkd_cli.report.tables import Column
 
 
 def speed_blocks(models: Sequence[Model]) -> list[Block]:
-    """What an answer costs; models of one shape share a row."""
+    """Cost of a prediction; models of one shape share a row."""
     timed = [model for model in models if model["speed"]]
     if not timed:
         return []
@@ -85,17 +85,17 @@ def _group_name(group: Sequence[Model]) -> str:
 
 
 def training_blocks(models: Sequence[Model], metric: str) -> list[Block]:
-    """How the students learnt."""
+    """Training curves of the students."""
     students = training_plots.trained(models)
     pictures = [
         (training_plots.loss_curves(students, metric), "Each term of the loss over the steps of training."),
         (
             training_plots.uncertainty_curves(students),
-            "The students' uncertainty (0 sure, 1 confused), mean over a batch, and what follows from it.",
+            "The students' uncertainty (0 certain, 1 uniform), batch mean, and the weights derived from it.",
         ),
         (
             training_plots.share_curves(students),
-            "Which share of a batch each teacher taught, and which was selected; constant 100 % is left out.",
+            "The batch share of each teacher, and the selected share; constant 100 % is omitted.",
         ),
     ]
     blocks: list[Block] = [Picture(drawn, caption) for drawn, caption in pictures if drawn]

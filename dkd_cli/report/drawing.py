@@ -1,6 +1,6 @@
-"""From a figure of matplotlib to SVG that stands inside a page and takes its colours from there.
+"""matplotlib figures to SVG for use inside a page, with the page's colours.
 
-Knows nothing about what is drawn. matplotlib is imported when the first picture is made.
+Knows nothing about what is drawn. matplotlib is imported when the first figure is drawn.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ STYLE = {
     "ytick.labelcolor": INK,
 }
 LINE_HEIGHT = 17.0
-"""Of a label, in pixels of which matplotlib has 100 to an inch."""
+"""The height of a label, in pixels, of which matplotlib has 100 per inch."""
 COLUMNS = 5
-"""Labels in different fifths of the axes do not meet."""
+"""Labels in different fifths of the axes do not overlap."""
 
 
 @contextmanager
@@ -59,10 +59,10 @@ def drawing_style() -> Iterator[None]:
 
     import matplotlib
 
-    # It tells on first use that it looks for fonts, which is no news to our user.
+    # It logs on first use that it searches for fonts, which does not concern the user.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of glyphs that its fonts lack: the browser's have them
+        warnings.simplefilter("ignore")  # about glyphs missing from its fonts: the browser's have them
         matplotlib.rcdefaults()
         for name, value in STYLE.items():
             matplotlib.rcParams[name] = value  # type: ignore[index]  # it lists its keys one by one
@@ -75,8 +75,8 @@ def svg(draw: Callable[[Figure], None], *, width: float, height: float, label: s
     Args:
         draw: adds axes and what is in them.
         width: of the figure in inches of 96 pixels; a narrower screen shrinks it.
-        height: likewise.
-        label: what it shows, for those who cannot see it.
+        height: in the same unit.
+        label: the accessible description.
     """
     with drawing_style():
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -92,9 +92,9 @@ def svg(draw: Callable[[Figure], None], *, width: float, height: float, label: s
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
-    """Push places apart until neighbours are `gap` from each other, as little as it takes, in their order."""
+    """Spread positions until neighbours are `gap` apart, with the least movement and in their order."""
     order = sorted(range(len(places)), key=lambda i: places[i])
-    groups: list[list[float]] = []  # [sum of centres, count]: labels that touch move as one
+    groups: list[list[float]] = []  # [sum of centres, count]: labels that overlap move together
     for rank, i in enumerate(order):
         groups.append([places[i] - rank * gap, 1.0])
         while len(groups) > 1 and groups[-2][0] / groups[-2][1] > groups[-1][0] / groups[-1][1]:
@@ -109,7 +109,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
 
 
 def label_points(axes: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write (x, y, text, colour) to the right of each point; none over another one of about the same x."""
+    """Label points with (x, y, text, colour) to their right, without overlaps among points of similar x."""
     axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # settles how high the axes are
     left, right = axes.get_xlim()
     columns: dict[int, list[tuple[float, float, str, str]]] = defaultdict(list)
@@ -141,7 +141,7 @@ def _label_column(axes: Axes, points: Sequence[tuple[float, float, str, str]]) -
 def _inline(text: str, label: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    # Several pictures share a page: ids that nothing refers to would only clash.
+    # Several pictures share a page, where unused ids would only clash.
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
     text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1).strip()

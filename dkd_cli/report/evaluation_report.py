@@ -1,6 +1,6 @@
-"""`report.html` of an evaluation: what `evaluation.json` says, in sections with tables and pictures.
+"""`report.html` of an evaluation: the figures of `evaluation.json` in sections with tables and plots.
 
-Draws on nothing but those figures, so that the file can be made again from them.
+Uses only those figures, so that the file can be generated again from them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def evaluation_report(evaluation: Mapping[str, Any]) -> str:
 
 
 def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Section]:
-    """The sections of one task and split; those that have nothing to say are left out."""
+    """The sections of one task and split; empty ones are omitted."""
     models: Sequence[Model] = contest["models"]
     by_name = {model["model"]: model for model in models}
     best = by_name[contest["best_student"]["model"]] if contest["best_student"] else None
@@ -72,7 +72,7 @@ def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Se
 
 
 def made(contests: Sequence[Contest]) -> list[Block]:
-    """The recipes and the commands that lead here."""
+    """The recipes and commands that reproduce the models."""
     recipes: dict[str, Model] = {}
     for contest in contests:
         best = (contest["best_student"] or {}).get("model")
@@ -86,7 +86,7 @@ def made(contests: Sequence[Contest]) -> list[Block]:
             chosen = f" --strategy {shlex.quote(model['strategy'] or 'none')} --seed {model['seed']}"
         commands = [f"dkd train-teacher {file}", f"dkd distill {file}{chosen}", "dkd evaluate checkpoints"]
         blocks += [
-            Prose(f"Save the recipe below as {name}.yaml; these commands make {model['model']} again:"),
+            Prose(f"Save the recipe below as {name}.yaml; these commands reproduce {model['model']}:"),
             Code("\n".join(commands)),
             Folded(f"The resolved recipe of {model['model']}", [Code(model["settings"])]),
         ]

@@ -1,4 +1,4 @@
-"""The tables that `dkd evaluate` prints: all models, and a few short ones on the best student."""
+"""Tables printed by `dkd evaluate`: all models, and short ones for the best student."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dkd_cli.report.terminal import Terminal
 
 MOST_CLASSES = 12
 CASCADE_POINTS = (2, 4, 6, 10)
-"""Of the curve's: 10, 20, 30 and 50 % deferred."""
+"""Points of the curve: 10, 20, 30 and 50 % deferred."""
 
 
 def show(
@@ -25,7 +25,7 @@ def show(
     asked: bool,
     terminal: Terminal,
 ) -> None:
-    """Print all tables of a contest; the models' first."""
+    """Print all tables of a contest, that of the models first."""
     models_table(contest, results, asked=asked, terminal=terminal)
     if summaries:
         seeds_table(contest, summaries, terminal)
@@ -38,7 +38,7 @@ def show(
 
 
 def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, terminal: Terminal) -> None:
-    """A row for each model and one for the constant answer."""
+    """A row for each model and one for the baseline."""
     task = contest.data.task
     percent = KINDS[task.kind].agreement_is_share
     formats = len({result.answers.format for result in results}) > 1
@@ -78,7 +78,7 @@ def seeds_table(contest: Contest, summaries: Sequence[SeedSummary], terminal: Te
 
 
 def classes_table(best: Result, teacher: Result | None, terminal: Terminal) -> None:
-    """The classes of the best student, those that changed most first where there are many."""
+    """Classes of the best student, those that changed most first if there are many."""
     theirs = {one.label: one for one in teacher.details.classes} if teacher else {}
     rows: list[tuple[float, list[object]]] = []
     for one in best.details.classes:
@@ -102,7 +102,7 @@ def classes_table(best: Result, teacher: Result | None, terminal: Terminal) -> N
 
 
 def calibration_table(models: Sequence[Result], terminal: Terminal) -> None:
-    """What the temperature does to the best student and its teacher."""
+    """Calibration of the best student and its teacher."""
     known = [(one, one.details.calibration) for one in models if one.details.calibration is not None]
     if not known:
         return
@@ -126,7 +126,7 @@ def calibration_table(models: Sequence[Result], terminal: Terminal) -> None:
 
 
 def cascade_table(best: Result, teacher: Result | None, terminal: Terminal) -> None:
-    """Quality and time where the teacher answers what the student is unsure of."""
+    """Quality and latency of the cascade of student and teacher."""
     found = best.details.cascade
     if found is None or teacher is None:
         return
@@ -140,7 +140,7 @@ def cascade_table(best: Result, teacher: Result | None, terminal: Terminal) -> N
         rows.append([f"{100 * one.deferred:.1f} %", one.threshold, one.quality, latency, name or None])
     metric = next(iter(best.metrics))
     terminal.table(
-        f"cascade: {name_of(best)} answers where its uncertainty is at most the threshold, "
+        f"cascade: {name_of(best)} predicts where its uncertainty is at most the threshold, "
         f"else {name_of(teacher)}",
         [
             "deferred",
@@ -160,7 +160,7 @@ def name_of(result: Result) -> str:
 
 
 def row(contest: Contest, result: Result, formats: bool) -> list[object]:
-    """One model's line, in the order of the columns."""
+    """A model's row, in the order of the columns."""
     answers, run = result.answers, result.answers.entrant.folder.run
     agreement = result.agreement
     if agreement is not None and KINDS[contest.data.task.kind].agreement_is_share:
@@ -184,7 +184,7 @@ def row(contest: Contest, result: Result, formats: bool) -> list[object]:
 
 
 def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
-    """What the columns mean, in the two lines that a reader needs."""
+    """Explanation of the columns in two lines."""
     teachers = dict.fromkeys(result.teacher for result in results if result.teacher)
     main = contest.data.task.metrics[0]
     same = KINDS[contest.data.task.kind].agreement

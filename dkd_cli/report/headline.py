@@ -1,4 +1,4 @@
-"""The first sentences of a report: what a reader who reads nothing else should know."""
+"""Headline of a report: what someone should know who reads nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dkd_cli.data.metric_names import merit
 
 
 def contest_headline(contest: Mapping[str, Any]) -> list[str]:
-    """The verdict on the best student, and what to hold against it."""
+    """The verdict on the best student, and its limitations."""
     models = {model["model"]: model for model in contest["models"]}
     metric = contest["main_metric"]
     rows = f"{contest['rows']:,} examples of {contest['split']}"
@@ -130,7 +130,7 @@ def _cheaper(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> str:
 
 
 def _chance(contest: Mapping[str, Any]) -> list[str]:
-    """Whether the difference from the teacher is more than these examples can tell."""
+    """The significance of the difference from the teacher on these examples."""
     gap = contest["best_student"].get("difference")
     if gap is None:
         return []
@@ -140,7 +140,7 @@ def _chance(contest: Mapping[str, Any]) -> list[str]:
     elif high < 0:
         found = "The student is behind its teacher by more than chance"
     else:
-        found = "Whether student or teacher is better, these examples cannot tell"
+        found = "These examples do not show whether student or teacher is better"
     return [f"{found} (difference {gap['gain']:+.4f}, 95 % interval {low:+.4f} to {high:+.4f})."]
 
 
@@ -155,7 +155,7 @@ def _choice(contest: Mapping[str, Any], rows: str) -> str:
 
 
 def _students(contest: Mapping[str, Any]) -> int:
-    """Exports are their students over again."""
+    """Exports are copies of their students."""
     return sum(
         model["role"] == "student" and not model["format"].startswith("onnx") for model in contest["models"]
     )

@@ -1,4 +1,4 @@
-"""A histogram in lines of text. Knows nothing about where it is printed."""
+"""Histogram in lines of text. Does not know where it is printed."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ def histogram_lines(values: Sequence[float], bins: int) -> list[str]:
 
 
 def bar_of(count: int, most: int) -> str:
-    """Return the bar and a space; what is not empty shows at least one block."""
+    """Return the bar and a space; a non-zero count has at least one block."""
     return "█" * max(1, round(BAR_WIDTH * count / most)) + " " if count else ""

@@ -1,4 +1,4 @@
-"""Values with their intervals on one scale that holds 0; knows nothing about what they measure."""
+"""Plot of values with their intervals on a scale that includes 0; does not know what they measure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Interval:
     value: float
     high: float
     clear: bool
-    """Drawn strongly."""
+    """Emphasised."""
 
 
 def interval_plot(intervals: Sequence[Interval], scale: str) -> str:
-    """A line for each, the first on top, over an axis named `scale`."""
+    """Draw a line for each interval, the first on top, over an axis labelled `scale`."""
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()

@@ -1,7 +1,7 @@
-"""README.md of a model folder: a card that the Hugging Face hub reads, with the metrics in its metadata.
+"""README.md of a model folder: a model card for the Hugging Face hub, with the metrics in its metadata.
 
-Written once, when the model is finished, with what is known then: the validation split. The licence is left
-to whoever shares the model.
+Written once, when the model is finished, with its validation metrics. The licence is left to the person who
+shares the model.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ STRATEGIES = {
 
 
 def model_card(run: Run, data: TaskData, *, base: str, layers: int, parameters: int) -> str:
-    """The whole file.
+    """Return the whole file.
 
     Args:
         run: with its validation metrics.
         data: the task, its classes and splits.
-        base: the encoder that it was cut from.
-        layers: of the model.
-        parameters: how many it has.
+        base: the encoder that it was built from.
+        layers: their number.
+        parameters: their number.
     """
     scores = {name: value for name, value in run.validation.items() if name in HUB_METRICS}
     head = _metadata(run, data, scores, base)
@@ -131,8 +131,8 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         rows = [(_metric(name, data), f"{value:.4f}") for name, value in scores.items()]
         lines += ["## Validation", "", *_table(("metric", "value"), rows), ""]
         lines += [
-            "These rows chose the best checkpoint, which flatters them. `dkd evaluate` measures the test"
-            " split, calibration, speed and what changed from the teacher.",
+            "The best checkpoint was selected on these rows, so the scores are optimistic. `dkd evaluate`"
+            " measures the test split, calibration, speed and the differences from the teacher.",
             "",
         ]
     lines += [
@@ -149,8 +149,8 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "",
         f"- It has seen texts like those of its training data only, up to {recipe.data.max_length} tokens;"
         " what is longer is cut.",
-        "- It repeats the errors and the slant of its labels and, where it has one, of its teacher.",
-        "- Its metrics are of one seed.",
+        "- It reproduces the errors and biases of its labels and, if it has one, of its teacher.",
+        "- Its metrics are those of one seed.",
         "",
     ]
     return "\n".join(lines)
@@ -187,7 +187,7 @@ def _on_the_hub(name: str) -> bool:
 
 
 def _named(source: str) -> str:
-    """A model or data set by its name; of a local path only the last part: the rest is private."""
+    """The name of a model or data set; for a local path only its last part, since the rest is private."""
     return code(source if source.startswith("pkg://") or _on_the_hub(source) else Path(source).name)
 
 

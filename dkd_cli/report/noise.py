@@ -1,4 +1,4 @@
-"""Silence for the libraries underneath: what a run has to say, `Terminal` says."""
+"""Silences the output of libraries; `Terminal` prints what a run reports."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 
 
 def quiet_libraries() -> None:
-    """Silence progress bars and advice of transformers, datasets and tokenizers; their errors still come."""
+    """Silence progress bars and advice of transformers, datasets and tokenizers; errors are still shown."""
     for variable, value in {
         "TRANSFORMERS_VERBOSITY": "error",
         "DATASETS_VERBOSITY": "error",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        # stated, so that a fork brings no warning; texts are tokenised in this process alone
+        # set explicitly, so that a fork gives no warning; texts are tokenised in this process only
         "TOKENIZERS_PARALLELISM": "true",
     }.items():
         os.environ.setdefault(variable, value)
-    # the variables are read on import: whoever is in already must be told
+    # the variables are read on import: libraries that are already imported must be configured
     if "transformers" in sys.modules:
         from transformers.utils import logging as transformers_logging
 

@@ -1,7 +1,8 @@
-"""One HTML file out of sections: no network, no scripts; light and dark; for a screen, a phone or paper.
+"""HTML page from sections in one file: no network, no scripts, light and dark mode, for screens, phones and
+paper.
 
-Whoever reports builds `Section`s out of the blocks below. Every text is escaped by the template; pictures are
-SVG made by `drawing.svg`. Knows nothing about what the figures mean.
+Reports are built from `Section`s of the blocks below. All text is escaped by the template; pictures are SVG
+from `drawing.svg`. Knows nothing about the meaning of the figures.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TypeAlias
 from dkd_cli.report.tables import Column, as_columns, is_numeric, written
 
 MOST_ROWS = 200
-"""Of a table: who wants more reads the file beside the page."""
+"""The most rows of a table; the file next to the page has them all."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Prose:
 
 @dataclass(frozen=True)
 class Tiles:
-    """A few large figures, each with what it is."""
+    """A few large figures with their captions."""
 
     figures: Sequence[tuple[str, str]]
 
@@ -38,7 +39,7 @@ class TableBlock:
     rows: Sequence[Sequence[object]]
     notes: Sequence[str] = ()
     marked: Sequence[int] = ()
-    """The rows that stand out."""
+    """Highlighted rows."""
 
     @property
     def head(self) -> list[tuple[str, bool]]:
@@ -54,7 +55,7 @@ class TableBlock:
 
 @dataclass(frozen=True)
 class Picture:
-    """A plot and what it shows."""
+    """A plot and its caption."""
 
     svg: str
     caption: str
@@ -77,7 +78,7 @@ class DisagreementBlock:
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks behind a line that one can click; open on paper."""
+    """Collapsible blocks; expanded on paper."""
 
     summary: str
     blocks: Sequence[Block]
@@ -88,13 +89,13 @@ Block: TypeAlias = Prose | Tiles | TableBlock | Picture | Code | DisagreementBlo
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and its content."""
 
     anchor: str
     title: str
     blocks: Sequence[Block]
     part: str | None = None
-    """The title of the part that begins here, where a page has several."""
+    """The title of the part that begins here, if a page has several parts."""
 
 
 def html_page(
@@ -106,15 +107,15 @@ def html_page(
     made: Sequence[Block],
     figures: str,
 ) -> str:
-    """The whole page.
+    """Return the whole page.
 
     Args:
-        title: of the window and the page.
-        headline: what a reader who stops here should know, a paragraph each.
+        title: of window and page.
+        headline: the most important paragraphs.
         sections: in order; their anchors are unique.
         machine: versions and hardware, by name, `dkd` and `taken` among them.
-        made: the recipes and commands that lead here; with the machine the last section.
-        figures: the file beside the page that has them all.
+        made: the recipes and commands that reproduce it; with the machine, the last section.
+        figures: the file next to the page with all figures.
     """
     facts = [[name, str(value)] for name, value in machine.items() if value is not None]
     last = Section("made", "How it was made", [TableBlock(["", ""], facts), *made])

@@ -1,12 +1,12 @@
-"""One colour for each strategy, the same in every picture; told apart also without red or green.
+"""Colours of strategies, the same in every picture and distinguishable without red and green.
 
-After Okabe and Ito's palette, darkened to be read as text on white and on near-black.
+Based on Okabe and Ito's palette, darkened so that text is readable on white and on near-black.
 """
 
 from __future__ import annotations
 
 INK, RULE = "#010203", "#010204"
-"""Of text and of lines: stand-ins for the page's own colours, so that one picture serves light and dark."""
+"""Placeholders for the page's own text and line colours, so that one picture works in light and dark mode."""
 
 STRATEGY_COLOURS = {
     "none": "#7a7a7a",

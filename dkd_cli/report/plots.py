@@ -1,6 +1,6 @@
-"""The pictures of an evaluation, from its figures as plain values; each function returns SVG.
+"""Plots of an evaluation from its figures as plain values; each function returns SVG.
 
-Knows the keys of `evaluation.json`, and nothing of how a page is laid out.
+Knows the keys of `evaluation.json`, but not the layout of a page.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ LONGEST_LABEL = 28
 
 
 def short(text: str, most: int = LONGEST_LABEL) -> str:
-    """A label on one line, cut in the middle, without control characters."""
+    """Format a label on one line, shortened in the middle, without control characters."""
     text = printable(" ".join(text.split()), "utf-8")
     return text if len(text) <= most else f"{text[: most // 2]}…{text[-(most - most // 2 - 1) :]}"
 
 
 def name_of(model: Model) -> str:
-    """A model's label without what all students share."""
+    """A model's label without the part that all students share."""
     return short(str(model["model"]).removeprefix("student-"))
 
 
@@ -41,7 +41,7 @@ def model_colour(model: Model) -> str:
 
 
 def trade_off(models: Sequence[Model], metric: str) -> str:
-    """Quality against latency (or size, where nothing was timed); filled points are on the Pareto front.
+    """Plot quality against latency (or size, if nothing was timed); filled points are on the Pareto front.
 
     Every model has a score and a size.
     """
@@ -85,7 +85,8 @@ def trade_off(models: Sequence[Model], metric: str) -> str:
 
 
 def reliability(model: Model) -> str:
-    """Accuracy against confidence before and after temperature scaling, over how many rows there are."""
+    """Reliability diagram: accuracy against confidence before and after temperature scaling, with row
+    counts."""
     calibration = model["calibration"]
 
     def draw(figure: Figure) -> None:
@@ -124,7 +125,7 @@ def reliability(model: Model) -> str:
 
 
 def class_bars(model: Model, teacher: Model | None) -> str:
-    """F1 of each class, student over teacher; those that changed most where there are many."""
+    """Plot F1 of each class, student over teacher; those that changed most if there are many."""
     rows = list(model["per_class"])
     if len(rows) > MOST_CLASSES:
         rows.sort(key=lambda row: -abs(row["change"]["f1"] if row["change"] else 0.0))
@@ -155,7 +156,7 @@ def class_bars(model: Model, teacher: Model | None) -> str:
 
 
 def confusion(model: Model, labels: Sequence[str]) -> str:
-    """Which true class (row) is given which (column), as a share of the row."""
+    """Confusion matrix: true class (row) against predicted class (column), as shares of the row."""
     counts = model["confusion"]
     few = len(labels) <= FEW_CLASSES
 
@@ -183,7 +184,7 @@ def confusion(model: Model, labels: Sequence[str]) -> str:
 
 
 def cascade(model: Model, teacher: Model, metric: str) -> str:
-    """Quality against the share that the teacher answers, with the latency to expect above."""
+    """Plot quality against the share that the teacher predicts, with the expected latency above."""
     found = model["cascade"]
 
     def draw(figure: Figure) -> None:
@@ -233,12 +234,12 @@ def cascade(model: Model, teacher: Model, metric: str) -> str:
 
 
 def _latencies(own: float, theirs: float) -> tuple[Convert, Convert]:
-    """From the share that is deferred, in %, to the latency, and back."""
+    """Functions from the deferred share, in %, to the latency, and back."""
     return lambda share: own + share / 100 * theirs, lambda latency: (latency - own) / theirs * 100
 
 
 def latency_by_length(models: Sequence[Model]) -> str:
-    """Median latency by tokens, a line for each shape of model; dashed on one thread."""
+    """Plot median latency by tokens, a line for each shape of model; dashed for one thread."""
     shapes: dict[str, Model] = {}
     for model in models:
         if model["latency_by_length"]:

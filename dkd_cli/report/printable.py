@@ -1,4 +1,4 @@
-"""Text that is safe to print, whatever stands in it and wherever it goes."""
+"""Makes any text safe to print on any output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ASCII_SPELLING = str.maketrans(
 
 
 def printable(text: str, encoding: str) -> str:
-    """Escape control characters, and spell in ASCII what `encoding` lacks."""
+    """Escape control characters, and transliterate what `encoding` lacks to ASCII."""
     text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     try:
         text.encode(encoding)

@@ -1,4 +1,4 @@
-"""The sections of a report on how well models answer, as blocks of `page`.
+"""Report sections on the quality of models, as blocks of `page`.
 
 Knows the keys of `evaluation.json`.
 """
@@ -21,7 +21,7 @@ Contest = Mapping[str, Any]
 
 
 def models_blocks(contest: Contest, best: Model | None) -> list[Block]:
-    """The comparison itself."""
+    """The comparison of all models."""
     models, metric = contest["models"][:MOST_ROWS], contest["main_metric"]
     names = list(models[0]["metrics"])
     percent = (
@@ -108,7 +108,7 @@ def _model_row(model: Model, kind: str, formats: bool) -> list[object]:
 
 
 def class_blocks(model: Model, teacher: Model | None, labels: Sequence[str] | None) -> list[Block]:
-    """The classes of the best student beside its teacher's."""
+    """Classes of the best student next to its teacher's."""
     if not model["per_class"] or labels is None:
         return []
     rows = [
@@ -140,7 +140,7 @@ def class_blocks(model: Model, teacher: Model | None, labels: Sequence[str] | No
 
 
 def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> list[Block]:
-    """Whether probabilities can be believed."""
+    """Calibration of the probabilities."""
     known = [one for one in models if one["calibration"]]
     if not known or not model["calibration"]:
         return []
@@ -155,7 +155,11 @@ def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> lis
     ]
     names = [f"{name}{when}" for name in ("ECE", "NLL", "Brier") for when in ("", ", calibrated")]
     bins = len(model["calibration"]["after"]["bins"])
-    same = " The same rows are shown here, which flatters it." if fitted["fitted_on"] == split else ""
+    same = (
+        " The same rows are shown here, so the figures are optimistic."
+        if fitted["fitted_on"] == split
+        else ""
+    )
     return [
         Prose(
             f"Dividing the logits of {model['model']} by {fitted['temperature']:.3f} fits its probabilities"
@@ -178,7 +182,7 @@ def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> lis
 def cascade_blocks(
     models: Sequence[Model], model: Model, teacher: Model | None, metric: str, split: str
 ) -> list[Block]:
-    """The student where it is sure, else the teacher."""
+    """Cascade of student and teacher."""
     if not model["cascade"] or teacher is None:
         return []
     rows = []
@@ -216,7 +220,7 @@ def cascade_blocks(
     )
     return [
         Prose(
-            f"{model['model']} answers where its uncertainty is at most a threshold; the rest goes to "
+            f"{model['model']} predicts where its uncertainty is at most a threshold; the rest goes to "
             f"{teacher['model']}, which costs the latency of both."
         ),
         Picture(
@@ -229,7 +233,7 @@ def cascade_blocks(
 
 
 def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]:
-    """The surest disagreements, in full."""
+    """The most confident disagreements, in full."""
 
     def said(value: int | float | None) -> str:
         if value is None:
@@ -252,7 +256,7 @@ def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]
     ]
     if not examples:
         return []
-    how = "the texts on which both are surest" if labels else "the texts on which they are furthest apart"
+    how = "the texts on which both are most certain" if labels else "the texts on which they differ most"
     lead = Prose(f"{model['model']} and {model['teacher']} disagree; these are {how}.")
     head, rest = examples[:4], examples[4:]
     return [lead, *head, *([Folded(f"{len(rest)} more", rest)] if rest else [])]

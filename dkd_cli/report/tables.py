@@ -1,6 +1,6 @@
-"""Rows of values as a table: drawn by rich, or as aligned text.
+"""Tables from rows of values, drawn by rich or as aligned text.
 
-Knows nothing about where it is printed but the width and the encoding it is told.
+Knows only the width and the encoding of the output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MISSING = "–"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column's heading and how its numbers are written; a column of numbers is aligned right."""
+    """A column's heading and number format; columns of numbers are aligned right."""
 
     name: str
     digits: int = 3
@@ -30,22 +30,22 @@ class Column:
 
 
 def as_columns(columns: Sequence[Column | str]) -> list[Column]:
-    """Take bare headings for columns with the usual format."""
+    """Turn plain headings into columns with the default format."""
     return [Column(column) if isinstance(column, str) else column for column in columns]
 
 
 def cell(column: Column, value: object) -> str:
-    """Write one value: a float with the column's decimals, None as `–`, all else as it is."""
+    """Format a value: a float with the column's decimals, None as `–`, anything else unchanged."""
     if value is None:
         return MISSING
     if isinstance(value, float):
         return f"{value:.{column.digits}f}{column.suffix}"
-    # a line break inside a cell would tear the row apart
+    # a line break inside a cell would split the row
     return " ".join(f"{value}{column.suffix}".split())
 
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Return the heading, a rule and one line a row, with aligned columns, as wide as they come."""
+    """Return the heading, a rule and one line per row, with aligned columns of their natural width."""
     cells, widths = written(columns, rows), _widths(columns, rows)
     right = [is_numeric(rows, i) for i in range(len(columns))]
 
@@ -63,7 +63,7 @@ def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> 
 def rich_table(
     title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], encoding: str
 ) -> Table:
-    """Return the table for rich to draw; what `encoding` lacks is spelt in ASCII."""
+    """Return the table for rich to draw; characters that `encoding` lacks are transliterated to ASCII."""
     table = Table(title=Text(printable(title, encoding)), box=box.SIMPLE_HEAD, title_justify="left")
     for i, column in enumerate(columns):
         heading = Text(printable(column.name, encoding))
@@ -92,7 +92,7 @@ def written(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list
 
 
 def is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
-    """Whether a column holds numbers alone, where it holds anything."""
+    """Return whether a column has only numbers, apart from empty cells."""
     values = [row[index] for row in rows if row[index] is not None]
     return bool(values) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 

@@ -1,7 +1,7 @@
-"""What a command says while it runs: lines, progress, tables and histograms on stdout, warnings on stderr.
+"""Terminal output of a command: lines, progress, tables and histograms on stdout, warnings on stderr.
 
-On a terminal rich draws; anywhere else (a file, a pipe, TERM=dumb) the same facts come as plain lines,
-without control characters. Knows nothing about what the figures mean.
+On a terminal, rich draws; elsewhere (a file, a pipe, TERM=dumb) the same facts are plain lines without
+control characters. Knows nothing about the meaning of the figures.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from dkd_cli.report.tables import Column, as_columns, fitting_groups, plain_tabl
 SECONDS_BETWEEN_LINES = 15.0
 
 Advance = Callable[..., None]
-"""`advance(count, **fields)`: so many more are done; the fields, such as loss=0.53, are shown."""
+"""`advance(count, **fields)`: `count` more units are done; fields such as loss=0.53 are shown."""
 
 
 class Terminal:
-    """Where a command's words go: of several processes that were started together, one speaks."""
+    """Output of a command; of several processes started together, one prints."""
 
     def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
         self.quiet = quiet or not launch.leads()
@@ -63,8 +63,8 @@ class Terminal:
     ) -> None:
         """Print a table and its notes; a figure that does not exist is None.
 
-        A terminal that is too narrow gets the columns in several tables, each led by the first column; a file
-        gets each row as one line, however long.
+        A terminal that is too narrow shows the columns in several tables, each starting with the first
+        column; a file gets each row as one line, however long.
         """
         if self.quiet:
             return
@@ -80,7 +80,7 @@ class Terminal:
             self._write(note)
 
     def histogram(self, title: str, values: Sequence[float], bins: int = 20) -> None:
-        """Print how many of the (finite) values fall into each of `bins` equal intervals."""
+        """Print a histogram of the (finite) values with `bins` equal intervals."""
         if not self.quiet:
             self._write("\n".join([title, *histogram_lines(values, bins)]))
 
@@ -130,7 +130,7 @@ class Terminal:
     def _bar(self, meter: Meter) -> Iterator[Advance]:
         nested = self._live is not None
         if self._live is None:
-            # rich would draw stderr's lines on stdout, also those that the user sends to a file
+            # rich would draw stderr's lines on stdout, even if the user redirects them to a file
             self._live = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=12),
@@ -158,7 +158,7 @@ class Terminal:
 
 @dataclass
 class Meter:
-    """How far one piece of work is, and how fast it goes."""
+    """Progress and rate of a piece of work."""
 
     description: str
     total: int
@@ -177,7 +177,7 @@ class Meter:
         self.fields.update(fields)
 
     def figures(self) -> str:
-        """`640/4000 examples  84/s  loss 0.53  39 s left`; at the end the time it took."""
+        """`640/4000 examples  84/s  loss 0.53  39 s left`; at the end the total time."""
         seconds = time.monotonic() - self._started
         parts = [f"{self.done}/{self.total} {self.unit}"]
         rate = (self.done - self._before) / seconds if seconds > 0 else 0.0

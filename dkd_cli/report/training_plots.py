@@ -1,6 +1,6 @@
-"""The pictures of how students were trained, from the curves in `evaluation.json`.
+"""Plots of the students' training, from the curves in `evaluation.json`.
 
-Each function returns SVG; None where no student has what it shows.
+Each function returns SVG, or None if no student has the data.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WEIGHTS = {
 
 
 def trained(models: Sequence[Model]) -> list[Model]:
-    """The students whose logs are at hand, the first seed of each strategy before further ones."""
+    """The students with logs, the first seed of each strategy before further ones."""
     found = [model for model in models if model["role"] == "student" and model["training"]]
     seen: dict[str | None, int] = {}
     ranks = []
@@ -49,12 +49,13 @@ def loss_curves(models: Sequence[Model], metric: str) -> str | None:
 
 
 def uncertainty_curves(models: Sequence[Model]) -> str | None:
-    """The students' uncertainty over time, and the weights that follow from it."""
+    """Plot the students' uncertainty over time, and the weights derived from it."""
     return _panels(models, WEIGHTS, "uncertainty over time")
 
 
 def share_curves(models: Sequence[Model]) -> str | None:
-    """Who teaches how much of each batch, for the students of whose batches not all goes to one teacher."""
+    """Plot the share of each batch that each teacher teaches, for students with batches that are not all
+    taught by one teacher."""
     shares = {
         str(model["model"]): {
             name.removeprefix("share-"): points

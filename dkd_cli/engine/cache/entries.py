@@ -1,12 +1,12 @@
-"""The cache on disk: its folder, its entries, its limit, and who is at work in it.
+"""Cache on disk: folder, entries, size limit and locks.
 
-A teacher's answer to a text is a constant, and so are its tokens: they are kept for all runs, seeds,
-strategies and processes. Each *entry* is a folder of shards, named by a digest of all that decides its rows;
-its `entry.json` says it in words. Knows neither what is in a shard's rows (`kept` does) nor torch: `dkd
-cache info` answers at once.
+A teacher's output for a text is constant, and so are the tokens of a text: both are cached for all runs,
+seeds, strategies and processes. Each *entry* is a folder of shards, named by a digest of everything that
+decides its rows; its `entry.json` spells this out. Knows neither the content of a shard's rows (`rows` does)
+nor torch: `dkd cache info` starts fast.
 
-Whoever uses an entry holds a lock on a file of its own in it, which ends with the process, however it ends.
-One lock over the whole cache is held, for moments only, by whoever comes, makes room or clears.
+A process that uses an entry holds a lock on a file of its own in it, which the system releases with the
+process. One lock over the whole cache is held briefly by a process that opens an entry, makes room or clears.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ Warn = Callable[[str], None]
 
 
 def cache_root() -> Path | None:
-    """`$DKD_CACHE`, else `dkd` in `$XDG_CACHE_HOME` or `~/.cache`; None where DKD_CACHE is `off`."""
+    """The cache folder: `$DKD_CACHE`, else `dkd` in `$XDG_CACHE_HOME` or `~/.cache`; None if DKD_CACHE is
+    `off`."""
     named = os.environ.get("DKD_CACHE")
     if named == OFF:
         return None
@@ -51,15 +52,15 @@ def cache_root() -> Path | None:
 
 
 def cache_limit() -> int:
-    """`$DKD_CACHE_LIMIT` in bytes, 20 GB if it is not set.
+    """The size limit: `$DKD_CACHE_LIMIT` in bytes, 20 GB if it is not set.
 
     Raises:
-        RecipeError: for what is no size.
+        RecipeError: if it is not a size.
     """
     written = os.environ.get("DKD_CACHE_LIMIT") or DEFAULT_LIMIT
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?B)\s*", written.upper())
     if found is None:
-        raise RecipeError("DKD_CACHE_LIMIT", f"{written!r} is no size", "write it like 20GB or 500MB")
+        raise RecipeError("DKD_CACHE_LIMIT", f"{written!r} is not a size", "write it like 20GB or 500MB")
     return round(float(found[1]) * UNITS[found[2]])
 
 
@@ -69,21 +70,21 @@ class EntryFacts:
 
     folder: Path
     facts: Mapping[str, Any]
-    """As in `entry.json`; none where that is damaged, until the entry is used again."""
+    """As in `entry.json`; empty if that is damaged, until the entry is used again."""
     rows: int
-    """Distinct ones."""
+    """Number of distinct rows."""
     size: int
-    """In bytes."""
+    """Size in bytes."""
     hits: int
-    """Answers that runs found here instead of asking the teacher."""
+    """Rows that runs found here and did not have to compute."""
     last_used: float
-    """Seconds since 1970."""
+    """Time of the last use, in seconds since 1970."""
 
 
 class Cache:
-    """The cache of this process, made once for a command.
+    """The cache of this process, created once per command.
 
-    What goes wrong with it is told by `warn` in one line and never ends a run: the cache is then off.
+    Failures are reported by `warn` in one line and never end a run: the cache is then off.
     """
 
     def __init__(self, root: Path, limit: int, warn: Warn) -> None:
@@ -97,8 +98,8 @@ class Cache:
         """The entry for some facts, made if there is none; None where the cache cannot be written.
 
         Args:
-            teacher: for people, the name of it or of the tokenizer; decides nothing.
-            facts: all that decides the rows, ready for JSON.
+            teacher: the name of the teacher or tokenizer, for display only.
+            facts: everything that decides the rows, as JSON values.
         """
         if self.off:
             return None
@@ -106,13 +107,13 @@ class Cache:
         try:
             with self.locked():
                 return self._attach(self.root / _entry_name(facts), {"teacher": teacher, **facts})
-        except (OSError, NotImplementedError) as error:  # the latter where a file system knows no locks
+        except (OSError, NotImplementedError) as error:  # the latter on a file system without locks
             self.give_up(error)
             return None
 
     def _attach(self, folder: Path, described: Mapping[str, Any]) -> CacheEntry:
         folder.mkdir(exist_ok=True)
-        _in_use(folder)  # what dead processes left is taken away
+        _in_use(folder)  # remove what dead processes left
         token = f"{os.getpid()}-{secrets.token_hex(4)}"
         lock = FileLock(folder / f"{token}.lock")
         lock.acquire(timeout=0)
@@ -123,16 +124,17 @@ class Cache:
         return CacheEntry(self, folder, described, token)
 
     def close(self) -> None:
-        """Let go of all entries: from now on they may be removed."""
+        """Release all entries: from now on they may be removed."""
         for lock in self._held:
             lock.release()
         self._held.clear()
 
     def file_digest(self, path: Path) -> str:
-        """A digest of a file's content; remembered as long as the file's size and time stay the same."""
+        """A digest of a file's content; stored as long as the file's size and times are unchanged."""
         memory = self.root / "weights.json"
         about = path.stat()
-        # The last change of anything about it, too: a copy may bring size and time along, but not that.
+        # The time of the last metadata change, too: a copy may preserve size and modification time, but not
+        # this one.
         key, state = str(path.resolve()), [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
         known = {name: digest for name, digest in _read_json(memory).items() if _is_sealed(name, digest)}
         if key in known and known[key][:-2] == state:
@@ -149,11 +151,11 @@ class Cache:
         return digest
 
     def give_up(self, error: OSError | NotImplementedError) -> None:
-        """Say once that the cache cannot be used; from now on nothing more is kept."""
+        """Warn once that the cache cannot be used; from then on nothing is cached."""
         if not self.off:
             self.off = True
             self.warn(
-                f"the cache {self.root} cannot be written ({reason(error)}); answers are not kept; "
+                f"the cache {self.root} cannot be written ({reason(error)}); outputs are not cached; "
                 "set DKD_CACHE to another folder, or to off"
             )
 
@@ -165,7 +167,8 @@ class Cache:
             yield
 
     def make_room(self, needed: int) -> bool:
-        """Whether `needed` more bytes fit, after the least recently used entries have gone if they must.
+        """Return whether `needed` more bytes fit, after removing the least recently used entries if
+        necessary.
 
         Raises:
             OSError: if the cache cannot be written.
@@ -182,7 +185,7 @@ class Cache:
         return total + needed <= self.limit
 
     def folders(self) -> list[Path]:
-        """The entries; whatever else stands in the folder is none of ours."""
+        """The entries; other files in the folder are ignored."""
         if not self.root.is_dir():
             return []
         return [
@@ -210,7 +213,7 @@ class Cache:
         """Remove the entries last used before a moment (in seconds since 1970).
 
         Returns:
-            Those removed, and those that stay although they are old enough, because a process uses them.
+            The removed entries, and those that are old enough but in use by a process.
 
         Raises:
             OSError: if the cache cannot be written.
@@ -230,7 +233,7 @@ class Cache:
         return removed, used
 
     def _remove(self, folder: Path) -> None:
-        # Renamed first, so that an entry is there or not, also where removing is cut short.
+        # Renamed first, so that an entry exists or not, even if the removal is interrupted.
         folder.rename(self.root / f"{GONE}{folder.name}-{secrets.token_hex(4)}")
         for gone in self.root.glob(f"{GONE}*"):
             shutil.rmtree(gone, ignore_errors=True)
@@ -243,46 +246,46 @@ class CacheEntry:
     cache: Cache
     folder: Path
     described: Mapping[str, Any]
-    """What `entry.json` says."""
+    """Content of `entry.json`."""
     token: str
-    """Names this user among all processes, and the shards it writes."""
+    """Identifies this user among all processes, and the shards it writes."""
     _listed_at: int = field(init=False, default=-1)
 
     @property
     def owner(self) -> bytes:
-        """What the entry's shards are told by from those of others."""
+        """Identifies the entry's shards."""
         return bytes.fromhex(self.folder.name)
 
     def shards(self) -> list[Path]:
-        """All shards there are now, in an order that every process agrees on: the oldest first."""
+        """All current shards, in an order that every process agrees on: the oldest first."""
         return sorted(self.folder.glob("*.shard"))
 
     def shards_if_changed(self) -> list[Path]:
-        """The shards, if any came or went since the last call; else nothing."""
+        """The shards if any were added or removed since the last call, else None."""
         try:
-            # Before listing: what comes in between is seen the next time.
+            # Before listing: changes in between are seen the next time.
             changed = self.folder.stat().st_mtime_ns
         except FileNotFoundError:
-            return []  # removed by hand; the next shard makes it anew
+            return []  # removed by hand; the next shard creates it again
         if changed == self._listed_at:
             return []
         self._listed_at = changed
         return self.shards()
 
     def new_shard(self) -> Path:
-        """A path that no other process takes, last in order."""
+        """A path that no other process uses, last in order."""
         return self.folder / f"{time.time_ns():020d}-{self.token}.shard"
 
     def make_room(self, needed: int) -> bool:
-        """As `Cache.make_room`; the entry is made anew where somebody removed it by hand."""
+        """As `Cache.make_room`; creates the entry again if it was removed by hand."""
         if not (self.folder / "entry.json").exists():
             write_json(self.folder / "entry.json", self.described)
         return self.cache.make_room(needed)
 
     def discard(self, shard: Path, why: str) -> None:
-        """Take away a shard that cannot be believed, and say so; its rows are computed again."""
-        self.cache.warn(f"the cache's {shard} {why}; it is removed, and what it held is made again")
-        # One that cannot be removed, such as another user's, is passed over all the same.
+        """Remove an invalid shard with a warning; its rows are computed again."""
+        self.cache.warn(f"the cache's {shard} {why}; it is removed, and its rows are computed again")
+        # One that cannot be removed, such as another user's, is ignored as well.
         with suppress(OSError):
             shard.unlink(missing_ok=True)
 
@@ -297,7 +300,7 @@ class CacheEntry:
 
     @contextmanager
     def merging(self) -> Iterator[bool]:
-        """Whether this process alone merges shards of the entry."""
+        """Return whether this process alone merges shards of the entry."""
         try:
             held = FileLock(self.folder / "merge").acquire(timeout=0)
         except Timeout:
@@ -308,17 +311,18 @@ class CacheEntry:
 
 
 def open_cache(warn: Warn) -> Cache | None:
-    """The cache that the environment names; None where it is off.
+    """Open the cache that the environment names; None if it is off.
 
     Raises:
-        RecipeError: for a limit that is no size.
+        RecipeError: for an invalid size limit.
     """
     root, limit = cache_root(), cache_limit()
     return None if root is None else Cache(root, limit, warn)
 
 
 def _in_use(folder: Path) -> bool:
-    """Whether a live process holds a lock in it; what dead ones left (locks, half-written files) goes."""
+    """Return whether a live process holds a lock in it; files of dead ones (locks, half-written files) are
+    removed."""
     used = False
     for path in folder.glob("*.lock"):
         try:
@@ -337,7 +341,7 @@ def _entry_name(facts: Mapping[str, Any]) -> str:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """What `entry.json` says; nothing where it does not say what the entry is named by."""
+    """Content of `entry.json`; empty if it does not match the name of the entry."""
     found = _read_json(folder / "entry.json")
     facts = {name: value for name, value in found.items() if name != "teacher"}
     return found if "teacher" in found and _entry_name(facts) == folder.name else {}
@@ -349,12 +353,12 @@ def _note_use(folder: Path, hits: int) -> None:
 
 
 def _last_used(folder: Path) -> float:
-    # Not in the future: what a damaged file says must not keep an entry for ever.
+    # Not in the future: a damaged file must not keep an entry for ever.
     return min(_number(folder / "use.json", "last_used"), time.time())
 
 
 def _number(path: Path, name: str) -> float:
-    """A figure that is no more than a note; 0 where it cannot be one."""
+    """A figure for display; 0 if invalid."""
     found = _read_json(path).get(name, 0)
     valid = isinstance(found, int | float) and 0 <= found < float("inf")
     return found if valid else 0
@@ -369,7 +373,7 @@ def _is_sealed(name: str, values: Any) -> bool:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """What can be made anew may be missing or torn: then it is empty."""
+    """Files that can be created again may be missing or damaged: they are then empty."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -383,7 +387,7 @@ def _size(folder: Path) -> int:
         try:
             sizes.append(path.stat().st_size)
         except FileNotFoundError:
-            continue  # another process renamed or merged it meanwhile
+            continue  # another process has renamed or merged it
     return sum(sizes)
 
 
@@ -394,5 +398,5 @@ def _rows(folder: Path) -> int:
             with path.open("rb") as handle:
                 keys.append(read_index(handle, bytes.fromhex(folder.name)).keys)
         except (OSError, Damaged):
-            continue  # whoever asks for its rows will say so
+            continue  # a query of its rows will report it
     return len(np.unique(np.concatenate(keys))) if keys else 0

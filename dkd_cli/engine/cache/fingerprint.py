@@ -1,6 +1,6 @@
-"""What decides a teacher's answers, as digests: the key to its entries in the cache.
+"""Digests of everything that decides a teacher's outputs: the keys of its cache entries.
 
-Knows where Hugging Face keeps the files of a model; knows nothing of entries and shards.
+Knows where Hugging Face stores the files of a model; knows nothing about entries and shards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from dkd_cli.engine.models.models import Model, forward_names, locate_model, ref
 from dkd_cli.manifests import MANIFEST, Listed, read_manifest, sha256
 
 SAYS_NOTHING = {"_name_or_path", "architectures", "transformers_version", "dtype", "id2label", "label2id"}
-"""Of a model's configuration: where it came from, and names. The order of the labels is a fact of its own."""
+"""Keys of a model's configuration that are ignored: origin and names. The order of the labels is a fact of
+its own."""
 
 
 Facts = dict[str, Any]
@@ -31,7 +32,8 @@ Facts = dict[str, Any]
 def fingerprint(
     model: Model, source: str, key: str, label_order: Sequence[int] | None, cache: Cache
 ) -> Facts:
-    """All that decides a loaded teacher's answers to token ids, except precision and device; ready for JSON.
+    """Return everything that decides a loaded teacher's outputs for token ids, except precision and device,
+    as JSON values.
 
     Args:
         model: loaded from `source`.
@@ -48,13 +50,13 @@ def fingerprint(
 
 
 def architecture(config: PretrainedConfig) -> str:
-    """All that a configuration says of how a model calculates, as JSON."""
+    """The computation-related part of a configuration, as JSON."""
     settings = {name: value for name, value in config.to_dict().items() if name not in SAYS_NOTHING}
     return json.dumps(settings, sort_keys=True, default=str)
 
 
 def inputs_read(model: Model, columns: Sequence[str]) -> list[str]:
-    """Those of a split's columns that decide what a model reads of a text, in a fixed order."""
+    """The columns of a split that a model reads, in a fixed order."""
     readable = forward_names(model).intersection(columns)
     return [name for name in ("input_ids", "token_type_ids") if name in readable]
 
@@ -67,7 +69,7 @@ def _weights(model: Model, source: str, key: str, cache: Cache) -> str:
 
 
 def weight_files(located: str) -> list[Path]:
-    """The safetensors of a folder, or of a hub id's snapshot on this machine; none if that is not known."""
+    """The safetensors files of a folder, or of a hub id's local snapshot; empty if unknown."""
     folder = Path(located)
     if not folder.is_dir():
         found = cached_file(
@@ -80,7 +82,8 @@ def weight_files(located: str) -> list[Path]:
 
 
 def weights_digest(source: str, key: str) -> str:
-    """A digest of a model's weight files; of what dkd made it is in the manifest, and no weight is read.
+    """A digest of a model's weight files; for a model made by dkd it is in the manifest, and no weights are
+    read.
 
     Args:
         source: hub id, folder or `pkg://`.
@@ -105,7 +108,7 @@ def weights_digest(source: str, key: str) -> str:
 
 @functools.cache
 def _file_digest(path: Path, changed: int) -> str:
-    """`changed`: when, in nanoseconds; a file that was written again is digested again."""
+    """`changed`: time in nanoseconds; a file that was written again gets a new digest."""
     return sha256(path)
 
 

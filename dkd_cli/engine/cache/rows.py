@@ -1,7 +1,7 @@
-"""What is kept of one teacher, or one tokenizer, for one split: rows found by key, in an entry of the cache.
+"""Cached rows of one teacher or tokenizer for one split, found by key in an entry of the cache.
 
-Rows that are new wait in memory until they are worth a shard; all others stay on disk, mapped. Without an
-entry nothing but the newest rows is at hand. Knows neither torch nor what the values mean.
+New rows wait in memory until they fill a shard; all others stay on disk, memory-mapped. Without an entry only
+the newest rows are available. Knows neither torch nor the meaning of the values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dkd_cli.engine.cache.entries import CacheEntry
 from dkd_cli.engine.cache.shards import Array, Damaged, Keys, Shard, shard_bytes, write_shard
 
 FLUSH_BYTES = 32 * 2**20
-"""So much waits in memory at most, a pass of the teacher more or less."""
+"""The most bytes that wait in memory, plus at most one pass of the teacher."""
 FLUSH_ROWS = 2**15
-"""Likewise: a small row costs more to hold than its values do."""
+"""The most rows that wait: a small row costs more to hold than its values do."""
 MOST_SHARDS = 64
 SMALL_BYTES = 512 * 2**20
-"""What is merged where there are more shards than that; larger ones stay, so that no row is copied often."""
+"""Shards are merged if there are more; larger ones are left alone, so that rows are not copied often."""
 
 Slots = NDArray[np.intp]
-"""Places in `keys`."""
+"""Positions in `keys`."""
 
 
 class CachedRows:
@@ -35,7 +35,7 @@ class CachedRows:
         keys: [U], sorted and distinct.
         width: values in each position of a row.
         dtype: of the values.
-        entry: where they are kept; None: nowhere.
+        entry: where they are stored; None: nowhere.
     """
 
     def __init__(self, keys: Keys, width: int, dtype: np.dtype[Any], entry: CacheEntry | None) -> None:
@@ -55,7 +55,7 @@ class CachedRows:
         self._row = np.zeros(len(self._keys), dtype=np.int64)
 
     def refresh(self) -> bool:
-        """Whether rows came since the last time."""
+        """Return whether rows were added since the last call."""
         if self._entry is None:
             return False
         before = len(self._shards)
@@ -75,7 +75,7 @@ class CachedRows:
         try:
             return Shard(path, entry.owner, self._width, self._dtype)
         except FileNotFoundError:
-            pass  # merged away by another process; what it made of it is seen next time
+            pass  # merged by another process; the result is seen next time
         except Damaged as damage:
             entry.discard(path, str(damage))
         except OSError as error:
@@ -86,7 +86,7 @@ class CachedRows:
         place = np.searchsorted(self._keys, shard.keys)
         place[place == len(self._keys)] = 0
         wanted = (self._keys[place] == shard.keys) & (self._shard[place] < 0)
-        # Backwards, for of equal keys the first counts and NumPy keeps what it assigns last.
+        # In reverse, because the first of equal keys counts and NumPy keeps the last assignment.
         rows = np.flatnonzero(wanted)[::-1]
         if len(rows):
             self._shard[place[rows]] = len(self._shards)
@@ -95,7 +95,7 @@ class CachedRows:
             self._unverified |= not shard.verified
 
     def _verify(self, slots: Slots) -> None:
-        """Check what these rows are read from, where that was not done yet; drop what is damaged."""
+        """Verify the shards of these rows if that was not done yet; drop damaged ones."""
         if not self._unverified or self._entry is None:
             return
         for number in np.unique(self._shard[slots]):
@@ -109,7 +109,7 @@ class CachedRows:
         self._unverified = not all(shard.verified for shard in self._shards)
 
     def stored(self) -> Slots:
-        """The slots of all rows on disk, checked."""
+        """The slots of all rows on disk, verified."""
         self._verify(np.flatnonzero(self._shard >= 0))
         return np.flatnonzero(self._shard >= 0)
 
@@ -122,7 +122,7 @@ class CachedRows:
         return values
 
     def lacking(self, slots: Slots) -> list[int]:
-        """The slots, each once and in this order, whose rows have to be put before `gather` can give all."""
+        """The slots, each once and in this order, whose rows must be put before `gather` can return all."""
         self._verify(slots)
         if bool((self._shard[slots] >= 0).all()):
             return []
@@ -131,7 +131,7 @@ class CachedRows:
         self.refresh()
         self._verify(slots)
         missing = self._absent_and_not_waiting(slots)
-        # Where nothing is written, what is put next takes the place of what waits.
+        # If nothing is written, the next rows replace the waiting ones.
         return missing if self._writes or not missing else self._absent(slots)
 
     @property
@@ -145,7 +145,7 @@ class CachedRows:
         return [slot for slot in self._absent(slots) if slot not in self._waiting]
 
     def put(self, rows: Mapping[int, Array]) -> None:
-        """Keep the rows of some slots, each [length, width]; what is there already stays as it is."""
+        """Add the rows of some slots, each [length, width]; existing rows are unchanged."""
         self._verify(np.fromiter(rows, dtype=np.intp))
         new = {slot: row for slot, row in rows.items() if self._shard[slot] < 0}
         if not self._writes:
@@ -159,7 +159,7 @@ class CachedRows:
             self.flush()
 
     def rows(self, slots: Slots) -> list[Array]:
-        """Each [length, width], views of what is mapped or waits; none of them may be lacking."""
+        """Return rows, each [length, width], as views of mapped or waiting data; none may be missing."""
         return [
             self._waiting[slot] if number < 0 else self._shards[number].row(row)
             for slot, number, row in zip(
@@ -168,7 +168,7 @@ class CachedRows:
         ]
 
     def gather(self, slots: Slots) -> Array:
-        """[n, L, width], L the longest of these rows, padded with zeros; none of them may be lacking."""
+        """Return [n, L, width], L the longest of these rows, padded with zeros; none may be missing."""
         rows = self.rows(slots)
         values = np.empty((len(rows), max(map(len, rows)), self._width), dtype=self._dtype)
         for place, row in enumerate(rows):
@@ -177,7 +177,7 @@ class CachedRows:
         return values
 
     def flush(self) -> None:
-        """Write the rows that wait to a shard, all of them to one; if that fails, nothing more is kept."""
+        """Write all waiting rows to one shard; if that fails, nothing more is cached."""
         if self._entry is None or not self._writes or not self._waiting:
             return
         slots, rows = list(self._waiting), list(self._waiting.values())
@@ -188,7 +188,7 @@ class CachedRows:
                 self._entry.cache.off = True
                 self._entry.cache.warn(
                     f"the cache {self._entry.cache.root} is full and all of it in use; further "
-                    "answers are not kept; raise DKD_CACHE_LIMIT"
+                    "outputs are not cached; raise DKD_CACHE_LIMIT"
                 )
                 return
             write_shard(path, self._entry.owner, self._keys[slots], lengths, rows, self._width, self._dtype)
@@ -200,7 +200,7 @@ class CachedRows:
         self._waiting, self._waiting_bytes = {}, 0
 
     def finish(self, hits: int) -> None:
-        """At the end of a run: write what waits, count the hits, merge small shards where there are many."""
+        """Finish a run: write waiting rows, count the hits, merge small shards if there are many."""
         self.flush()
         if self._entry is None or not self._writes:
             return

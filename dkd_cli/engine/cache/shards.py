@@ -1,7 +1,7 @@
-"""Shards: files of rows found by key, written whole and once, checked before they are believed.
+"""Shards: files of rows found by key, written atomically and once, and verified before use.
 
-A row is a key of 16 bytes and one or more positions of equal width. Knows nothing about teachers, nor about
-the folder that a shard stands in. A shard is, from its first byte to its last:
+A row is a key of 16 bytes and one or more positions of equal width. Knows nothing about teachers or the
+folder of a shard. A shard is, from its first byte to its last:
 
     magic, schema, item size, owner, width, rows, positions 56 bytes
     keys                                                    16 bytes a row
@@ -11,7 +11,7 @@ the folder that a shard stands in. A shard is, from its first byte to its last:
     payload                                                 [positions, width]
     CRC-32 of the payload                                   4 bytes
 
-The payload has the quicker checksum, for it is long and is read through at every start.
+The payload has the faster checksum, because it is long and read completely at every start.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ CHUNK_BYTES = 2**22
 
 Array = NDArray[Any]
 Keys = NDArray[np.bytes_]
-"""[n] of dtype S16. NumPy overlooks zeros at the end of such a value; keys of one length stay distinct."""
+"""Keys as [n] of dtype S16. NumPy ignores zeros at the end of such a value; keys of one length stay
+distinct."""
 
 
 class Damaged(Exception):
-    """A file is no shard, another kind of shard, or not as it was written."""
+    """A file that is not a shard, is another kind of shard, or differs from what was written."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """The checked head of a shard."""
+    """The verified header of a shard."""
 
     item_bytes: int
     width: int
@@ -62,7 +63,7 @@ class Index:
 
 
 def checksum(*parts: Any) -> bytes:
-    """16 bytes of BLAKE2b over some buffers."""
+    """BLAKE2b digest of 16 bytes over some buffers."""
     state = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
         state.update(part)
@@ -70,9 +71,9 @@ def checksum(*parts: Any) -> bytes:
 
 
 def row_keys(columns: Sequence[Sequence[Any]]) -> Keys:
-    """A key for each row from what a model reads of it: some columns, each a sequence of integers a row.
+    """Return a key for each row from the columns that a model reads, each a sequence of integers per row.
 
-    The columns of a row are equally long, so that no two rows run into one.
+    The columns of a row have equal lengths, so that no two rows can have the same bytes.
 
     >>> bool((row_keys([[[1, 2], [3]]]) == row_keys([[[1, 2], [4]]])).tolist() == [True, False])
     True
@@ -85,7 +86,7 @@ def row_keys(columns: Sequence[Sequence[Any]]) -> Keys:
 
 
 def shard_bytes(rows: int, positions: int, width: int, dtype: np.dtype[Any]) -> int:
-    """How long the file of so many rows is."""
+    """Return the file size of this many rows."""
     return _payload_start(rows) + positions * width * dtype.itemsize + CRC.size
 
 
@@ -103,14 +104,14 @@ def write_shard(
     width: int,
     dtype: np.dtype[Any],
 ) -> None:
-    """Write a shard, whole or not at all; it survives a power cut once this returns.
+    """Write a shard atomically; it survives a power cut once this returns.
 
     Args:
-        path: where to.
-        owner: 16 bytes that say whose rows these are.
+        path: of the new file.
+        owner: 16 bytes that identify the entry.
         keys: [n].
         lengths: the positions of each row, [n].
-        rows: in the same order, each [length, width] of `dtype`; taken one by one.
+        rows: in the same order, each [length, width] of `dtype`; consumed one by one.
         width: values in each position.
         dtype: of the values.
     """
@@ -128,19 +129,19 @@ def write_shard(
 
 
 def read_index(handle: BinaryIO, owner: bytes) -> Index:
-    """The head of a shard, without its payload.
+    """Read the header of a shard, without its payload.
 
     Args:
         handle: at its beginning.
-        owner: as `write_shard` was given it.
+        owner: as given to `write_shard`.
 
     Raises:
-        Damaged: says in what way.
+        Damaged: with the reason.
         OSError: if it cannot be read.
     """
     prefix = handle.read(PREFIX.size)
     if len(prefix) < PREFIX.size or not prefix.startswith(MAGIC):
-        raise Damaged("is no file of the cache")
+        raise Damaged("is not a file of the cache")
     _, schema, item_bytes, theirs, width, rows, positions = PREFIX.unpack(prefix)
     if schema != SCHEMA:
         raise Damaged(f"has schema {schema}, not {SCHEMA}")
@@ -150,9 +151,9 @@ def read_index(handle: BinaryIO, owner: bytes) -> Index:
     cells = handle.read(rows * KEY_BYTES + (rows + 1) * 8)
     if handle.read(DIGEST_BYTES) != checksum(prefix, cells):
         raise Damaged("has an index that does not match its checksum")
-    # The zeros after it, too: they decide nothing, but a file that is not as it was written is not believed.
+    # The padding, too: it decides nothing, but a file that differs from what was written is not trusted.
     if any(handle.read(start - handle.tell())):
-        raise Damaged("has something where nothing should be")
+        raise Damaged("has data in its padding")
     if theirs != owner:
         raise Damaged("holds the rows of another entry")
     keys = np.frombuffer(cells[: rows * KEY_BYTES], dtype=f"S{KEY_BYTES}")
@@ -161,12 +162,12 @@ def read_index(handle: BinaryIO, owner: bytes) -> Index:
 
 
 class Shard:
-    """An open shard: keys and offsets in memory, the payload mapped from the disk.
+    """An open shard: keys and offsets in memory, the payload memory-mapped.
 
-    Its file is opened once: what another process removes or merges can be read here as long as it is wanted.
+    Its file is opened once: even if another process removes or merges it, it can be read as long as needed.
 
     Raises:
-        Damaged: for a file that is not such a shard; the payload is checked by `verify`.
+        Damaged: for an invalid file; the payload is checked by `verify`.
         OSError: if it cannot be read.
     """
 
@@ -189,14 +190,14 @@ class Shard:
         """[positions, width]."""
 
     def row(self, number: int) -> Array:
-        """[length, width], a view of the mapped file."""
+        """Return a row, [length, width], as a view of the mapped file."""
         return self.payload[self.offsets[number] : self.offsets[number + 1]]
 
     def verify(self) -> None:
-        """Read the payload through, once for each open shard.
+        """Verify the payload, once for each open shard.
 
         Raises:
-            Damaged: where it does not match its checksum.
+            Damaged: if it does not match its checksum.
         """
         if self.verified:
             return

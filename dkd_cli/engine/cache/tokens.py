@@ -1,7 +1,7 @@
-"""Tokenised texts, kept on disk beside the teachers' answers: a text is tokenised once for all runs.
+"""Tokens cached on disk next to the teachers' outputs: a text is tokenised once for all runs.
 
 Each text is found by a digest of its characters, so that another order, subset or split of the same texts
-finds it. Knows nothing of models.
+finds it. Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ INT32 = np.dtype("<i4")
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """A digest of all that decides how a tokenizer cuts texts; None where that is not known."""
+    """A digest of everything that decides how a tokenizer splits texts; None if unknown."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None
-    # Left over from the call before; every call sets them anew.
+    # Left over from the previous call; every call sets them again.
     backend.no_truncation()
     backend.no_padding()
     besides = json.dumps([tokenizer.truncation_side, _columns(tokenizer)])
@@ -39,7 +39,7 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
 def encode_once(
     split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Cache | None
 ) -> EncodedSplit:
-    """`encoding.encode`, but what is in the cache already is read from there, and the rest is put there."""
+    """`encoding.encode` with the cache: cached tokens are read from it, and new ones are added."""
     digest = None if cache is None else tokenizer_digest(tokenizer)
     if cache is None or digest is None or not len(split):
         return encode(split, tokenizer, max_length)
@@ -68,7 +68,7 @@ def text_keys(split: Split) -> Keys:
     for row, text in enumerate(split.texts):
         state = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES)
         if split.text_pairs is not None:
-            # No character is written as this byte, so that no two pairs read the same.
+            # No character is encoded as this byte, so that no two pairs have the same bytes.
             state.update(b"\xff" + split.text_pairs[row].encode("utf-8", "surrogatepass"))
         digests += state.digest()
     return np.frombuffer(bytes(digests), dtype=f"S{KEY_BYTES}")
@@ -91,7 +91,7 @@ def _rows(split: Split, rows: Sequence[int]) -> Split:
 
 
 def _packed(encoded: EncodedSplit, columns: Sequence[str]) -> Iterator[Tokens]:
-    """Each row as [length, columns]; a text that was cut has the complement of its first token id."""
+    """Encode each row as [length, columns]; a truncated text has the complement of its first token id."""
     for row in range(len(encoded)):
         cells = np.stack([encoded.columns[name][row] for name in columns], axis=1, dtype=INT32)
         if encoded.cut[row]:

@@ -1,9 +1,9 @@
-"""What is done where a batch is too much for the memory, or for `train.max_tokens`: the same work, in parts.
+"""Batches that do not fit into memory or exceed `train.max_tokens`: the same step, computed in parts.
 
-A training step decides over its whole batch (which examples, which teacher, which weights), so its parts
-cannot be small steps. They share one loss instead: the outputs of all parts, computed without gradient, are
-its leaves; the gradient that it gives each of them is then sent through that part alone, computed once more
-(gradient caching: Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+A training step makes decisions over its whole batch (which examples, which teacher, which weights), so its
+parts cannot be small steps. Instead they share one loss: the outputs of all parts, computed without gradient,
+are its leaves; the gradient for each part is then backpropagated through that part alone, which is computed
+again (gradient caching: Gao et al., 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
 Setup"). Loss and gradient are those of the whole batch. Knows neither the model nor the loss.
 """
 
@@ -23,21 +23,21 @@ RandomState = tuple[Tensor, Tensor | None]
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory does not suffice."""
+    """Return whether an error means out of memory."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return known or bool(should_reduce_batch_size(error))
 
 
 def in_halves(work: Callable[[list[int]], None], rows: list[int], place: str) -> None:
-    """Do `work` on all rows at once or, where memory does not suffice, on each half of them by itself.
+    """Do `work` on all rows at once or, if memory does not suffice, on each half separately.
 
     Args:
-        work: leaves nothing behind where it fails.
+        work: has no side effects if it fails.
         rows: one or more.
         place: for the error.
 
     Raises:
-        SystemProblem: where memory does not suffice for one row.
+        SystemProblem: if memory does not suffice for one row.
     """
     try:
         return work(rows)
@@ -46,7 +46,7 @@ def in_halves(work: Callable[[list[int]], None], rows: list[int], place: str) ->
             raise
         if len(rows) == 1:
             raise too_little(place) from error
-    # Outside of the handler, whose traceback holds on to what the failed attempt had made.
+    # Outside of the handler, whose traceback holds references to the failed attempt's tensors.
     clear_device_cache()
     in_halves(work, rows[: len(rows) // 2], place)
     in_halves(work, rows[len(rows) // 2 :], place)
@@ -54,19 +54,19 @@ def in_halves(work: Callable[[list[int]], None], rows: list[int], place: str) ->
 
 
 def too_little(place: str) -> SystemProblem:
-    """Where not even one example fits."""
+    """The error if not even one example fits."""
     return SystemProblem(
         place, "one example alone does not fit into memory", "lower data.max_length, or use a smaller model"
     )
 
 
 def random_state(device: torch.device) -> RandomState:
-    """What decides the next random numbers of torch."""
+    """The state of torch's random generators."""
     return torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None
 
 
 def set_random_state(state: RandomState, device: torch.device) -> None:
-    """Draw once more what was drawn after `random_state`."""
+    """Context that repeats the random numbers after `random_state`."""
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.cuda.set_rng_state(state[1], device)
@@ -79,14 +79,15 @@ def backward_in_parts(
     backward: Callable[[Tensor], None],
     device: torch.device,
 ) -> Tensor:
-    """The loss of a whole batch and its gradient, with the activations of one part in memory at a time.
+    """Compute the loss of a whole batch and its gradient, with the activations of one part in memory at a
+    time.
 
     Args:
-        forward: from a part to its outputs, each with the part's rows first; called twice for each part
+        forward: a part's outputs, each with the part's rows first; called twice for each part
             of several, with the same random numbers.
         parts: of the batch, in order.
-        loss: from the outputs of the whole batch to a scalar.
-        backward: sends the loss back, scaled as the caller likes.
+        loss: a scalar from the outputs of the whole batch.
+        backward: backpropagates the loss, scaled as the caller likes.
         device: where random numbers are drawn.
 
     Returns:
@@ -106,7 +107,7 @@ def backward_in_parts(
     total = loss(leaves)
     backward(total)
     after = random_state(device)
-    # The lowest hidden states, say, may not be compared with anything.
+    # The lowest hidden states, for example, may not be part of the loss.
     sent = {
         place: torch.split(leaf.grad, sizes) for place, leaf in enumerate(leaves) if leaf.grad is not None
     }

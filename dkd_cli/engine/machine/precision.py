@@ -1,4 +1,4 @@
-"""Where the arithmetic happens and how wide it is, decided once and said in one line."""
+"""Device and precision of a run, decided once and reported in one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dkd_cli.errors import SystemProblem
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the type that matrix products are done in."""
+    """A device and the number format of matrix products."""
 
     device: torch.device
     dtype: torch.dtype
@@ -25,7 +25,7 @@ class Compute:
         return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.dtype]
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context for a forward pass; does nothing in fp32."""
+        """Return the context for a forward pass; does nothing in fp32."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
@@ -36,13 +36,13 @@ class Compute:
 
 
 def decide(precision: str) -> Compute:
-    """Choose the device and settle `auto`; refuse what the hardware lacks.
+    """Choose the device and resolve `auto`; refuse formats that the hardware lacks.
 
     Args:
         precision: `auto`, `fp32`, `bf16` or `fp16`, as in the recipe.
 
     Raises:
-        SystemProblem: for fp16 without a GPU, or bf16 on a GPU that cannot.
+        SystemProblem: for fp16 without a GPU, or bf16 on a GPU without it.
     """
     if torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())

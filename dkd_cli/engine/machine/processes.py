@@ -1,7 +1,7 @@
-"""The processes that train one model together, and each one's part of a batch that they share.
+"""Processes that train one model together (torch.distributed), and their parts of a shared batch.
 
-A run of one process is the case of one: every exchange is then the identity. Control messages travel between
-CPUs, so that they wait for no GPU; tensors on the device that they are on. Knows no model and no strategy.
+With one process every exchange is the identity. Control messages travel between CPUs, so that they do not
+wait for a GPU; tensors on their own device. Knows no model and no strategy.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Processes:
     rank: int = 0
     count: int = 1
     control: dist.ProcessGroup | None = None
-    """For what is no tensor; None for one process."""
+    """Group for Python objects; None for one process."""
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that decides, writes and speaks."""
+        """Return whether this is the process that decides, writes and speaks."""
         return self.rank == 0
 
     def part(self, size: int) -> slice:
@@ -47,7 +47,7 @@ class Processes:
         return slice(size * self.rank // self.count, size * (self.rank + 1) // self.count)
 
     def all(self, value: T) -> list[T]:
-        """What each process says, in order of rank; anything that pickles."""
+        """Gather a value from each process, in order of rank; anything that pickles."""
         if self.count == 1:
             return [value]
         said: list[T] = [value] * self.count
@@ -55,7 +55,7 @@ class Processes:
         return said
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any process."""
+        """Return whether a condition holds in any process."""
         if self.count == 1:
             return here
         flag = torch.tensor([here], dtype=torch.uint8)
@@ -63,7 +63,7 @@ class Processes:
         return bool(flag)
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place; a number that is none stays none."""
+        """Sum over all processes, in place; NaN stays NaN."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
@@ -88,10 +88,10 @@ class Processes:
             self._raise_first(self.all(error))
 
     def decide(self, work: Callable[[], T]) -> T:
-        """What the leading process finds; the others take it over, as they do its error.
+        """Compute a value in the leading process; the others receive it, or its error.
 
         Raises:
-            DkdError, Problems: alike in all processes.
+            DkdError, Problems: the same in all processes.
         """
         if self.count == 1:
             return work()
@@ -104,10 +104,10 @@ class Processes:
 
     @contextmanager
     def led(self, context: AbstractContextManager[T]) -> Iterator[T]:
-        """Enter a context in the leading process alone; all get what it gives.
+        """Enter a context in the leading process only; all receive its value.
 
         Raises:
-            DkdError, Problems: alike in all processes, where it cannot be entered.
+            DkdError, Problems: the same in all processes, if it cannot be entered.
         """
         with ExitStack() as held:
             yield self.decide(lambda: held.enter_context(context))
@@ -131,16 +131,17 @@ ALONE = Processes()
 
 @contextmanager
 def meeting() -> Iterator[Processes]:
-    """Meet the processes that torchrun or accelerate started with this one, and part at the end.
+    """Connect to the processes that torchrun or accelerate started together with this one, and disconnect at
+    the end.
 
     Raises:
-        SystemProblem: for a way to train that dkd does not know, or when another process is lost.
+        SystemProblem: for a training mode that dkd does not support, or if another process is lost.
     """
     for variable, name in (("ACCELERATE_USE_FSDP", "FSDP"), ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed")):
         if os.environ.get(variable, "false").lower() == "true":
             raise SystemProblem(
                 "accelerate",
-                f"asks for {name}, which dkd does not run",
+                f"requests {name}, which dkd does not support",
                 "choose data parallel (DDP) training",
             )
     if launch.processes() == 1:
@@ -152,7 +153,7 @@ def meeting() -> Iterator[Processes]:
         if "gloo" not in str(error).lower() and not isinstance(error, dist.DistError):
             raise
         raise SystemProblem(
-            f"process {launch.rank()}", "has lost another process of this run", "see what that one said"
+            f"process {launch.rank()}", "has lost another process of this run", "see the output of that one"
         ) from error
     dist.destroy_process_group()
 
@@ -169,18 +170,18 @@ def _meet() -> Processes:
         torch.cuda.set_device(launch.local_rank())
     store, rank, count = next(rendezvous("env://"))
     if launch.on_one_machine():
-        # torchrun hands what it restarts the store of those before, in which their addresses still stand.
+        # torchrun gives restarted processes the store of their predecessors, which still has their addresses.
         store = PrefixStore(f"start {launch.restarts()}", store)
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if cuda else "gloo", store=store, rank=rank, world_size=count
     )
-    # A group of its own: control messages must not get between the gradients of a backward pass.
+    # A separate group: control messages must not mix with the gradients of a backward pass.
     return Processes(rank, count, dist.new_group(backend="gloo"))
 
 
 @dataclass(frozen=True)
 class Share:
-    """This process's rows of a batch; the batch is the rows of all processes, in order of rank.
+    """This process's rows of a batch; the batch consists of the rows of all processes, in order of rank.
 
     b is the number of rows here and B in all; a position counts from the first row of the batch.
     """
@@ -191,7 +192,7 @@ class Share:
 
     @classmethod
     def of(cls, peers: Processes, rows: int) -> Share:
-        """Exchange how many rows each process has."""
+        """Exchange the number of rows of each process."""
         if peers.count == 1:
             return cls(peers, (rows,))
         said = torch.zeros(peers.count, 1, dtype=torch.long)
@@ -210,7 +211,7 @@ class Share:
         return sum(self.sizes)
 
     def own(self, values: Tensor) -> Tensor:
-        """Without the row that stands in where this process has none: [b or 1, ...] -> [b, ...]."""
+        """Remove the placeholder row of a process that has none: [b or 1, ...] -> [b, ...]."""
         return values if self.peers.count == 1 else values[: self.sizes[self.peers.rank]]
 
     def gather(self, values: Tensor) -> Tensor:
@@ -226,14 +227,15 @@ class Share:
         return torch.cat([part[:size] for part, size in zip(parts, self.sizes, strict=True)])
 
     def agreed(self, values: Tensor) -> Tensor:
-        """The leading process's values: the others may have drawn other lots, or rounded otherwise."""
+        """Return the leading process's values: the others may have drawn other random numbers or rounded
+        differently."""
         if self.peers.count > 1:
             values = values.contiguous()
             dist.broadcast(values, src=0)
         return values
 
     def mine(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Which of these positions are rows of this process, [n] -> [m], and which rows they are, [m]."""
+        """Select the positions that are rows of this process, [n] -> [m], and those rows, [m]."""
         if self.peers.count == 1:
             return torch.arange(positions.numel(), device=positions.device), positions
         first = sum(self.sizes[: self.peers.rank])
@@ -250,4 +252,4 @@ class Share:
 
 
 WHOLE = Share(ALONE, ())
-"""All of a batch whose size does not matter."""
+"""A whole batch whose size does not matter."""

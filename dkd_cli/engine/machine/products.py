@@ -1,6 +1,6 @@
-"""Matrix products whose rows have the same bits in a batch of any size.
+"""Makes the rows of matrix products bit-identical in batches of any size.
 
-Must be imported before the first product of the process: MKL reads its settings then, and never again.
+Must be imported before the first product of the process: MKL reads its settings then and never again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def on_intel() -> bool:
-    """Whether the processor is Intel's, as far as the system says."""
+    """Return whether the processor is Intel's, as far as the system reports it."""
     try:
         return "GenuineIntel" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,6 +1,7 @@
-"""One step: select, route, weigh. From the outputs of student and teachers to a scalar loss and its terms.
+"""One training step: select, route, weight. From the outputs of student and teachers to a scalar loss and its
+terms.
 
-Several processes share a batch: each decides over the whole of it, and trains on its own rows.
+Several processes share a batch: each makes the decisions over the whole of it and trains on its own rows.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ NO_PROJECTIONS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({})
 
 
 class Teachers(Protocol):
-    """What a step asks of the teachers; `teachers.TeacherBank` answers."""
+    """Interface of the teachers that a step queries; `bank.TeacherBank` implements it."""
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
-        """[n] rows of the training split -> [n, C]."""
+        """Return the logits of rows [n] of the training split, [n, C]."""
         ...
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
-        """[n] rows -> the aligned layers, each [n, L', H], padded to the longest of these rows; L' is 1 where
-        the first position alone is compared."""
+        """Return the aligned layers of rows [n], each [n, L', H], padded to the longest of these rows; L'
+        is 1 if only the first position is compared."""
         ...
 
     def common(self, name: str, rows: Tensor) -> Tensor | None:
@@ -42,7 +43,7 @@ class Teachers(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class StrategyStep:
-    """`distillation_step` of one run: called with a batch, it returns the loss."""
+    """`distillation_step` of one run: a callable from a batch to its loss."""
 
     plan: Plan
     teachers: Teachers
@@ -50,7 +51,8 @@ class StrategyStep:
     projections: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
 
     def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
-        """Student output, labels [B] and rows [B] of the training split -> the loss of the batch."""
+        """Compute the loss of a batch from the student's output, labels [B] and rows [B] of the training
+        split."""
         return distillation_step(
             self.plan, student, labels, rows, self.teachers, self.layers, self.projections
         )
@@ -58,35 +60,36 @@ class StrategyStep:
 
 @dataclass(frozen=True)
 class StudentOutput:
-    """What the student made of one batch, or of this process's share of it."""
+    """Student output for a batch, or for this process's share of it."""
 
     logits: Tensor
     """[B, C]."""
     mask: Tensor
     """[B, L], nonzero at real positions."""
     hidden_states: Sequence[Tensor] = ()
-    """All layers, embeddings first, each [B, L, H]; empty where the plan aligns none."""
+    """All layers, embeddings first, each [B, L, H]; empty if the plan aligns none."""
     weights: Tensor | None = None
-    """[B], how much each example counts in every term, where it was chosen from a pool; None: 1 each."""
+    """[B], weight of each example in every term, if it was chosen from a pool; None: 1 each."""
     pool: int | None = None
-    """How many examples were scored to choose this batch; None: it was not chosen."""
+    """The number of examples that were scored to choose this batch; None: it was not chosen."""
     share: Share = WHOLE
-    """Which part of the batch these B rows are, where several processes share it."""
+    """The part of the batch that these B rows are, if several processes share it."""
     progress: float = 0.0
-    """The share of the run that was done before this batch, which schedules follow."""
+    """The share of the run before this batch, which schedules follow."""
     labelled: Tensor | None = None
-    """[B] bool, the rows that have a label; None: all of them, where there are labels at all."""
+    """[B] bool, the rows that have a label; None: all of them, if there are labels at all."""
 
 
 @dataclass(frozen=True)
 class StepLoss:
-    """The loss of one batch and its parts; of a shared batch, the mean over processes is the whole's."""
+    """The loss of one batch and its terms; for a shared batch, the mean over processes is that of the
+    whole."""
 
     total: Tensor
     """Scalar, with gradient."""
     terms: Mapping[str, Tensor]
     """Detached scalars for the log: `ce`, `kd`, `pt`, `uncertainty`, `kl-weight`, `pt-weight`,
-    `share-<teacher>`, `share-selected`, and by their recipe keys the numbers that a schedule moves."""
+    `share-<teacher>`, `share-selected`, and scheduled values by their recipe keys."""
 
 
 def distillation_step(
@@ -98,7 +101,7 @@ def distillation_step(
     layers: Mapping[str, Sequence[int]],
     projections: Mapping[str, Callable[[Tensor], Tensor]] = NO_PROJECTIONS,
 ) -> StepLoss:
-    """The whole loss of one batch.
+    """Compute the loss of one batch.
 
     ce_weight · mean v CE + Σ_teachers mean over its rows of v w (a · kd_weight · KD + b · hidden_weight · PT)
     with the teacher's weight w, the objective's weights a, b and the selection's weight v of each example. v
@@ -108,12 +111,12 @@ def distillation_step(
     Args:
         plan: the resolved strategy.
         student: logits, mask and (if aligned) hidden states of the batch.
-        labels: [B], or None where there are none: then the teachers alone teach; those of rows that
+        labels: [B], or None without labels: then only the teachers teach; those of rows that
             `student.labelled` leaves out are not read.
-        rows: [B], places in the training split, by which the teachers know the examples.
-        teachers: asked only for the rows they teach.
-        layers: for each teacher the student layers that `teachers.hidden_states` answers to, in its order.
-        projections: from the student's width to a teacher's, [..., H] -> [..., H'], where they differ.
+        rows: [B], positions in the training split, by which teachers identify the examples.
+        teachers: queried only for the rows they teach.
+        layers: for each teacher, the student layers that match `teachers.hidden_states`, in its order.
+        projections: from the student's width to a teacher's, [..., H] -> [..., H'], if they differ.
     """
     changing = moving(plan.objective, student.progress)
     plan = at(plan, student.progress)
@@ -121,7 +124,7 @@ def distillation_step(
     logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
     scored = student.pool or logits.size(0)
     counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
-    # Every process takes part in the backward pass, also one that has nothing to learn from this batch.
+    # Every process takes part in the backward pass, even one that learns nothing from this batch.
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
     if labels is not None and plan.objective.ce_weight > 0:
@@ -159,7 +162,7 @@ def distillation_step(
         if plan.hidden_weight > 0:
             aligned = teachers.hidden_states(route.teacher, rows[taught])
             length = aligned[0].size(1)
-            # Not by indexing: its backward pass adds up number by number, this one row by row.
+            # Not by indexing: its backward pass adds single numbers, this one whole rows.
             own = [
                 student.hidden_states[layer][:, :length].index_select(0, taught)
                 for layer in layers[route.teacher]

@@ -1,7 +1,7 @@
-"""The terms of the loss: pure functions that return one value per example, [B, C] -> [B].
+"""Loss terms: pure functions that return one value per example, [B, C] -> [B].
 
-Weighting and averaging are the strategy's business. `dynamic_kd_loss` is the one exception: the ready-made
-plug-in for a training loop of one's own. Needs nothing but torch.
+Weights and means belong to the strategy. The exception is `dynamic_kd_loss`, the plug-in for other training
+loops. Needs nothing but torch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
-    """KD-KL: T² Σ_c q_c (log q_c - log p_c), q and p the softened teacher and student (Hinton et al., 2015).
+    """KL divergence (KD-KL): T² Σ_c q_c (log q_c - log p_c), with q and p the softened teacher and student
+    (Hinton et al., 2015).
 
     Args:
         student_logits: [B, C].
@@ -70,7 +71,8 @@ def kd_kl(student_logits: Tensor, teacher_logits: Tensor, temperature: float) ->
 
 
 def kd_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """KD-MSE: the mean over classes of (z_s - z_t)², the published scripts' default.
+    """Squared error of logits (KD-MSE): the mean over classes of (z_s - z_t)², the default of the published
+    scripts.
 
     Args:
         student_logits: [B, C].
@@ -86,13 +88,13 @@ def kd_mse(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
 
 
 def standardised(logits: Tensor) -> Tensor:
-    """Z-scores of each example's logits: (z - mean z) / sd z, with the population's sd.
+    """Z-scores of each example's logits: (z - mean z) / sd z, with the population sd.
 
-    Sun et al. (2024), logit standardisation: what is then softened has no scale or offset of its own. Logits
-    that are all alike give zeros.
+    Sun et al. (2024), logit standardisation: the softened logits have no scale or offset of their own. Equal
+    logits give zeros.
 
     Args:
-        logits: [B, C] with C >= 3; of two classes only the order would be left.
+        logits: [B, C] with C >= 3; with two classes only their order would remain.
 
     Returns:
         [B, C] float32, dimensionless.
@@ -102,7 +104,7 @@ def standardised(logits: Tensor) -> Tensor:
             [ 0.0000,  0.0000,  0.0000]])
     """
     centred = logits.float() - logits.float().mean(dim=-1, keepdim=True)
-    # Bounded inside the root: the gradient of a root at 0 is not finite.
+    # Bounded inside the root, whose gradient at 0 is not finite.
     return centred / centred.square().mean(dim=-1, keepdim=True).clamp(min=1e-12).sqrt()
 
 
@@ -114,7 +116,7 @@ def kd_decoupled(
     target_weight: float,
     others_weight: float,
 ) -> Tensor:
-    """DKD: T² (α KL(b_t ‖ b_s) + β KL(q̂_t ‖ q̂_s)).
+    """Decoupled KD (DKD): T² (α KL(b_t ‖ b_s) + β KL(q̂_t ‖ q̂_s)).
 
     Zhao et al. (2022), equation 7: b is the target class against all others together (TCKD), q̂ the
     distribution among the others (NCKD). Plain KD is α = 1 and β = 1 - q_target of the teacher.
@@ -159,7 +161,8 @@ def kd_correlation(
     inter_weight: float,
     intra_weight: float,
 ) -> Tensor:
-    """DIST: T² (β (1 - ρ of each example's probabilities) + γ (1 - mean over classes of ρ over the batch)).
+    """Correlation loss (DIST): T² (β (1 - ρ of each example's probabilities) + γ (1 - mean over classes of ρ
+    over the batch)).
 
     Huang et al. (2022), inter-class and intra-class relations; ρ is Pearson's correlation, of the softened
     student with the softened teacher. 1 - ρ is half the squared distance of the two, centred and of length 1,
@@ -190,18 +193,19 @@ def kd_correlation(
 
 
 def _unit(values: Tensor, dim: int) -> Tensor:
-    """Centred and of length 1 along one dimension."""
-    # What varies less than this does not vary: the gradient of a direction grows as its length shrinks.
+    """Centre and normalise to length 1 along one dimension."""
+    # Smaller variation counts as constant: the gradient of a direction grows as its length shrinks.
     return F.normalize(values - values.mean(dim=dim, keepdim=True), dim=dim, eps=1e-4)
 
 
 def kd_jensen_shannon(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float, beta: float
 ) -> Tensor:
-    """Generalised JSD: T² (β KL(q ‖ m) + (1 - β) KL(p ‖ m)), m = β q + (1 - β) p, q and p softened as above.
+    """Generalised Jensen-Shannon divergence (JSD): T² (β KL(q ‖ m) + (1 - β) KL(p ‖ m)), m = β q + (1 - β) p,
+    q and p softened as above.
 
-    Agarwal et al. (2024), generalised knowledge distillation. Never more than T² log 2, however wrong the
-    student. Divided by β it tends to KL(q ‖ p) as β falls to 0.
+    Agarwal et al. (2024), generalised knowledge distillation. At most T² log 2, however wrong the student is.
+    Divided by β, it tends to KL(q ‖ p) as β falls to 0.
 
     Args:
         student_logits: [B, C].
@@ -226,7 +230,8 @@ def kd_jensen_shannon(
 def kd_interpolated(
     student_logits: Tensor, teacher_logits: Tensor, temperature: float, teacher_share: float
 ) -> Tensor:
-    """TAID: KD-KL against a target between the two, softmax of (1 - t) z_s + t z_t, with z_s detached.
+    """Interpolated KD (TAID): KD-KL against a target between the two models, softmax of (1 - t) z_s + t z_t,
+    with z_s detached.
 
     Shing et al. (2025), time-dependent intermediate distribution. t = 1 is KD-KL, t = 0 teaches nothing.
 
@@ -243,13 +248,14 @@ def kd_interpolated(
     >>> kd_interpolated(student, teacher, 1.0, teacher_share=0.5), kd_kl(student, teacher / 2, 1.0)
     (tensor([0.1109]), tensor([0.1109]))
     """
-    # Detached: the target leads, it must not come to meet the student.
+    # Detached: the target must not be moved towards the student.
     target = torch.lerp(student_logits.detach().float(), teacher_logits.float(), teacher_share)
     return kd_kl(student_logits, target, temperature)
 
 
 def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """PT: Σ_layers mean over real positions and hidden of (h_s/‖h_s‖ - h_t/‖h_t‖)².
+    """Hidden-state loss (the paper's PT): Σ_layers mean over real positions and hidden dimensions of
+    (h_s/‖h_s‖ - h_t/‖h_t‖)².
 
     Li et al. (2021), objective adaptation, after patient KD (Sun et al., 2019).
 
@@ -278,13 +284,13 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
 class _DirectionGap(torch.autograd.Function):
     """Mean over the last dimension of (s/‖s‖ - t)²: states s and directions t [..., H] -> [...].
 
-    With d = s/‖s‖ and g = d - t its gradient is 2 (g - (g·d) d) / (H ‖s‖). Left to autograd, the chain of
+    With d = s/‖s‖ and g = d - t its gradient is 2 (g - (g·d) d) / (H ‖s‖). By autograd, the chain of
     quotient, root and square takes about twice as long (docs/performance.md).
     """
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, directions: Tensor) -> Tensor:
-        # The bound of F.normalize, for states that are zero.
+        # The bound of F.normalize, for zero states.
         lengths = torch.linalg.vector_norm(states, dim=-1, keepdim=True).clamp(min=1e-12)
         own = states / lengths
         gap: Tensor = own - directions
@@ -302,10 +308,12 @@ class _DirectionGap(torch.autograd.Function):
 def attention_relations(
     student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor, heads: int
 ) -> Tensor:
-    """MiniLMv2: Σ over queries, keys and values of the mean over heads and real positions of KL(r_t ‖ r_s).
+    """Attention relations (MiniLMv2): Σ over queries, keys and values of the mean over heads and real
+    positions of KL(r_t ‖ r_s).
 
-    Wang et al. (2021). A relation r is softmax(x xᵀ / √d) of one of them with itself, in so many relation
-    heads, of d dimensions each: how alike the positions are. So the two sides may differ in width and heads.
+    Wang et al. (2021). A relation r is softmax(x xᵀ / √d), one of queries, keys and values with itself, in
+    several relation heads of d dimensions each: the similarity of positions. Hidden sizes and attention heads
+    may therefore differ.
 
     Args:
         student: queries, keys and values of the aligned layers, each [B, L, H].
@@ -334,15 +342,14 @@ def _log_relations(states: Tensor, real: Tensor, heads: int) -> Tensor:
     """Logarithms of the relations among real positions, [B, L, H] -> [B, heads, L, L]."""
     split = states.float().reshape(*states.shape[:2], heads, -1).transpose(1, 2)
     alike = split @ split.transpose(-1, -2) / split.size(-1) ** 0.5
-    # Not minus infinity: its difference with itself is no number.
+    # Not minus infinity, whose difference with itself is NaN.
     return F.log_softmax(alike.masked_fill(~real[:, None, None], -1e30), dim=-1)
 
 
 def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """The plug-in: KD-KL weighted by the student's normalised entropy, mean over the batch.
+    """Plug-in loss: KD-KL weighted by the student's normalised entropy, mean over the batch.
 
-    mean_i u_i · KD-KL_i, with u detached. Put it in a training loop of your own, beside the loss on the
-    labels.
+    mean_i u_i · KD-KL_i, with u detached. Add it to the loss on the labels in any training loop.
 
     Args:
         student_logits: [B, C] with C >= 2.

@@ -1,6 +1,6 @@
-"""The terms that a recipe asks for: which loss, on which logits or states, with which of its numbers.
+"""Loss terms of a recipe: which loss, on which logits or states, with which settings.
 
-Knows neither weights between terms nor who teaches whom; the losses themselves know no recipe.
+Knows neither the weights between terms nor the assignment of teachers; the losses themselves know no recipe.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ KD_LOSSES: dict[str, KdLoss] = {
     "decoupled": _decoupled,
     "dist": _dist,
 }
-"""By their name in a recipe (`strategy.objective.kd_loss`)."""
+"""KD losses by their name in a recipe (`strategy.objective.kd_loss`)."""
 
 
 def kd(
@@ -67,7 +67,7 @@ def kd(
         objective: at the present moment of the run (`schedules.at`).
         student_logits: [B, C].
         teacher_logits: [B, C].
-        labels: [B], or None where there are none.
+        labels: [B], or None without labels.
     """
     if objective.standardise:
         student_logits = losses.standardised(student_logits)
@@ -78,7 +78,8 @@ def kd(
 def pt(
     objective: Objective, student_states: Sequence[Tensor], teacher_states: Sequence[Tensor], mask: Tensor
 ) -> Tensor:
-    """The PT term of each example: what `hidden_loss` compares of aligned layers, each [B, L, H] -> [B]."""
+    """Compute the hidden-state term of each example, by `hidden_loss`, from aligned layers, each [B, L, H]
+    -> [B]."""
     if objective.hidden_loss == "relations":
         return losses.attention_relations(student_states, teacher_states, mask, objective.relation_heads)
     return losses.hidden_alignment(student_states, teacher_states, mask)

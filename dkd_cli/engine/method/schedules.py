@@ -1,7 +1,7 @@
-"""What the objective and the selection have become at some point of a run.
+"""Schedules: the objective and the selection as functions of progress.
 
-Pure functions of the plan and of progress, the share of the run that is done. Nothing is counted or kept
-here, so a run that is continued goes on exactly where it was.
+Pure functions of the plan and of progress, the share of the run that is done. They have no state, so a
+resumed run continues with the same values.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda progress: progress,
     "cosine": lambda progress: (1.0 - math.cos(math.pi * progress)) / 2.0,
 }
-"""How much of the way is done, by progress: both in [0, 1], from 0 to 1."""
+"""Share of the change by progress: both in [0, 1], from 0 to 1."""
 
 SCHEDULED = ("temperature", "kd_weight", "ce_weight", "hidden_weight", "teacher_share")
-"""What `strategy.objective.final` can move."""
+"""Keys that `strategy.objective.final` can change."""
 
 
 def at(plan: Plan, progress: float) -> Plan:
-    """The plan that holds when this share of the run is done."""
+    """Return the plan at this share of the run."""
     changes: dict[str, Any] = dict(moving(plan.objective, progress))
     objective = replace(plan.objective, **changes)
     return replace(plan, objective=objective, selection=selection_at(plan.selection, progress))
 
 
 def moving(objective: Objective, progress: float) -> dict[str, float]:
-    """The present values of what changes during the run, by recipe key: a + (b - a) · shape(progress).
+    """Return the current values of scheduled keys, by recipe key: a + (b - a) · shape(progress).
 
     >>> from dkd_cli.recipe.schema import Final
     >>> moving(Objective(temperature=5.0, final=Final(temperature=1.0)), 0.25)
@@ -49,10 +49,10 @@ def moving(objective: Objective, progress: float) -> dict[str, float]:
 
 
 def selection_at(selection: DataSelection, progress: float) -> DataSelection:
-    """Before `warmup` is over no score decides.
+    """Return the selection at this share of the run; before the end of `warmup`, no score decides.
 
-    Then everything is distilled or, where the batch is chosen from a pool, it is chosen by lot: so that there
-    are as many updates, each as full, as afterwards.
+    Until then everything is distilled or, if the batch is chosen from a pool, chosen at random, so that the
+    number of updates and their batches stay the same.
     """
     if progress >= selection.warmup:
         return selection

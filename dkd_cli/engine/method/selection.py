@@ -1,7 +1,7 @@
-"""Which examples of a batch are distilled: scored, ranked, kept, and how much each of them counts.
+"""Data selection: scores, ranking, and weights of the examples to distil.
 
-Knows no model, and of the loss the term on the labels alone. Indices are positions in what is scored at
-once, by all processes where several share it.
+Knows no model, and of the loss only the term on the labels. Indices are positions among the rows that are
+scored together, by all processes if several share them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def rank(score: str, values: Tensor) -> Tensor:
     if score != "label-loss-b":
         return order
     alternating = order.clone()
-    scored = int((values != -math.inf).sum())  # the others have no label, and stay last
+    scored = int((values != -math.inf).sum())  # the others have no label and stay last
     hard = (scored + 1) // 2
     alternating[0:scored:2] = order[:hard]
     alternating[1:scored:2] = order[hard:scored].flip(0)
@@ -115,7 +115,8 @@ def rank(score: str, values: Tensor) -> Tensor:
 
 
 def kept(ratio: float, size: int) -> int:
-    """How many of `size` examples a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is empty.
+    """Return the number of examples that a ratio keeps: ⌊size · ratio⌋, at least one, so that no mean is
+    empty.
 
     >>> kept(0.29, 100), kept(0.1, 5)
     (29, 1)
@@ -144,7 +145,8 @@ class Selected:
     positions: Tensor
     """[K], the most informative first."""
     weights: Tensor
-    """[K], detached: how much each counts; all 1 where none was drawn for its score and `scale` is `mean`."""
+    """[K], detached: the weight of each; all 1 unless examples were sampled by score or `scale` is
+    `ratio`."""
 
     def agreed(self, share: Share) -> Selected:
         """The choice that all processes follow, where several share the batch."""
@@ -155,15 +157,15 @@ class Selected:
 def choose(selection: DataSelection, seen: Scored) -> Selected:
     """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
 
-    `keep: top` is `select`, with weights 1. `keep: weighted` draws K = `kept` examples without replacement,
-    example i with probability π_i (`inclusion`), and weighs it by K / (B π_i). The weighted mean over the
-    drawn, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
+    `keep: top` is `select`, with weights 1. `keep: weighted` samples K = `kept` examples without replacement,
+    example i with probability π_i (`inclusion`), and weights it by K / (B π_i). The weighted mean over the
+    sample, (1/K) Σ w_i f_i, is then the Horvitz-Thompson estimator of the mean over all B: unbiased for any f
     (Horvitz & Thompson, 1952, "A generalization of sampling without replacement from a finite universe").
 
-    The score `random` draws evenly as it is: π_i = K/B, so its weights are 1 either way.
+    The score `random` already samples uniformly: π_i = K/B, so its weights are 1 either way.
 
-    `scale: ratio` multiplies all weights by K/B: a mean over the selected becomes their part of the mean over
-    the batch.
+    `scale: ratio` multiplies all weights by K/B: a mean over the selected examples becomes their part of the
+    mean over the batch.
 
     A row without a label (`labelled` [B] leaves it out) ranks last by a score that reads labels, and is drawn
     as rarely as the labelled row of the least score.

@@ -1,8 +1,8 @@
-"""The three axes (which examples, which teacher, which objective) and the strategies made of them.
+"""Strategies: the three axes (examples, teacher, objective) and the plan resolved from a recipe.
 
 Each axis is a dict from a recipe's word to a small pure function; `resolve` turns a recipe into the `Plan`
-that `distillation.py` follows. Static is the identity on each axis. Knows no model and no trainer.
-What is selected is `selection.py`'s; indices here are positions among the selected.
+that `distillation.py` follows. Static is the identity on each axis. Knows no model and no trainer. Selection
+is in `selection.py`; indices here are positions among the selected examples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, TeacherAdopt
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """One strategy, resolved: what is selected, who teaches it, and by which objective."""
+    """A resolved strategy: data selection, teachers and objective."""
 
     selection: DataSelection = EVERYTHING
     adoption: TeacherAdoption
@@ -33,23 +33,23 @@ class Plan:
 
     @property
     def hidden_weight(self) -> float:
-        """The weight of the hidden-state term, its default settled."""
+        """The weight of the hidden-state term, with its default resolved."""
         assert self.objective.hidden_weight is not None
         return self.objective.hidden_weight
 
     @property
     def aligns(self) -> bool:
-        """Whether hidden states count at any time of the run."""
+        """Return whether hidden states count at any time of the run."""
         return self.hidden_weight > 0 or bool(self.objective.final.hidden_weight)
 
     @property
     def relates(self) -> bool:
-        """Whether it is the relations among tokens that count of them."""
+        """Return whether it is the relations among tokens that count of them."""
         return self.aligns and self.objective.hidden_loss == "relations"
 
     @property
     def uses_uncertainty(self) -> bool:
-        """Whether the student's entropy decides anything."""
+        """Return whether the student's entropy decides anything."""
         return bool(self.teachers) and (self.adoption.mode != "static" or self.objective.mode != "fixed")
 
 
@@ -58,16 +58,16 @@ FINE_TUNING = Plan(
     objective=Objective(mode="fixed", ce_weight=1.0, kd_weight=0.0, hidden_weight=0.0),
     teachers=(),
 )
-"""No teacher: the labels alone, at weight 1 whatever the recipe says of the weights between the terms."""
+"""No teacher: labels alone, with weight 1 whatever the recipe's weights."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """The examples that one teacher teaches, and how much each counts."""
+    """The examples that one teacher teaches, and their weights."""
 
     teacher: str
     positions: Tensor
-    """[n], into the selected examples."""
+    """[n], positions among the selected examples."""
     weights: Tensor
     """[n], detached."""
 
@@ -76,7 +76,7 @@ class Route:
 
 
 def route_static(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """Every teacher on every example, at fixed weights."""
+    """Route every example to every teacher, with fixed weights."""
     assert plan.adoption.weights is not None
     everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
     return [
@@ -86,7 +86,7 @@ def route_static(plan: Plan, uncertainty: Tensor) -> list[Route]:
 
 
 def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """The most uncertain ⌊B/2⌋ examples to the small teacher, the rest to the large one.
+    """Route the most uncertain ⌊B/2⌋ examples to the small teacher and the rest to the large one.
 
     Li et al. (2021), teacher adoption, "hard".
 
@@ -104,9 +104,9 @@ def route_hard(plan: Plan, uncertainty: Tensor) -> list[Route]:
 
 
 def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
-    """Spread each example's weight over teachers ordered by size: [B] -> N times [B], summing to 1.
+    """Distribute each example's weight over teachers ordered by size: [B] -> N times [B], summing to 1.
 
-    A student of uncertainty u stands at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and
+    A student with uncertainty u is at (1 - u)(N - 1) on the line of teachers 0 (smallest) to N - 1 and
     learns from its two neighbours, the nearer one more. Two teachers: u and 1 - u, as in
     Li et al. (2021).
 
@@ -118,14 +118,14 @@ def teacher_weights(uncertainty: Tensor, teachers: int) -> list[Tensor]:
 
 
 def route_soft_instance(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """All teachers on every example, weighted by that example's uncertainty."""
+    """Route every example to all teachers, weighted by that example's uncertainty."""
     everything = torch.arange(uncertainty.numel(), device=uncertainty.device)
     weights = teacher_weights(uncertainty, len(plan.teachers))
     return [Route(name, everything, weight) for name, weight in zip(plan.teachers, weights, strict=True)]
 
 
 def route_soft(plan: Plan, uncertainty: Tensor) -> list[Route]:
-    """All teachers on every example, weighted by the mean uncertainty (Li et al., 2021, "soft")."""
+    """Route every example to all teachers, weighted by the mean uncertainty (Li et al., 2021, "soft")."""
     return route_soft_instance(plan, uncertainty.mean().expand_as(uncertainty))
 
 
@@ -161,7 +161,7 @@ OBJECTIVES: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 
 
 def resolve(recipe: Recipe) -> Plan:
-    """Settle the recipe's strategy into a plan: an axis that is not dynamic is the identity."""
+    """Resolve the recipe's strategy into a plan; an axis that is not dynamic is the identity."""
     parts = strategy_parts(recipe.strategy.name)
     teachers = tuple(recipe.teachers)
     objective = recipe.strategy.objective

@@ -1,6 +1,6 @@
-"""How unsure the student is of each example, and what makes an example informative.
+"""Uncertainty scores: normalised entropy, margin, least confidence.
 
-Pure functions [B, C] -> [B] without gradient: the scores weigh and select, they must not train the student.
+Pure functions [B, C] -> [B] without gradient: the scores weight and select but must not train the student.
 Higher always means more uncertain. Needs nothing but torch.
 """
 
@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 @torch.no_grad()
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy of the prediction over its upper bound: u = -Σ p log p / log C.
+    """Normalised entropy of the prediction: u = -Σ p log p / log C.
 
-    Li et al. (2021), the student's uncertainty; also the plug-in's instance weight. Taken from
-    `log_softmax`, so it stays finite at any logit gap.
+    Li et al. (2021), the student's uncertainty; also the plug-in's instance weight. Computed from
+    `log_softmax`, so it is finite at any logit gap.
 
     Args:
         logits: [B, C] with C >= 2.
 
     Returns:
-        [B] in [0, 1]: 0 sure, 1 confused.
+        [B] in [0, 1]: 0 certain, 1 uniform.
 
     Raises:
         ValueError: for C = 1, where the entropy is undefined.
@@ -43,7 +43,8 @@ def entropy(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def margin(logits: Tensor) -> Tensor:
-    """One minus the gap between the two likeliest classes: 1 - (p₁ - p₂). Li et al. (2021), data selection.
+    """Margin score: one minus the gap between the two most probable classes, 1 - (p₁ - p₂). Li et al. (2021),
+    data selection.
 
     Args:
         logits: [B, C] with C >= 2.
@@ -60,7 +61,8 @@ def margin(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def least_confidence(logits: Tensor) -> Tensor:
-    """One minus the probability of the likeliest class: 1 - max p. Li et al. (2021), data selection.
+    """Least confidence: one minus the probability of the most probable class, 1 - max p. Li et al. (2021),
+    data selection.
 
     Args:
         logits: [B, C] with C >= 2.
@@ -76,11 +78,11 @@ def least_confidence(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sure_teacher_unsure_student(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-    """The teacher's confidence times the student's uncertainty: max q · u.
+    """LLKD score: the teacher's confidence times the student's uncertainty, max q · u.
 
-    After LLKD (Li et al., 2024, "Learning with Less"), which puts a moving threshold to each of the two; the
-    product ranks, so that a ratio says how many are kept. High where there is something to learn and somebody
-    to learn it from; low where both are unsure, as of a text that could be either class.
+    After LLKD (Li et al., 2024, "Learning with Less"), which uses a moving threshold for each of the two;
+    here the product is ranked, so that a ratio determines how many are kept. High if there is something to
+    learn and the teacher knows it; low if both are uncertain, as for a text that could be either class.
 
     Args:
         student_logits: [B, C] with C >= 2.
@@ -103,4 +105,4 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "confidence": least_confidence,
     "lc": least_confidence,
 }
-"""The scores that need the student's logits alone, by their name in a recipe."""
+"""Scores that need only the student's logits, by their name in a recipe."""

@@ -1,8 +1,8 @@
-"""Where a run lives, what makes it whole, and whether a folder is the same experiment.
+"""Run folders: claiming, publishing, and comparison of experiments.
 
-A run works in a hidden folder beside its own and is renamed into place at its end, so that a model folder is
-whole or absent. Beside the weights stand `recipe.yaml` (the resolved recipe), `dkd.json` (what this model is)
-and `training.json` (the log).
+A run works in a hidden folder next to its own and is renamed into place at its end, so that a model folder is
+complete or absent. Apart from the weights, it holds `recipe.yaml` (the resolved recipe), `dkd.json` (role and
+results) and `training.json` (the log).
 """
 
 from __future__ import annotations
@@ -34,19 +34,20 @@ from dkd_cli.version import __version__
 NO_TEACHERS: Mapping[str, str] = MappingProxyType({})
 DATA = "data.json"
 BEGUN, FINISHED, REPLACED = "begun", "finished", "replaced"
-"""In a working folder: what the run began with, the model as it will be, and the one whose place it takes."""
+"""In a working folder: the settings that the run began with, the finished model, and the model that it
+replaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run, as its folder tells it."""
+    """A finished run, as stored in its folder."""
 
     role: Role
     name: str
     strategy: str | None
     seed: int
     teacher: str | None
-    """The folder (absolute) or hub id of the teacher that it is measured against."""
+    """The folder (absolute) or hub id of its reference teacher."""
     recipe: Recipe
     validation: Mapping[str, float]
     """The metrics of the best checkpoint on the validation split."""
@@ -60,12 +61,12 @@ class Run:
 
 
 def teacher_folder(recipe: Recipe, name: str, *, schedule: bool = False) -> Path:
-    """Where `dkd train-teacher` puts a teacher, and `dkd distill` looks for it.
+    """The folder of a teacher that `dkd train-teacher` trains.
 
     Args:
-        recipe: a point, if it sweeps anything.
+        recipe: a point, if it has a sweep.
         name: the teacher's.
-        schedule: the teacher's own schedule is swept (`train.` keys), not the students'.
+        schedule: whether the teacher's own schedule is swept (`train.` keys).
     """
 
     def tells_apart(key: str) -> bool:
@@ -78,7 +79,8 @@ def teacher_folder(recipe: Recipe, name: str, *, schedule: bool = False) -> Path
 
 
 def student_folder(recipe: Recipe) -> Path:
-    """Where `dkd distill` puts a student: a folder for each strategy, seed and other swept value."""
+    """The folder of a student that `dkd distill` trains: one for each strategy, seed and other swept
+    value."""
     strategy = "_".join(strategy_parts(recipe.strategy.name))
     suffix = variant(recipe, lambda key: key not in ("strategy.name", "train.seed"))
     parts = ("student", strategy, suffix, f"seed{recipe.train.seed}")
@@ -86,7 +88,7 @@ def student_folder(recipe: Recipe) -> Path:
 
 
 def teacher_source(recipe: Recipe, name: str) -> str:
-    """The trained teacher that a recipe means: the one it names, or the one made from it."""
+    """The source of a recipe's trained teacher: the one it names, or the one trained from it."""
     return recipe.teachers[name].checkpoint or str(teacher_folder(recipe, name))
 
 
@@ -116,7 +118,7 @@ def _place(source: str) -> str:
 
 
 def read_run(folder: Path) -> Run | None:
-    """What a model folder says of itself; None for one that was made elsewhere.
+    """Read the run of a model folder; None for a model made elsewhere.
 
     Raises:
         DataError: for a `dkd.json` that cannot be read.
@@ -144,7 +146,7 @@ def read_run(folder: Path) -> Run | None:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            str(path), f"cannot be read ({error})", "remove the folder and make the model again"
+            str(path), f"cannot be read ({error})", "remove the folder and train the model again"
         ) from error
 
 
@@ -156,12 +158,12 @@ def finished(
     teachers: Mapping[str, str] = NO_TEACHERS,
     data: str | None = None,
 ) -> Run | None:
-    """The complete run of this experiment in its folder `final`; None where there is none yet.
+    """Return the complete run of this experiment in its folder `final`; None if there is none yet.
 
     Args:
         final: the run's own folder.
         recipe: the resolved recipe.
-        role: with `name` (a teacher's), what the recipe is read as.
+        role: `teacher` or `student`.
         name: the teacher's name, or the student's strategy.
         teachers: a digest of each teacher that the run should have learnt from, by name.
         data: a digest of the texts and labels that it should have been made from; None: any.
@@ -172,7 +174,7 @@ def finished(
     done = read_run(final)
     if done is None and final.exists():
         raise SystemProblem(
-            str(final), "holds something that dkd did not make", "choose another name or --output-dir"
+            str(final), "holds files that dkd did not write", "choose another name or --output-dir"
         )
     if done is not None:
         refuse_other(final, done.recipe, recipe, role, name)
@@ -193,17 +195,17 @@ def claim(
     teachers: Mapping[str, str] = NO_TEACHERS,
     data: str | None = None,
 ) -> Iterator[Path | None]:
-    """Claim the folder `final` for this run: yields the folder to work in, or None if the run is complete.
+    """Claim the folder `final` for this run: yields the working folder, or None if the run is complete.
 
-    What a killed process left undone is done first. What was begun with `fresh` is gone on with without it.
+    First completes what a killed process left unfinished. A run started with `fresh` resumes without it.
 
     Args:
         final: the run's own folder.
         recipe: the resolved recipe, kept in the working folder.
-        role: with `name` (a teacher's), what the recipe is read as.
+        role: `teacher` or `student`.
         name: the teacher's name, or the student's strategy.
-        fresh: start over, whatever there is of the same experiment.
-        warn: told where a run that was begun cannot be gone on with.
+        fresh: start over, whatever exists of the same experiment.
+        warn: reports a started run that cannot be resumed.
         teachers: a digest of each teacher that the run learns from, by name.
         data: a digest of the texts and labels that it is made from; None: not known.
 
@@ -240,8 +242,8 @@ def claim(
         saved = working / BEGUN
         broken = damage(saved) if begun(working) and not fresh else None
         if broken is not None:
-            warn(f"{saved} {broken}: what its checkpoints belong to is not known; starting over")
-        # A run that was stopped before its first checkpoint has left nothing to protect.
+            warn(f"{saved} {broken}: the experiment of its checkpoints is unknown; starting over")
+        # A run that was stopped before its first checkpoint has nothing to protect.
         if fresh or broken is not None or not begun(working):
             _empty(working)
             with staged(saved) as folder:
@@ -271,13 +273,14 @@ def _complete(
 
 
 def _refuse_links(*folders: Path) -> None:
-    """The output folder itself may be a link, for the user names it; what is in it may not lead out of it."""
+    """Refuse symbolic links: the output folder itself may be one, since the user names it, but its content
+    may not lead out of it."""
     for folder in folders:
         if folder.is_symlink():
             raise SystemProblem(
                 str(folder),
                 "is a symbolic link, which could lead out of the output folder",
-                "remove it, or name the place that it leads to with --output-dir",
+                "remove it, or name its target with --output-dir",
             )
 
 
@@ -290,19 +293,19 @@ def _empty(folder: Path) -> None:
 def publish(
     working: Path, final: Path, run: Run, save_weights: Callable[[Path], None], log: Mapping[str, Any]
 ) -> None:
-    """Turn a finished run into its folder: stage everything, rename it into place, drop the working files.
+    """Publish a finished run: stage everything, rename it into place, remove the working files.
 
     Args:
-        working: the folder that `claim` gave.
+        working: the folder from `claim`.
         final: the run's own folder; an older one of the same experiment is replaced.
-        run: what `dkd.json` and `recipe.yaml` will say.
-        save_weights: called with the staging folder; writes model and tokenizer.
-        log: what `training.json` will say.
+        run: content of `dkd.json` and `recipe.yaml`.
+        save_weights: called with the staging folder; saves model and tokenizer.
+        log: content of `training.json`.
     """
     finished = working / FINISHED
     remove(finished)
     teacher, local = run.teacher, False
-    # Its own teacher may be made later (a student by `none` needs none): its place is known all the same.
+    # Its teacher may be trained later (a student by `none` needs none): its folder is known all the same.
     if teacher is not None and (Path(teacher).exists() or Path(teacher).parent == final.parent):
         teacher, local = os.path.relpath(Path(teacher).resolve(), final.resolve()), True
     facts = {
@@ -329,18 +332,18 @@ def publish(
 
 
 def _put_in_place(working: Path, final: Path) -> None:
-    """From the moment that a whole finished model stands in the working folder, it is the run's result.
+    """Move a complete model from the working folder to the run's folder; from here on it is the run's result.
 
-    A kill in here leaves the old model, the new one, or neither under its name; `_settle` then ends it.
+    A kill here leaves the old model, the new one, or neither under its name; `_settle` then completes it.
     """
-    keep(working)  # without its checkpoints what is left of the folder is no run that was begun
+    keep(working)  # without its checkpoints, the remaining folder is not a started run
     if final.exists():
         rename(final, working / REPLACED)
     rename(working / FINISHED, final)
 
 
 def _settle(working: Path, final: Path) -> None:
-    """End what a kill cut short."""
+    """Complete what a kill interrupted."""
     finished, replaced = working / FINISHED, working / REPLACED
     if finished.exists() and damage(finished) is None:
         _put_in_place(working, final)

@@ -1,6 +1,6 @@
-"""How much disk a training run will take, asked for before it starts. Knows sizes, not models.
+"""Disk space that a training run needs, checked before it starts. Knows sizes, not models.
 
-The teachers' answers are not counted: their cache has a limit of its own, and a run goes on without it.
+The cache is not counted: it has its own limit, and a run continues without it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from pathlib import Path
 from dkd_cli.errors import SystemProblem
 
 MOMENTS = 2
-"""AdamW keeps two numbers for each trained weight."""
+"""AdamW stores two numbers per trained weight."""
 CHECKPOINTS = 3
-"""The newest, the one before it, and the one that is being written. Each has its own weights and the best."""
+"""The most checkpoints on disk: the newest, the one before it, and the one being written. Each holds its
+own weights and the best ones."""
 
 
 def run_bytes(weights: int, trained: int) -> int:
-    """What a run has on disk at its fullest.
+    """The most bytes that a run has on disk.
 
     Args:
         weights: bytes of all weights.
-        trained: bytes of those that are trained.
+        trained: bytes of the trained weights.
     """
     return CHECKPOINTS * (2 * weights + MOMENTS * trained) + weights
 
 
 def check_room(folder: Path, weights: int, trained: int) -> None:
-    """Refuse a run that would fill the disk; what an interrupted one has there already counts for it.
+    """Refuse a run that would fill the disk; existing files of an interrupted run are counted as available.
 
     Args:
         folder: where the run works.
@@ -35,17 +36,17 @@ def check_room(folder: Path, weights: int, trained: int) -> None:
         trained: as in `run_bytes`.
 
     Raises:
-        SystemProblem: says how much is needed and how much is free.
+        SystemProblem: with the needed and the free bytes.
     """
     taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     needed, free = run_bytes(weights, trained) - taken, shutil.disk_usage(folder).free
     if needed > free:
-        problem = f"{size(needed)} are needed for checkpoints and the finished model, {size(free)} are free"
-        raise SystemProblem(str(folder), problem, "make room, or choose another --output-dir")
+        problem = f"{size(needed)} are needed for checkpoints and the model, but only {size(free)} are free"
+        raise SystemProblem(str(folder), problem, "free some space, or choose another --output-dir")
 
 
 def size(count: int) -> str:
-    """Bytes in the largest unit that leaves a number of 1 or more.
+    """Format bytes in the largest unit that gives a number of 1 or more.
 
     >>> [size(count) for count in (0, 12_345_678, 20_000_000_000)]
     ['0 B', '12.3 MB', '20 GB']
