@@ -15,6 +15,7 @@ from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
 from dkd_cli.cli.deploy import export, predict
+from dkd_cli.cli.label import label
 from dkd_cli.cli.options import (
     DryRun,
     Fresh,
@@ -40,6 +41,7 @@ app.command()(augment)
 app.command()(compare)
 app.command()(export)
 app.command()(predict)
+app.command()(label)
 
 
 def _version(wanted: bool) -> None:

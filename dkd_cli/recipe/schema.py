@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from dkd_cli.recipe.asking import Asking, Price
 from dkd_cli.recipe.words import Score, renamed
 
 Name = Annotated[str, MinLen(1)]
@@ -105,7 +106,8 @@ class Teacher:
     """One teacher: how `dkd train-teacher` makes it, or where it already is."""
 
     model: Name | None = None
-    """The pretrained encoder to fine-tune; null: the recipe's `model`."""
+    """The pretrained encoder to fine-tune; null: the recipe's `model`. With `endpoint`: the name of the model
+    that answers there."""
     layers: Count | None = None
     """Keep the first so many layers; null: all of them."""
     checkpoint: Name | None = None
@@ -115,6 +117,18 @@ class Teacher:
     probabilities: Name | None = None
     """In place of a model, a jsonl or parquet file with the class probabilities of every training example
     (an LLM's, say), by `example_id` or by text."""
+    endpoint: Name | None = None
+    """In place of a model, the base URL of an OpenAI-compatible chat API that `dkd label` queries."""
+    key_env: Name | None = None
+    """The environment variable with the API key; null: no key is sent. The key itself is written nowhere."""
+    classes: Mapping[str, str] | None = None
+    """Descriptions of the classes for the prompt, by name; null: their names alone."""
+    prompt: Name | None = None
+    """A file with the system prompt, in which `{classes}` stands for the list of classes; null: dkd's own."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Up to 8 examples for the prompt, each a text and its class."""
+    price: Price = field(default_factory=Price)
+    asking: Asking = field(default_factory=Asking)
     epochs: Annotated[float, Gt(0)] | None = None
     """null: as in `train`."""
     learning_rate: Annotated[float, Gt(0)] | None = None
