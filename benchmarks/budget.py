@@ -67,6 +67,12 @@ def teacher_answers(checkpoint: str, split: Split, names: Sequence[str], path: P
     return shares
 
 
+def labels_as_answers(split: Split, classes: int) -> Tensor:
+    """A teacher that is always right, [N, C]."""
+    assert split.labels is not None
+    return torch.nn.functional.one_hot(torch.tensor(split.labels).long(), classes).float()
+
+
 def simulate(
     way: Way, vectors: Vectors, pool: Split, bags: Bags, answers: Tensor, test: tuple[Bags, Tensor], seed: int
 ) -> list[float]:
@@ -106,7 +112,10 @@ def simulate(
 def main() -> None:
     """Run what is missing in the output file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
-    parser.add_argument("checkpoint", help="the fine-tuned classifier that plays the paid teacher")
+    parser.add_argument(
+        "checkpoint",
+        help="the fine-tuned classifier that plays the paid teacher, or `labels` for the pool's own",
+    )
     parser.add_argument("recipe", help="its data: the training split is the pool")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", nargs="*", default=list(WAYS), choices=list(WAYS))
@@ -120,7 +129,10 @@ def main() -> None:
     vectors = Vectors.load(recipe.model)
     bags = vectors.bags(pool.texts, None, recipe.data.max_length)
     judged = vectors.bags(test.texts, None, recipe.data.max_length), torch.tensor(test.labels)
-    answers = teacher_answers(given.checkpoint, pool, data.label_names, given.output.with_suffix(".npy"))
+    if given.checkpoint == "labels":
+        answers = labels_as_answers(pool, len(data.label_names))
+    else:
+        answers = teacher_answers(given.checkpoint, pool, data.label_names, given.output.with_suffix(".npy"))
     lines = given.output.read_text(encoding="utf-8").splitlines() if given.output.exists() else []
     known = {(one["way"], one["seed"]) for one in map(json.loads, lines)}
     for seed in range(1, given.seeds + 1):
