@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from soak import attacks, crowds, fuzz
+from soak import attacks, crowds, fuzz, paid
 from soak.bench import Place
 
 
@@ -70,6 +70,13 @@ PROMISES = (
         "one of two processes killed under torchrun --max-restarts: both go on, the same bits",
         10,
         crowds.rank_killed,
+    ),
+    Promise(
+        "paid",
+        "SIGKILL while a paid endpoint is asked: at most those in flight asked again, no answer lost, "
+        "the budget kept",
+        100,
+        paid.killed,
     ),
     Promise(
         "fuzzed",

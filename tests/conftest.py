@@ -56,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="dkd-tests-datasets-")
     os.environ["DKD_CACHE"] = caches = tempfile.mkdtemp(prefix="dkd-tests-cache-")
+    os.environ["DKD_ANSWERS"] = str(Path(caches) / "answers")
     config.stash[CACHES_KEY] = caches
 
 
@@ -66,7 +67,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _empty_cache(config: pytest.Config) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DKD_CACHE", str(Path(config.stash[CACHES_KEY]) / str(next(NUMBERS))))
+        own = Path(config.stash[CACHES_KEY]) / str(next(NUMBERS))
+        patch.setenv("DKD_CACHE", str(own))
+        patch.setenv("DKD_ANSWERS", f"{own}-answers")
         yield
 
 

@@ -34,6 +34,7 @@ ORDER = (
     {"engine.training"},
     {"evaluation"},
     {"report"},
+    {"labelling"},
     {"pipeline"},
     {"comparison"},
     {"commands"},

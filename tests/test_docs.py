@@ -41,7 +41,7 @@ FENCE = re.compile(
     r"(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)[^\n]*\n(?P<body>.*?)^```$", re.M | re.S
 )
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-DRY = {"train-teacher", "distill", "select-data"}
+DRY = {"train-teacher", "distill", "select-data", "label"}
 NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade")
 DATA_SUFFIXES = (
     ".csv",

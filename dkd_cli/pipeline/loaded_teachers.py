@@ -29,6 +29,8 @@ from dkd_cli.engine.teachers.bank import (
 )
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import baseline, score
+from dkd_cli.labelling.setting import labels_file
+from dkd_cli.pipeline.answered import answers_to
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.workshop import Splits, Workshop, data_key
 from dkd_cli.recipe.schema import Recipe, Train
@@ -167,6 +169,19 @@ class LoadedTeachers:
             f"another order, or it was made for another task; check teachers.{name}.labels"
         )
 
+    def _asked(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+        key = _answers(recipe, name)
+        if key not in self._loaded:
+            data = self._workshop.data(recipe)
+
+            def answers(split: str) -> torch.Tensor:
+                rows = data.taught() if split == "train" else data.splits[split]
+                found = answers_to(recipe, name, data, rows)
+                return probability_logits(torch.from_numpy(found))
+
+            self._loaded[key] = Loaded(RecordedTeacher(answers("train")), lambda train: answers("validation"))
+        return self._loaded[key]
+
     def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
         data, settings = self._workshop.data(recipe), recipe.teachers[name]
         assert settings.probabilities is not None
@@ -187,6 +202,7 @@ LOADERS: dict[str, Callable[[LoadedTeachers, Recipe, str, LoadedModel, Splits], 
     "trained": LoadedTeachers._model,
     "checkpoint": LoadedTeachers._model,
     "probabilities": LoadedTeachers._file,
+    "endpoint": LoadedTeachers._asked,
 }
 """By the kind's name (`recipe.teacher_kinds`)."""
 
@@ -199,6 +215,8 @@ def _called(source: str) -> str:
 def _answers(recipe: Recipe, name: str) -> Key:
     """What decides a teacher's logits."""
     teacher = recipe.teachers[name]
+    if teacher.endpoint is not None:
+        return str(labels_file(recipe, name)), data_key(recipe)
     return teacher.probabilities or teacher_source(recipe, name), teacher.labels, data_key(recipe)
 
 

@@ -17,6 +17,7 @@ from dkd_cli.engine.runs.checkpoints import Run, claim, given_labels
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
+from dkd_cli.pipeline.answered import answer_digests, label_files
 from dkd_cli.pipeline.judging import judge_by_labels, judge_by_teacher
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.narrowing import narrowed
@@ -30,7 +31,7 @@ def require_teachers(runs: Sequence[StudentRun], typed: str) -> None:
     """Check that every teacher that a run needs exists, before anything is loaded.
 
     Raises:
-        Problems, ModelError: for those that `dkd train-teacher` has not made yet.
+        Problems, ModelError: for those that `dkd train-teacher` or `dkd label` has not made yet.
     """
     missing: dict[str, DkdError] = {}
     for run in runs:
@@ -38,12 +39,19 @@ def require_teachers(runs: Sequence[StudentRun], typed: str) -> None:
             if kind_of(run.recipe.teachers[name]).trained_here and not Path(source).is_dir():
                 remedy = f"make it with `dkd train-teacher{typed}`"
                 missing[source] = ModelError(f"teachers.{name}", f"{source} does not exist yet", remedy)
+        for name, path in label_files(run.recipe).items():
+            if name in run.plan.teachers and not path.is_file():
+                remedy = f"make it with `dkd label{typed}`"
+                missing[str(path)] = ModelError(f"teachers.{name}", f"{path} does not exist yet", remedy)
     raise_all(list(missing.values()))
 
 
 def weights_of_teachers(run: StudentRun) -> dict[str, str]:
-    """A digest of the weights of each teacher that the run needs and that is a model."""
-    return {name: weights_digest(source, f"teachers.{name}") for name, source in run.teachers.items()}
+    """A digest of each teacher that the run needs: of a model's weights, of an endpoint's answers."""
+    weights = {name: weights_digest(source, f"teachers.{name}") for name, source in run.teachers.items()}
+    return weights | {
+        name: one for name, one in answer_digests(run.recipe).items() if name in run.plan.teachers
+    }
 
 
 def one_student(workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, fresh: bool) -> Run:

@@ -19,6 +19,7 @@ from dkd_cli.engine.models.models import Tokenizer, locate_model
 from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
 from dkd_cli.errors import DkdError, Problems, collect, raise_all
+from dkd_cli.pipeline.answered import label_files, with_answers
 from dkd_cli.pipeline.augmentation import augmented
 from dkd_cli.recipe.schema import Augment, Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
@@ -38,12 +39,13 @@ class Splits:
     collator: PaddingCollator
 
 
-DataKey = tuple[Data, str | None]
+DataKey = tuple[Data, str | None, tuple[Path, ...]]
 
 
 def data_key(recipe: Recipe) -> DataKey:
-    """What decides the texts of a recipe: augmented ones also depend on the encoder."""
-    return recipe.data, recipe.model if recipe.data.augment.copies else None
+    """What decides the texts of a recipe: with augmentation the encoder too, with an endpoint its answers."""
+    encoder = recipe.model if recipe.data.augment.copies else None
+    return recipe.data, encoder, tuple(label_files(recipe).values())
 
 
 class Workshop:
@@ -72,9 +74,10 @@ class Workshop:
         """
         key = data_key(recipe)
         if key not in self._data:
-            loaded = self._data[key] = load_task_data(
+            read = load_task_data(
                 recipe.data, lambda train: augmented(train, recipe, self.cache, self.terminal.progress)
             )
+            loaded = self._data[key] = with_answers(recipe, read)
             sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
             # Once: teachers and students of one command read the same files, but for the transfer set.
             self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")

@@ -102,7 +102,9 @@ def _describe(hint: Any) -> str:
         entry = entry_hint(kind)
         if get_origin(bare(entry)) is tuple:
             return "lists of values by key"
-        return "sections by name" if is_section(entry) else "numbers by name"
+        if is_section(entry):
+            return "sections by name"
+        return "texts by name" if bare(entry) is str else "numbers by name"
     if get_origin(kind) is tuple:
         item = entry_hint(kind)
         return "a list of texts" if bare(item) is str else f"a list of texts, each {_describe(item)}"

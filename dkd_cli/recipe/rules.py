@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
+from dkd_cli.recipe.endpoint_rules import check_endpoints
 from dkd_cli.recipe.fields import did_you_mean
 from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
@@ -37,6 +38,7 @@ def check(recipe: Recipe) -> list[Broken]:
         *_strategy_name(recipe),
         *_teachers(recipe),
         *_teachers_without_weights(recipe),
+        *check_endpoints(recipe),
         *_unlabelled(recipe),
         *_transfer(recipe),
         *_selection(recipe),

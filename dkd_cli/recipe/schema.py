@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from dkd_cli.recipe.asking import Asking, Price
 from dkd_cli.recipe.student_section import Student
 from dkd_cli.recipe.value_types import Count, Name, Share, Weight
 from dkd_cli.recipe.words import Score, renamed
@@ -111,7 +112,8 @@ class Teacher:
     """A teacher: how `dkd train-teacher` trains it, or where it is."""
 
     model: Name | None = None
-    """The pretrained encoder to fine-tune; null: the recipe's `model`."""
+    """The pretrained encoder to fine-tune; null: the recipe's `model`. With `endpoint`: the name of the model
+    that answers there."""
     layers: Count | None = None
     """The number of layers to keep, from the first; null: all of them."""
     checkpoint: Name | None = None
@@ -121,6 +123,18 @@ class Teacher:
     probabilities: Name | None = None
     """A jsonl or parquet file with class probabilities for every training example (from an LLM, say), by
     `example_id` or by text, instead of a model."""
+    endpoint: Name | None = None
+    """In place of a model, the base URL of an OpenAI-compatible chat API that `dkd label` queries."""
+    key_env: Name | None = None
+    """The environment variable with the API key; null: no key is sent. The key itself is written nowhere."""
+    classes: Mapping[str, str] | None = None
+    """Descriptions of the classes for the prompt, by name; null: their names alone."""
+    prompt: Name | None = None
+    """A file with the system prompt, in which `{classes}` stands for the list of classes; null: dkd's own."""
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """Up to 8 examples for the prompt, each a text and its class."""
+    price: Price = field(default_factory=Price)
+    asking: Asking = field(default_factory=Asking)
     epochs: Annotated[float, Gt(0)] | None = None
     """null: as in `train`."""
     learning_rate: Annotated[float, Gt(0)] | None = None

@@ -40,6 +40,13 @@ TEACHER_KINDS: dict[str, TeacherKind] = {
             is_model=False,
             contradicts=("model", "layers", "checkpoint"),
         ),
+        TeacherKind(
+            name="endpoint",
+            noun="an endpoint that `dkd label` queries",
+            trained_here=False,
+            is_model=False,
+            contradicts=("layers", "checkpoint", "probabilities", "labels"),
+        ),
         TRAINED,
     )
 }

@@ -1,0 +1,171 @@
+"""Which texts to ask about next: a diverse first round, then by the chooser's uncertainty with a random part.
+
+Near-duplicates are taken once. Everything is decided by the texts, the answers and the seed, so that a
+labelling that is killed chooses the same again. Knows nothing about endpoints or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+from dkd_cli.data.near_duplicates import group_near_duplicates, normalise
+from dkd_cli.engine.method.uncertainty import SCORES
+from dkd_cli.labelling.chooser import Bags, Chooser, Vectors
+
+Select = Literal["margin", "entropy", "confidence", "random"]
+Rows = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
+
+CANDIDATES = 3
+"""Texts looked at for near-duplicates, times those wanted."""
+SAMPLE, LEAST_SAMPLE = 20, 2_000
+"""Texts clustered for a first round: so many times those wanted, this many at least."""
+
+
+def round_sizes(total: int, rounds: int) -> list[int]:
+    """How many texts each round asks about: the number answered doubles from round to round.
+
+    >>> round_sizes(1600, 5), round_sizes(3, 5)
+    ([100, 100, 200, 400, 800], [1, 1, 1])
+    """
+    reached = [total >> (rounds - 1 - index) for index in range(rounds)]
+    sizes = [after - before for before, after in zip([0, *reached], reached, strict=False)]
+    return [size for size in sizes if size]
+
+
+def first_round(
+    vectors: Vectors, bags: Bags, texts: Sequence[str], free: Rows, count: int, seed: int
+) -> Rows:
+    """A diverse choice: the texts nearest to the centres of `count` clusters of mean token vectors.
+
+    Args:
+        vectors: give the mean token vectors.
+        bags: the tokens of all N texts.
+        texts: all N texts.
+        free: the rows to choose from.
+        count: how many are wanted.
+        seed: of the sample that is clustered, and of the clusters.
+    """
+    random = np.random.default_rng(seed)
+    size = min(len(free), max(LEAST_SAMPLE, SAMPLE * count))
+    sample = np.sort(random.choice(free, size=size, replace=False))
+    if size <= count:
+        return sample
+    points = vectors.means(bags.take(torch.from_numpy(sample))).numpy()
+    clusters = MiniBatchKMeans(
+        n_clusters=min(count, size), init="random", n_init=1, batch_size=4096, max_iter=30, random_state=seed
+    ).fit(points)
+    distances = ((points - clusters.cluster_centers_[clusters.labels_]) ** 2).sum(axis=1)
+    order = np.lexsort((distances, clusters.labels_))
+    leaders = order[np.unique(clusters.labels_[order], return_index=True)[1]]
+    # Empty clusters and near-duplicates leave places: the texts nearest to a centre come next.
+    others = np.setdiff1d(np.argsort(distances, kind="stable"), leaders, assume_unique=True)
+    ranked = sample[np.concatenate([leaders, random.permutation(others)])]
+    return distinct(texts, ranked, [], count)
+
+
+def random_round(texts: Sequence[str], free: Rows, asked: Sequence[int], count: int, seed: int) -> Rows:
+    """A random choice."""
+    ranked = np.random.default_rng(seed).permutation(free)
+    return distinct(texts, ranked, asked, count)
+
+
+def next_round(
+    chooser: Chooser,
+    bags: Bags,
+    texts: Sequence[str],
+    free: Rows,
+    asked: Sequence[int],
+    *,
+    select: Select,
+    explore: float,
+    count: int,
+    seed: int,
+    advance: Callable[[int], object] = lambda count: None,
+) -> Rows:
+    """The texts of which the chooser is least sure, and a random part.
+
+    Args:
+        chooser: trained on the answers so far.
+        bags: the tokens of all N texts.
+        texts: all N texts.
+        free: the rows to choose from.
+        asked: the rows that were chosen before.
+        select: the uncertainty; `random` takes no notice of it.
+        explore: the share of the round that is random.
+        count: how many are wanted.
+        seed: of the random part.
+        advance: called with the number of texts scored.
+    """
+    by_chance = count if select == "random" else round(explore * count)
+    chosen: list[int] = []
+    if by_chance < count:
+        values = scores(chooser, bags, select, advance)[free]
+        ranked = free[np.argsort(-values, kind="stable")]
+        chosen = distinct(texts, ranked, asked, count - by_chance).tolist()
+    rest = np.setdiff1d(free, chosen, assume_unique=True)
+    drawn = random_round(texts, rest, [*asked, *chosen], by_chance, seed)
+    return np.array([*chosen, *drawn.tolist()], dtype=np.int64)
+
+
+def scores(
+    chooser: Chooser, bags: Bags, select: str, advance: Callable[[int], object] = lambda count: None
+) -> Floats:
+    """The uncertainty of each text, [N]; higher is less sure."""
+    found: list[Floats] = []
+    for logits in chooser.logits(bags):
+        found.append(SCORES[select](logits).numpy())
+        advance(len(logits))
+    return np.concatenate(found)
+
+
+def distinct(texts: Sequence[str], ranked: Rows, asked: Sequence[int], count: int) -> Rows:
+    """The first `count` of a ranking, less those that nearly repeat an earlier one or a text that was asked.
+
+    Where too few are left, near-duplicates fill up. Only the best few are compared, so that a large pool
+    costs no more than a small one.
+    """
+    if not count:
+        return ranked[:0]
+    head = ranked[: CANDIDATES * count]
+    rows = [*asked, *head.tolist()]
+    folded = [normalise(texts[row]) for row in rows]
+    places = {text: place for place, text in reversed(list(enumerate(folded)))}
+    groups = group_near_duplicates(list(places), NEAR)
+    group_of = dict(zip(places, groups, strict=True))
+    seen = {group_of[text] for text in folded[: len(asked)]}
+    kept: list[int] = []
+    for row, text in zip(head.tolist(), folded[len(asked) :], strict=True):
+        if group_of[text] not in seen and len(kept) < count:
+            seen.add(group_of[text])
+            kept.append(row)
+    if len(kept) < count:
+        taken = set(kept)
+        kept += [row for row in ranked.tolist() if row not in taken][: count - len(kept)]
+    return np.array(kept, dtype=np.int64)
+
+
+NEAR = 0.8
+"""Jaccard similarity of character shingles from which a text is a near-duplicate."""
+
+
+def flat(curve: Sequence[float], rows: int) -> bool:
+    """Whether the last two rounds brought less than the learning curve's own noise.
+
+    Args:
+        curve: the chooser's agreement with labels or later answers, after each round.
+        rows: how many rows each of its values is measured on.
+
+    >>> flat([0.50, 0.80, 0.90], 1000), flat([0.50, 0.90, 0.902, 0.901], 1000)
+    (False, True)
+    """
+    if len(curve) < 3 or not rows:
+        return False
+    error = float(np.sqrt(max(curve[-1] * (1 - curve[-1]), 0.01) / rows))
+    return max(curve[-2:]) - curve[-3] < error
