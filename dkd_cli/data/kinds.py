@@ -37,6 +37,8 @@ class Kind:
     """Logits [N, C] -> what is predicted, [N]."""
     log_probabilities: Callable[[Floats], Floats] | None
     """Logits [N, C] -> log p, [N, C]; None where outputs have no probabilities, and so no uncertainty."""
+    losses: Callable[[Floats, NDArray[Any]], Floats]
+    """Logits [N, C] and labels [N] -> the loss of each row, [N], as training measures it."""
     constant: Callable[[Sequence[Any]], Any]
     """Training labels -> the best constant prediction."""
     shown: Callable[[Any, Names], str | float]
@@ -75,6 +77,14 @@ def log_softmax(logits: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), dtype=np.float64)
 
 
+def _cross_entropy(logits: Floats, labels: NDArray[Any]) -> Floats:
+    return -np.take_along_axis(log_softmax(logits), labels[:, None], axis=1)[:, 0]
+
+
+def _squared_errors(logits: Floats, labels: NDArray[Any]) -> Floats:
+    return np.asarray((logits[:, 0] - labels) ** 2, dtype=np.float64)
+
+
 def _most_frequent(labels: Sequence[Any]) -> int:
     return int(np.bincount(np.asarray(labels, dtype=np.int64)).argmax())
 
@@ -100,6 +110,7 @@ KINDS: dict[str, Kind] = {
         read=_classes,
         predicted=_likeliest,
         log_probabilities=log_softmax,
+        losses=_cross_entropy,
         constant=_most_frequent,
         shown=_class_name,
         purpose=lambda outputs: f"tells {outputs} classes apart",
@@ -113,6 +124,7 @@ KINDS: dict[str, Kind] = {
         read=_numbers,
         predicted=_number,
         log_probabilities=None,
+        losses=_squared_errors,
         constant=_mean,
         shown=_as_it_is,
         purpose=lambda outputs: "predicts a number",

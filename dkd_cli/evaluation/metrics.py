@@ -153,14 +153,11 @@ def compared(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> tupl
     if len(guesses) != len(labels) or not len(labels):
         raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
     array = np.asarray(logits, dtype=np.float64)
-    if task.kind == "regression":
-        numbers = np.asarray(labels, dtype=np.float64)
-        return (guesses - numbers) ** 2 if metric == "loss" else guesses, numbers
-    ids = np.asarray(labels, dtype=np.int64)
+    truth = np.asarray(labels, dtype=guesses.dtype)
     if metric == "loss":
-        return cross_entropy(array, ids), ids
+        return KINDS[task.kind].losses(array, truth), truth
     if not METRIC_NAMES[metric].two_classes:
-        return guesses, ids
+        return guesses, truth
     if array.shape[1] != 2:
         raise DataError(
             "data.task", f"its metric {metric} is for two classes and here are more", "name no task"
@@ -168,15 +165,8 @@ def compared(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> tupl
     # The area under the ROC curve is the same for both classes.
     positive = 1 if task.positive is None else task.positive
     if metric in ("average_precision", "roc_auc"):
-        return array[:, positive] - array[:, 1 - positive], ids == positive
-    return guesses == positive, ids == positive
-
-
-def cross_entropy(logits: Floats, labels: NDArray[np.int64]) -> Floats:
-    """-log softmax(z)[y] of each row, [N, C] and [N] -> [N], in nats."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    own = np.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
-    return np.asarray(np.log(np.exp(shifted).sum(axis=1)) - own, dtype=np.float64)
+        return array[:, positive] - array[:, 1 - positive], truth == positive
+    return guesses == positive, truth == positive
 
 
 def predicted(task: Task, logits: ArrayLike) -> NDArray[Any]:
