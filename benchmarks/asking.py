@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dkd_cli.labelling.answers import AnswerStore, text_key
-from dkd_cli.labelling.asking import Desk, Tally, ask
+from dkd_cli.labelling.asking import AskingTally, Desk, ask
 from dkd_cli.labelling.budget import Budget, Tariff
 from dkd_cli.labelling.endpoint import Endpoint, Question
 from dkd_cli.labelling.prompts import Prompt
@@ -38,8 +38,8 @@ def measured(url: str, requests: int, concurrency: int, folder: Path) -> dict[st
         closing(Endpoint(teacher, prompt, "teachers.llm", None, stop)) as endpoint,
     ):
         desk = Desk(endpoint, store, Budget(), Tariff(0.15, 0.6), prompt, asking, "benchmark", stop)
-        ask(desk, questions[:50], Tally(), lambda count, budget: None)  # connections and imports
-        started, cpu, tally = time.monotonic(), time.process_time(), Tally()
+        ask(desk, questions[:50], AskingTally(), lambda count, budget: None)  # connections and imports
+        started, cpu, tally = time.monotonic(), time.process_time(), AskingTally()
         ask(desk, questions[50:], tally, lambda count, budget: None)
         seconds, cpu = time.monotonic() - started, time.process_time() - cpu
     return {"answered": tally.answered, "seconds": seconds, "cpu": cpu}

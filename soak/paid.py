@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.endpoint import Stand, serve
 from dkd_cli.labelling.answers import AnswerStore, text_key
-from dkd_cli.labelling.asking import Desk, Tally, ask
+from dkd_cli.labelling.asking import AskingTally, Desk, ask
 from dkd_cli.labelling.budget import Budget, Tariff
 from dkd_cli.labelling.endpoint import Endpoint, Question
 from dkd_cli.labelling.prompts import Prompt
@@ -128,7 +128,7 @@ def main(folder: Path, url: str) -> None:
         budget = Budget(requests=BUDGET, made=0 if before is None else before.made)
         with closing(Endpoint(teacher, prompt, "teachers.llm", None, stop)) as endpoint:
             desk = Desk(endpoint, store, budget, Tariff(0.0, 0.0), prompt, asking, RUN, stop)
-            ask(desk, questions, Tally(), lambda count, spent: None)
+            ask(desk, questions, AskingTally(), lambda count, spent: None)
 
 
 if __name__ == "__main__":

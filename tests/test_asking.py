@@ -15,7 +15,7 @@ from stand_in import KEY, standing
 from benchmarks.endpoint import Stand
 from dkd_cli.errors import DkdError
 from dkd_cli.labelling.answers import AnswerStore, text_key
-from dkd_cli.labelling.asking import TRIES, Desk, Tally, ask
+from dkd_cli.labelling.asking import TRIES, AskingTally, Desk, ask
 from dkd_cli.labelling.budget import Budget, Tariff
 from dkd_cli.labelling.endpoint import Endpoint, Question
 from dkd_cli.labelling.prompts import Prompt
@@ -44,8 +44,8 @@ def desk(
         store.close()
 
 
-def asked(at: Desk, questions: list[Question] | None = None) -> Tally:
-    tally = Tally()
+def asked(at: Desk, questions: list[Question] | None = None) -> AskingTally:
+    tally = AskingTally()
     ask(at, QUESTIONS if questions is None else questions, tally, lambda count, budget: None)
     return tally
 

@@ -13,7 +13,7 @@ from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.disagreements import disagreements
 from dkd_cli.files import write_json
 from dkd_cli.labelling.answers import AnswerStore, Ledger, digest, read_ledger
-from dkd_cli.labelling.asking import Desk, Tally, ask
+from dkd_cli.labelling.asking import AskingTally, Desk, ask
 from dkd_cli.labelling.audit import Audit, answers_of, audit, logits
 from dkd_cli.labelling.budget import Budget
 from dkd_cli.labelling.campaign import Campaign, Round, open_campaign
@@ -85,7 +85,7 @@ def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
     campaign = open_campaign(setting.folder, facts, fresh=wanted.fresh)
     total = requests_allowed(room, expected_use(room, store.ledger))
     budget = budget_of(room, store.ledger, campaign)
-    stop, tally = threading.Event(), Tally()
+    stop, tally = threading.Event(), AskingTally()
     with closing(
         Endpoint(setting.teacher, setting.prompt, setting.place, key, stop, lambda said: _count(tally, said))
     ) as endpoint:
@@ -135,7 +135,7 @@ def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
         write_json(setting.folder / "audit.json", audited.as_json())
 
 
-def _count(tally: Tally, said: str) -> None:
+def _count(tally: AskingTally, said: str) -> None:
     tally.repeated[said.partition(":")[0]] += 1
 
 
@@ -149,13 +149,15 @@ def budget_of(room: Room, ledger: Ledger, campaign: Campaign) -> Budget:
     return budget
 
 
-def ask_all(terminal: Terminal, desk: Desk, questions: list[Question], tally: Tally, what: str) -> None:
+def ask_all(terminal: Terminal, desk: Desk, questions: list[Question], tally: AskingTally, what: str) -> None:
     """Ask some questions, showing progress and cost."""
     with terminal.progress(what, len(questions), "texts") as advance:
         ask(desk, questions, tally, lambda count, budget: advance(count, spent=budget.spent))
 
 
-def ask_pool(room: Room, desk: Desk, bags: Bags, one: Round, chooser: Chooser | None, tally: Tally) -> None:
+def ask_pool(
+    room: Room, desk: Desk, bags: Bags, one: Round, chooser: Chooser | None, tally: AskingTally
+) -> None:
     """Ask about the texts of a round that are not answered yet."""
     pool, keys = room.pool, keys_of(room.pool)
     every = rows_of(pool, one.example_ids)
@@ -166,7 +168,7 @@ def ask_pool(room: Room, desk: Desk, bags: Bags, one: Round, chooser: Chooser | 
         ask_all(room.terminal, desk, questions, tally, f"round {one.number}, {one.select}")
 
 
-def ask_audit(room: Room, desk: Desk, tally: Tally) -> Audit | None:
+def ask_audit(room: Room, desk: Desk, tally: AskingTally) -> Audit | None:
     """Ask about validation texts, and compare with their labels where there are any."""
     split, terminal = room.data.splits["validation"], room.terminal
     rows = audit_rows(room)
@@ -207,7 +209,7 @@ def audit_sheet(room: Room, rows: Sequence[int]) -> dict[str, int]:
     return read_audit_sheet(path, room.names) if path.exists() else {}
 
 
-def finish(room: Room, desk: Desk, campaign: Campaign, tally: Tally) -> None:
+def finish(room: Room, desk: Desk, campaign: Campaign, tally: AskingTally) -> None:
     """Write the answers as a file of probabilities, and print what asking met with."""
     setting, ledger, terminal = room.setting, desk.store.ledger, room.terminal
     path = labels_file(room.recipe, setting.name)

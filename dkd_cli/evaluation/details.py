@@ -36,7 +36,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Cascade:
+class StudentCascade:
     """A cascade of a student and its teacher."""
 
     curve: tuple[CascadePoint, ...]
@@ -57,7 +57,7 @@ class Details:
     confusion: tuple[tuple[int, ...], ...] = ()
     calibration: Calibration | None = None
     disagreements: tuple[Disagreement, ...] = ()
-    cascade: Cascade | None = None
+    cascade: StudentCascade | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def differences(
 
 def student_before_teacher(
     data: TaskData, split: Split, validation: Split | None, own: Said, details: Details, teacher: Said
-) -> Cascade | None:
+) -> StudentCascade | None:
     """The cascade of both; None without uncertainty, or without rows to choose a threshold on."""
     if details.calibration is None or own.validation is None or teacher.validation is None:
         return None
@@ -115,7 +115,7 @@ def student_before_teacher(
     threshold = cascade.keeping_the_teachers_quality(*known, no_worse)
     unseen = own.scored.astype(np.float64), teacher.scored.astype(np.float64)
     new = (cascade.uncertainty(own.scored, temperature), *unseen, quality_on(split))
-    return Cascade(
+    return StudentCascade(
         curve=tuple(cascade.curve(*new)),
         chosen=cascade.at_threshold(threshold, *new),
         chosen_on=validation.name,

@@ -46,7 +46,7 @@ Progress = Callable[[int, Budget], None]
 
 
 @dataclass
-class Tally:
+class AskingTally:
     """What one call of `ask` met with."""
 
     answered: int = 0
@@ -91,7 +91,7 @@ def open_questions(questions: Iterable[Question], store: AnswerStore) -> list[Qu
     ]
 
 
-def ask(desk: Desk, questions: Sequence[Question], tally: Tally, progress: Progress) -> None:
+def ask(desk: Desk, questions: Sequence[Question], tally: AskingTally, progress: Progress) -> None:
     """Ask each question once, unless its answer is there, as far as the budget goes.
 
     Args:
@@ -122,7 +122,7 @@ class _Session:
         self,
         desk: Desk,
         waiting: deque[Question],
-        tally: Tally,
+        tally: AskingTally,
         progress: Progress,
         pool: ThreadPoolExecutor,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dkd_cli.labelling.answers import Ledger
-from dkd_cli.labelling.asking import Tally
+from dkd_cli.labelling.asking import AskingTally
 from dkd_cli.labelling.audit import Audit
 from dkd_cli.labelling.budget import Budget
 from dkd_cli.labelling.campaign import Round
@@ -66,7 +66,9 @@ def progress_line(room: Room, ledger: Ledger, budget: Budget, one: Round, reache
     return f"round {one.number}: {answered:,} texts answered{measured}, spent {budget.spent:.4f}"
 
 
-def show_summary(terminal: Terminal, name: str, path: str, summary: dict[str, Any], tally: Tally) -> None:
+def show_summary(
+    terminal: Terminal, name: str, path: str, summary: dict[str, Any], tally: AskingTally
+) -> None:
     """Print what a labelling has brought and cost, and what asking met with."""
     rows: list[list[object]] = [
         [f"answers in {path}", f"{summary['answers']:,}"],

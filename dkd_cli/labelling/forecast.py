@@ -23,7 +23,7 @@ SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Forecast:
+class LabelForecast:
     """Means over requests."""
 
     prompt_tokens: float
@@ -38,7 +38,7 @@ class Forecast:
 
 def forecast(
     prompts: Sequence[Sequence[Message]], tokenizer: Tokenizer, ledger: Ledger, samples: int
-) -> Forecast:
+) -> LabelForecast:
     """Tokens of a request.
 
     Args:
@@ -48,13 +48,13 @@ def forecast(
         samples: answers that each request asks for.
     """
     if ledger.counted >= FEWEST_MEASURED:
-        return Forecast(
+        return LabelForecast(
             ledger.prompt_tokens / ledger.counted, ledger.completion_tokens / ledger.counted, measured=True
         )
     texts = [message["content"] for messages in prompts for message in messages]
     counts = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
     total = sum(counts) + MESSAGE_TOKENS * len(counts)
-    return Forecast(total / max(1, len(prompts)), ANSWER_TOKENS * samples, measured=False)
+    return LabelForecast(total / max(1, len(prompts)), ANSWER_TOKENS * samples, measured=False)
 
 
 def seconds(requests: int, concurrency: int) -> float:

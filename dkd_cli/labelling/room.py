@@ -14,7 +14,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.labelling.answers import Ledger
 from dkd_cli.labelling.chooser import Bags, Chooser, Vectors
 from dkd_cli.labelling.endpoint import Question, shown_classes
-from dkd_cli.labelling.forecast import Forecast, forecast
+from dkd_cli.labelling.forecast import LabelForecast, forecast
 from dkd_cli.labelling.outputs import keys_of
 from dkd_cli.labelling.prompts import CODES
 from dkd_cli.labelling.rounds import Select
@@ -96,7 +96,7 @@ def audit_rows(room: Room) -> list[int]:
     return order[: room.wanted.audit] if split.labels is not None else order
 
 
-def expected_use(room: Room, ledger: Ledger) -> Forecast:
+def expected_use(room: Room, ledger: Ledger) -> LabelForecast:
     """Tokens of a request, from real prompts or from what replies said."""
     rows = list(range(min(SAMPLED_PROMPTS, len(room.pool))))
     bags = room.bags(room.pool.take(rows, "train"))
@@ -108,7 +108,7 @@ def expected_use(room: Room, ledger: Ledger) -> Forecast:
     return forecast(prompts, room.vectors.tokenizer, ledger, room.setting.samples)
 
 
-def requests_allowed(room: Room, expected: Forecast) -> int:
+def requests_allowed(room: Room, expected: LabelForecast) -> int:
     """How many requests the limits allow, as far as can be told before."""
     wanted, most = room.wanted, len(room.pool) + len(audit_rows(room))
     total = most if wanted.budget is None else min(wanted.budget, most)

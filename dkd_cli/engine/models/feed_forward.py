@@ -37,7 +37,7 @@ FEED_FORWARD: Mapping[tuple[str, str], str] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class FeedForwardPart:
     """The feed-forward part of one layer."""
 
     up: Linear
@@ -94,7 +94,7 @@ def narrow(model: Model, texts: EncodedSplit, collator: PaddingCollator, width: 
     return sum(kept) / len(kept)
 
 
-def find_parts(model: Model, key: str) -> tuple[list[Part], str]:
+def find_parts(model: Model, key: str) -> tuple[list[FeedForwardPart], str]:
     """The feed-forward part of each layer, the lowest first, and its width's name in the config.
 
     Raises:
@@ -105,7 +105,9 @@ def find_parts(model: Model, key: str) -> tuple[list[Part], str]:
         if layers is None:
             break
         found = [[_submodule(layer, path) for path in paths] for layer in layers]
-        parts = [Part(up, down) for up, down in found if type(up) is Linear and type(down) is Linear]
+        parts = [
+            FeedForwardPart(up, down) for up, down in found if type(up) is Linear and type(down) is Linear
+        ]
         if len(parts) == len(layers):
             return parts, name
     raise ModelError(
@@ -116,7 +118,7 @@ def find_parts(model: Model, key: str) -> tuple[list[Part], str]:
 
 
 def activation_moments(
-    model: Model, parts: Sequence[Part], texts: EncodedSplit, collator: PaddingCollator
+    model: Model, parts: Sequence[FeedForwardPart], texts: EncodedSplit, collator: PaddingCollator
 ) -> list[Moments]:
     """What goes into each `down`, over all tokens of some texts, padding left out."""
     widths = [part.down.in_features for part in parts]
@@ -168,7 +170,7 @@ def most_important(covariance: Tensor, weight: Tensor, width: int) -> Tensor:
     return left
 
 
-def keep_neurons(part: Part, neurons: Tensor, covariance: Tensor, mean: Tensor) -> float:
+def keep_neurons(part: FeedForwardPart, neurons: Tensor, covariance: Tensor, mean: Tensor) -> float:
     """Leave the part these neurons alone; the weights after them are fitted to the output that it had.
 
     Args:
@@ -211,7 +213,7 @@ def _submodule(layer: Module, path: str) -> Module | None:
 
 
 @contextmanager
-def _watching(parts: Sequence[Part]) -> Iterator[list[Tensor]]:
+def _watching(parts: Sequence[FeedForwardPart]) -> Iterator[list[Tensor]]:
     """The input of each `down`, in their order, after one forward pass."""
     seen: list[Tensor] = []
     hooks = [part.down.register_forward_pre_hook(lambda module, args: seen.append(args[0])) for part in parts]
