@@ -223,7 +223,8 @@ SURFACE = {
     "evaluate": "--recipe --split --predictions --output --quiet --no-timing",
     "export": "--format --quantize --tolerance --max-loss --recipe --output --quiet",
     "cascade": "--agreement --loss --confidence --split --recipe --output --quiet",
-    "predict": "--else --format --text --text-pair --output --json --all-probabilities --batch-size --quiet",
+    "predict": "--else --format --encoding --text --text-pair --keep --with-text --output --json "
+    "--all-probabilities --batch-size --quiet",
 }
 
 

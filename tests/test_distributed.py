@@ -281,7 +281,7 @@ def test_ways_to_train_that_are_unknown_are_refused(wanted: str, monkeypatch: py
     monkeypatch.setenv(f"ACCELERATE_USE_{wanted}", "true")
     said = heard("train-teacher")
     assert said.code == 5
-    assert "dkd: error: accelerate: asks for" in said.err
+    assert "dkd: error: accelerate: requests" in said.err
 
 
 def test_the_others_change_nothing_on_the_way(tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DRY = {"train-teacher", "distill", "select-data", "label"}
-NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade")
+NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade", "push")
 DATA_SUFFIXES = (
+    ".safetensors",
     ".csv",
     ".tsv",
     ".json",
@@ -161,7 +162,7 @@ def test_every_command_in_a_sentence_is_one(page: str) -> None:
         place = group
         while words and words[0] in getattr(place, "commands", {}):
             place = place.commands[words.pop(0)]
-        assert place is not group or words in (["--help"], ["--version"]), line
+        assert place is not group or words in (["--help"], ["--version"], ["--install-completion"]), line
         known = {name for option in place.params for name in option.opts}
         assert [word for word in words if word.startswith("-") and word not in known | {"--help"}] == [], line
 

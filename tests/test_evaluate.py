@@ -230,7 +230,7 @@ def test_a_student_brings_its_teacher_also_from_a_moved_tree(runs: Path, tmp_pat
 def test_a_teacher_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(runs / "teacher-large")
     run(runs)
-    assert "teacher-large: this teacher does not exist" in capsys.readouterr().err
+    assert "teacher-large: this teacher is not there" in capsys.readouterr().err
     said = {one["model"]: one for one in figures(runs)["models"]}
     assert said["student-none-seed1"]["retention"] is None, "another teacher is no stand-in"
 

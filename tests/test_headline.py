@@ -139,5 +139,5 @@ def test_without_a_student_or_a_teacher() -> None:
         "big reaches 0.8000 accuracy on 1,200 examples of test; no student is here."
     ]
     (alone,) = contest_headline(contest(chosen(), STUDENT))
-    assert alone == "little reaches 0.7600 accuracy on 1,200 examples of test; its teacher does not exist."
+    assert alone == "little reaches 0.7600 accuracy on 1,200 examples of test; its teacher is not there."
     assert tiles(contest(None, TEACHER)) == []

@@ -133,7 +133,7 @@ def test_a_signal_ends_it_with_what_was_in_flight_on_disk(tiny_recipe: TinyRecip
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
         assert process.returncode == 143
-        assert "answers on disk; the same command goes on" in said
+        assert "answers on disk; rerun the same command to resume" in said
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         assert stand.asked.total() == len(stand.asked) == 60
 

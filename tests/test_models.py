@@ -175,13 +175,13 @@ def test_texts_beyond_the_vocabulary_or_the_positions(tiny_encoder: Path, tmp_pa
     check_fit(model, (tokens,), 16, "student")
     longest = max(tokens.lengths)
     model.bert.embeddings.position_embeddings = torch.nn.Embedding(longest, 32)
-    check_fit(model, (tokens,), 16, "student")
+    check_fit(model, (tokens,), longest, "student")
     model.bert.embeddings.position_embeddings = torch.nn.Embedding(longest - 1, 32)
-    line = refused(lambda: check_fit(model, (tokens,), 16, "student"))
-    assert line == f"data.max_length: 16 tokens, but the model has {longest - 1} positions; lower it"
+    line = refused(lambda: check_fit(model, (tokens,), longest, "student"))
+    assert line == f"data.max_length: {longest} tokens, but the model has {longest - 1} positions; lower it"
     tokens.columns["input_ids"][3][1] = model.config.vocab_size
     with pytest.raises(Problems, match=r"student: token id \d+ in a vocabulary of \d+") as caught:
-        check_fit(model, (tokens,), 16, "student")
+        check_fit(model, (tokens,), longest, "student")
     assert len(caught.value.errors) == 2
 
 

@@ -118,7 +118,7 @@ def test_a_student_of_other_teachers_is_not_passed_off_as_complete(recipe: Recip
 
     assert not taught("one")
     assert taught("one") == finished
-    with pytest.raises(SystemProblem, match=r"trained with a different 'large'.*--fresh"):
+    with pytest.raises(SystemProblem, match=r"taught by another 'large'.*--fresh"):
         taught("two")
     assert not taught("two", fresh=True)
     assert taught("two") == finished

@@ -116,7 +116,7 @@ def test_labels_beside_a_teacher_count_in_every_command(
 
     for words in (("--score", "kl"), ("--score", "kl", "--model", tmp_path / "theirs")):
         assert dkd("select-data", recipe, *words, "--count", "40", "--quiet") == 0
-        chosen = tmp_path / "checkpoints" / "tiny" / "selected-kl-40.jsonl"
+        chosen = tmp_path / "checkpoints" / "tiny" / "selected-label-loss-40.jsonl"
         assert {json.loads(row)["label"] for row in chosen.read_text().splitlines()} == {
             "negative",
             "positive",

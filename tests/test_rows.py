@@ -147,7 +147,7 @@ def test_a_full_disk_costs_the_answers_not_the_run(
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    target = module if fails == "write_shard" else module.Entry
+    target = module if fails == "write_shard" else module.CacheEntry
     monkeypatch.setattr(target, fails, full)
     one.put(rows(2, 3))
     for each in (one, two):

@@ -49,7 +49,7 @@ def test_indistinguishable() -> None:
     text = said(NONE, LEVEL, standing("dynamic-objective", 0.71, none=(1.0, 0.2), static=(0.5, 0.5)))
     assert text.startswith("Not shown to be worth it here")
     assert "static distillation and dynamic-objective are not distinguishable from fine-tuning alone" in text
-    assert "less than about 1.0 points would not be detected (more test examples would help)" in text
+    assert "less than about 1.0 points would not show (more test examples would help)" in text
     assert "gains" not in text
 
 

@@ -32,7 +32,7 @@ def round_sizes(total: int, rounds: int) -> list[int]:
     """How many texts each round asks about: the number answered doubles from round to round.
 
     >>> round_sizes(1600, 5), round_sizes(3, 5)
-    ([100, 100, 200, 400, 800], [1, 1, 1])
+    ([100, 100, 200, 400, 800], [1, 2])
     """
     reached = [total >> (rounds - 1 - index) for index in range(rounds)]
     sizes = [after - before for before, after in zip([0, *reached], reached, strict=False)]

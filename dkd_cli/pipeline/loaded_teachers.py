@@ -157,7 +157,8 @@ class LoadedTeachers:
             return
         self._looked_at.add(key)
         constant, metric = baseline(data, rows), data.task.metrics[0]
-        own = score(metric, data.task, predict().float().cpu().numpy(), rows.labels)
+        predicted = predict()[: len(rows)]  # a file answers the transfer texts too
+        own = score(metric, data.task, predicted.float().cpu().numpy(), rows.labels)
         other = None if constant is None else constant.metrics[metric]
         shown = f"{metric} {'undefined' if own is None else f'{own:.4f}'}"
         beside = "" if constant is None or other is None else f"; {constant.name}: {other:.4f}"

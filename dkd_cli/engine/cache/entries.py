@@ -1,10 +1,8 @@
 """Cache on disk: folder, entries, size limit and locks.
 
-A teacher's output for a text is constant, and so are the tokens of a text: both are cached for all runs,
-seeds, strategies and processes. Each *entry* is a folder of shards, named by a digest of everything that
-decides its rows; its `entry.json` spells this out. Knows neither the content of a shard's rows (`rows` does)
-nor torch: `dkd cache info` starts fast.
-
+A teacher's output for a text is constant, and so are its tokens: both are cached for all runs. Each *entry*
+is a folder of shards, named by a digest of everything that decides its rows; `entry.json` spells this out.
+Knows neither the content of rows (`rows` does) nor torch: `dkd cache info` starts fast.
 A process that uses an entry holds a lock on a file of its own in it, which the system releases with the
 process. One lock over the whole cache is held briefly by a process that opens an entry, makes room or clears.
 """

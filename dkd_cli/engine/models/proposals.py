@@ -65,8 +65,6 @@ def load_proposer(name: str, key: str) -> Proposer:
     """
     tokenizer, config, source = load_tokenizer(name, key), load_config(name, key), locate_model(name, key)
     settings: dict[str, Any] = {
-        "use_safetensors": True,
-        "trust_remote_code": False,
         "dtype": torch.float32,
         "output_loading_info": True,
         **({} if Path(source).is_dir() else {"local_files_only": not hub_answers()}),
@@ -74,12 +72,16 @@ def load_proposer(name: str, key: str) -> Proposer:
     try:
         model = None
         if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and tokenizer.mask_token_id is not None:
-            model, info = AutoModelForMaskedLM.from_pretrained(source, **settings)
+            model, info = AutoModelForMaskedLM.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, **settings
+            )
             # A head that is not in the file is random, and proposes nothing of worth.
             encoder = model
             model = None if info["missing_keys"] or not tokenizer.is_fast else model
         else:
-            encoder, _ = AutoModel.from_pretrained(source, **settings)
+            encoder, _ = AutoModel.from_pretrained(
+                source, trust_remote_code=False, use_safetensors=True, **settings
+            )
     except (OSError, ValueError, RuntimeError) as error:
         raise explain(error, name, key) from error
     vectors: NDArray[np.float32] = encoder.get_input_embeddings().weight.detach().numpy()
