@@ -56,7 +56,7 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
 
 
 def scale_of(metric: str) -> float:
-    """100 for what is told in points; an error has no upper end and is told as it is."""
+    """100 for metrics reported in points; errors have no upper bound and are reported as they are."""
     return 1.0 if metric in LOWER_IS_BETTER else 100.0
 
 

@@ -24,7 +24,7 @@ DECLARATION = re.compile(r"\ufeff?sep=(.)\s*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the fields of a file are told apart."""
+    """Separator and quoting of a file."""
 
     separator: str
     quoted: bool = True

@@ -70,7 +70,7 @@ def read_examples(
         format: one of `FORMATS`; None: lines, unless the first one is a header or an object with the text.
         columns: ignored for lines, apart from a pair, which they cannot hold.
         encoding: of a text that is neither UTF-8 nor recognised.
-        note: is told how the stream is read where that was guessed.
+        note: called with how the stream is read, if that was guessed.
 
     Raises:
         DataError: at the line that is wrong, after the rows before it; or if there is no row at all.

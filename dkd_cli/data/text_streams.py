@@ -42,7 +42,7 @@ def text_lines(stream: io.BufferedReader, place: str, encoding: str | None, note
         stream: bytes, compressed or not.
         place: how the user named it.
         encoding: for texts that are not UTF-8 and whose encoding is not recognised.
-        note: is told of an encoding that was guessed.
+        note: called with an encoding that was guessed.
 
     Raises:
         DataError: at the line that cannot be read, after those before it.

@@ -27,7 +27,7 @@ class Student:
     """Keep so many layers; null: all of them. Of a `static` student, those that make its vectors."""
     take: Name = "first"
     """Which layers: the `first` ones, the `last` ones, `even` (spread as in the layer map `uniform`), a list
-    such as `1, 3, 6` (1 the lowest), or `random` (drawn anew). The embeddings are always kept."""
+    such as `1, 3, 6` (1 the lowest), or `random` (initialised at random). The embeddings are always kept."""
     vocabulary: Name | None = None
     """Keep a part of the vocabulary: `used`, the tokens of the training texts, or a number, so many of the
     most frequent ones there. Special tokens and all single characters stay too, so that any other word falls

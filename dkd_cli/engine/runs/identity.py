@@ -100,5 +100,5 @@ def refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mapping
         raise SystemProblem(
             str(folder),
             f"was taught by another {changed[0]!r} than there is now: its weights have changed",
-            "teach it anew with --fresh, or bring the old teacher back",
+            "train it again with --fresh, or restore the old teacher",
         )
