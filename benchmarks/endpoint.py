@@ -61,7 +61,7 @@ class Stand:
 
 def from_file(path: Path) -> Oracle:
     """The oracle that looks texts up in a csv, json, jsonl or parquet file of `label` or `probabilities`."""
-    from dkd_cli.data.readers import read_table
+    from dkd_cli.reading.readers import read_table
 
     table = read_table(path, str(path), "label")
     texts = table.columns["text"]

@@ -14,12 +14,12 @@ from typing import Any
 from dkd_cli.commands import distill as distill_command
 from dkd_cli.commands import evaluate as evaluate_command
 from dkd_cli.commands import train_teacher as train_teacher_command
-from dkd_cli.data.locate import local_path
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.temperature_file import read_temperature
 from dkd_cli.pipeline.answering import answer
+from dkd_cli.reading.locate import local_path
 from dkd_cli.recipe.loader import load_points
 from dkd_cli.recipe.overrides import seeds_and_strategies
 from dkd_cli.recipe.schema import decides_teachers

@@ -5,15 +5,16 @@ What has to survive a crash is synced, renamed, linked and removed here alone.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -34,6 +35,31 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with replacing(path) as staged:
         staged.write_text(text, encoding="utf-8")
+
+
+class CellWriter:
+    r"""Writes rows of csv whose lines end in a line feed and whose cells may hold anything.
+
+    Python's writer quotes a carriage return only if its lines end in one, so it writes with both and the
+    first is dropped here: a cell `a\rb` that stood bare would be read as two rows.
+    """
+
+    def __init__(self, stream: TextIO, delimiter: str = ",") -> None:
+        self._stream = stream
+        self._writer = csv.writer(self, delimiter=delimiter, lineterminator="\r\n")
+
+    def write(self, line: str) -> int:
+        """Take one line from Python's writer."""
+        return self._stream.write(line.removesuffix("\r\n") + "\n")
+
+    def row(self, cells: Iterable[object]) -> None:
+        """Write one row."""
+        self._writer.writerow(cells)
+
+    def rows(self, rows: Iterable[Iterable[object]]) -> None:
+        """Write several."""
+        for cells in rows:
+            self.row(cells)
 
 
 def write_json(path: Path, value: Any) -> None:

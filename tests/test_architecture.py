@@ -25,6 +25,7 @@ ORDER = (
     {"files", "stopping"},
     {"manifests"},
     {"recipe"},
+    {"reading"},
     {"data"},
     {"engine.machine"},
     {"engine.models", "engine.method"},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dkd_cli.data.decoding import as_western, decode
 from dkd_cli.errors import DataError
+from dkd_cli.reading.decoding import as_western, decode
 
 WESTERN = {
     "French": "Bonjour, je n’ai pas reçu ma commande après deux semaines, créée à l’été ; où est-elle ?",

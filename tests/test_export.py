@@ -20,7 +20,6 @@ from small import LABELS, encoded, save_classifier, split, task_data
 from tokenizers import Encoding, Tokenizer
 
 from dkd_cli.commands import export as module
-from dkd_cli.data.locate import package_path
 from dkd_cli.engine.models.exports import read_export
 from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.models import load_classifier
@@ -28,6 +27,7 @@ from dkd_cli.engine.models.onnx_model import OnnxClassifier, load_answering
 from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation import scoring
 from dkd_cli.evaluation.latency import measure_speeds
+from dkd_cli.reading.locate import package_path
 from dkd_cli.recipe.loader import load_recipe
 
 

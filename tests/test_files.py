@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import signal
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dkd_cli.files import replacing, write_json, write_text
+from dkd_cli.files import CellWriter, replacing, write_json, write_text
 
 
 def test_text_is_written_as_utf_8_into_folders_made_on_the_way(tmp_path: Path) -> None:
@@ -96,3 +98,12 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+def test_cells_with_any_line_break_are_read_back_as_they_were() -> None:
+    rows = [["label", "note"], ["0\r0", "a\nb"], ['"\r\n"', "\t,"], ["", "\r"]]
+    for delimiter in (",", "\t"):
+        written = io.StringIO(newline="")
+        CellWriter(written, delimiter).rows(rows)
+        assert list(csv.reader(io.StringIO(written.getvalue(), newline=""), delimiter=delimiter)) == rows
+        assert written.getvalue().startswith(f"label{delimiter}note\n")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from dkd_cli.data.labels import Labels, check_classes, class_labels, label_column, target_values
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, Problems
+from dkd_cli.reading.tables import Table
 
 
 def table(values: Sequence[object], names: tuple[str, ...] | None = None, place: str = "a.csv") -> Table:

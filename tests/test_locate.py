@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dkd_cli.data.locate import package_path
 from dkd_cli.errors import DataError, DkdError, ModelError
+from dkd_cli.reading.locate import package_path
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dkd_cli.data.merged_rows import merged_rows
+from dkd_cli.reading.merged_rows import merged_rows
 
 PLAIN = [["fine", "1"], ["good", "0"]]
 

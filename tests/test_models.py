@@ -137,7 +137,7 @@ def test_a_hub_id_that_cannot_be_had(name: str) -> None:
 def test_a_hub_that_does_not_answer_is_asked_once() -> None:
     """Its own library would try for 24 seconds with each file; data sets ask it too."""
     code = "from dkd_cli.engine.models.models import *; import time; t = time.monotonic()\n"
-    code += "from dkd_cli.data.hub import *\n"
+    code += "from dkd_cli.reading.hub import *\n"
     code += "for load in (load_config, load_tokenizer):\n"
     code += "    try: load('nobody/nothing', 'model')\n"
     code += "    except ModelError as error: print(error)\n"

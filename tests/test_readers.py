@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dkd_cli.data.readers import read_table
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, Problems, RecipeError
+from dkd_cli.reading.readers import read_table
+from dkd_cli.reading.tables import Table
 
 
 def read(tmp_path: Path, name: str, content: str | bytes, encoding: str | None = None) -> Table:

@@ -14,7 +14,7 @@ import torch
 from command_line import dkd, heard, refused
 from conftest import TinyRecipe, tiny_rows
 from encoders import save_encoder
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from small import save_classifier
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
@@ -133,6 +133,7 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@example(["0", "0\r0"])
 @given(st.lists(names.map(str.strip).filter(bool), min_size=2, max_size=6, unique=True))
 def test_a_class_name_is_a_class_name(tiny_recipe: TinyRecipe, tmp_path: Path, classes: list[str]) -> None:
     """Any text: through a file, a recipe, a model's configuration and a table of answers."""

@@ -17,11 +17,11 @@ from conftest import ROOT, TinyRecipe, tiny_rows
 from small import LABELS, save_classifier
 from test_architecture import MODULES, parse
 
-from dkd_cli.data.locate import package_path
 from dkd_cli.engine.models.models import load_tokenizer
 from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.files import replacing, write_text
+from dkd_cli.reading.locate import package_path
 from dkd_cli.recipe.loader import load_points
 from soak.watch import watched
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dkd_cli.data.separated import Dialect, encloses, recognise, records
+from dkd_cli.reading.separated import Dialect, encloses, recognise, records
 
 COMMA, TABS = Dialect(","), Dialect("\t", quoted=False)
 

@@ -10,9 +10,9 @@ from typing import Any
 import openpyxl
 import pytest
 
-from dkd_cli.data.sheets import read_workbook
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError
+from dkd_cli.reading.sheets import read_workbook
+from dkd_cli.reading.tables import Table
 
 
 def book(**sheets: Sequence[Sequence[Any]]) -> bytes:

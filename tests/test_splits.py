@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, RecipeError
+from dkd_cli.reading.tables import Table
 
 SHARES = {"test": 0.2, "validation": 0.2}
 

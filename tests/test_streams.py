@@ -11,10 +11,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from dkd_cli.data import text_streams
-from dkd_cli.data.streams import FORMATS, Columns, TextRow, read_examples, windows
-from dkd_cli.data.text_streams import is_live
 from dkd_cli.errors import DataError, RecipeError
+from dkd_cli.reading import text_streams
+from dkd_cli.reading.streams import FORMATS, Columns, TextRow, read_examples, windows
+from dkd_cli.reading.text_streams import is_live
 
 ONE = Columns("text", None)
 TWO = Columns("a", "b")

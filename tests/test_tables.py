@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from dkd_cli.data.tables import ObjectColumns, Table
+from dkd_cli.reading.tables import ObjectColumns, Table
 
 ROWS: list[dict[str, object]] = [
     {"id": 1, "ticket": {"body": "a", "meta": {"queue": "x"}}, "a.b": 5},

@@ -17,9 +17,9 @@ from command_line import Said, heard
 from conftest import tiny_rows
 from exported import export_both
 
-from dkd_cli.data.streams import Columns, TextRow
 from dkd_cli.errors import RecipeError
 from dkd_cli.pipeline.text_sources import Source, opened
+from dkd_cli.reading.streams import Columns, TextRow
 
 TEXTS = [f'{" ".join(text.split()[:4])}; "no"\n{number}' for number, (text, _) in enumerate(tiny_rows()[:12])]
 

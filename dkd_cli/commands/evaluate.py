@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import shlex
@@ -28,7 +27,7 @@ from dkd_cli.evaluation.scoring import (
     summarise_seeds,
 )
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
-from dkd_cli.files import write_json, write_text
+from dkd_cli.files import CellWriter, write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
@@ -196,9 +195,9 @@ def write_predictions(
     names = data.label_names
     values = predicted(data.task, answers.said.scored).tolist()
     written = io.StringIO()
-    table = csv.writer(written, dialect="excel-tab", lineterminator="\n")
-    table.writerow(("index", "prediction"))
-    table.writerows((i, names[value] if names else format(value, ".6g")) for i, value in enumerate(values))
+    table = CellWriter(written, "\t")
+    table.row(("index", "prediction"))
+    table.rows((i, names[value] if names else format(value, ".6g")) for i, value in enumerate(values))
     write_text(path, written.getvalue())
     hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -13,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from dkd_cli.data.locate import local_path
-from dkd_cli.data.streams import Columns, TextRow, windows
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.cascade_file import (
     NAME,
@@ -24,9 +21,11 @@ from dkd_cli.evaluation.cascade_file import (
     read_cascade,
     write_cascade,
 )
-from dkd_cli.files import replacing
+from dkd_cli.files import CellWriter, replacing
 from dkd_cli.pipeline.answering import AnsweringStep, Row, Tally, answers, cascade_steps, one_step
 from dkd_cli.pipeline.text_sources import Source, opened
+from dkd_cli.reading.locate import local_path
+from dkd_cli.reading.streams import Columns, TextRow, windows
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
@@ -194,7 +193,7 @@ Write = Callable[[Groups, TextIO], None]
 
 def csv_lines(groups: Groups, stream: TextIO) -> None:
     """A header and a line for each row; the probability of a class stands under `p(CLASS)`."""
-    writer = csv.writer(stream, lineterminator="\n")
+    writer = CellWriter(stream)
     begun = False
     for rows in groups:
         for row in rows:
@@ -202,9 +201,9 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
             flat |= {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
             flat = {name: written(value) for name, value in flat.items()}
             if not begun:
-                writer.writerow(flat)
+                writer.row(flat)
                 begun = True
-            writer.writerow(flat.values())
+            writer.row(flat.values())
         stream.flush()
 
 

@@ -6,7 +6,6 @@ training split.
 
 from __future__ import annotations
 
-import csv
 import json
 import shlex
 from collections import Counter
@@ -22,7 +21,7 @@ from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import Scored, informativeness, kept, rank
 from dkd_cli.engine.runs.checkpoints import given_labels, teacher_source
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
-from dkd_cli.files import replacing, write_json
+from dkd_cli.files import CellWriter, replacing, write_json
 from dkd_cli.pipeline.predictions import asked
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe
@@ -81,7 +80,7 @@ def select_data(
     with replacing(path) as staged, staged.open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(data, pool, chosen))
     with replacing(path.with_suffix(".scores.csv")) as staged, staged.open("w", encoding="utf-8") as handle:
-        csv.writer(handle, lineterminator="\n").writerows(score_table(pool, values, set(chosen)))
+        CellWriter(handle).rows(score_table(pool, values, set(chosen)))
     write_json(path.with_suffix(".summary.json"), settings | {"classes": class_counts(data, pool, chosen)})
     kind = "training examples" if data.transfer is None else "transfer texts"
     terminal.histogram(f"{score} of {len(pool)} {kind} (higher: chosen first)", values.tolist())

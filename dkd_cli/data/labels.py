@@ -12,9 +12,9 @@ from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from dkd_cli.data.readers import no_column
-from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.errors import DataError, RecipeError, raise_all
+from dkd_cli.reading.readers import no_column
+from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 Labels = list[int] | list[float] | None
 HIDDEN = "-1"

@@ -6,9 +6,9 @@ Knows nothing about splits or classes.
 from __future__ import annotations
 
 from dkd_cli.data.labels import HIDDEN, label_column
-from dkd_cli.data.tables import Table
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError
+from dkd_cli.reading.tables import Table
 
 
 def without_missing(table: Table, task: Task) -> tuple[Table, Table]:

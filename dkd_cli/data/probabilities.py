@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split
 from dkd_cli.data.labels import class_labels, label_column
-from dkd_cli.data.locate import file_path
-from dkd_cli.data.readers import missing_columns, read_table
-from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.errors import DataError, RecipeError, raise_all
+from dkd_cli.reading.locate import file_path
+from dkd_cli.reading.readers import missing_columns, read_table
+from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 SUFFIXES = (".jsonl", ".parquet")
 PROBABILITIES, ANSWER = "probabilities", "label"

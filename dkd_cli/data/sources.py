@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.hub import is_saved_split, load_hub_splits, read_saved_split
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.labels import (
     LabelColumn,
@@ -21,15 +20,16 @@ from dkd_cli.data.labels import (
     label_column,
     without_labels,
 )
-from dkd_cli.data.locate import file_path
 from dkd_cli.data.metric_names import with_positive
 from dkd_cli.data.missing_labels import without_missing
-from dkd_cli.data.readers import READERS, is_file_name, missing_columns, read_table
 from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
-from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task, resolve_task
 from dkd_cli.data.transfer import Known, augmented_part, is_transfer_file, load_transfer, read_transfer
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
+from dkd_cli.reading.hub import is_saved_split, load_hub_splits, read_saved_split
+from dkd_cli.reading.locate import file_path
+from dkd_cli.reading.readers import READERS, is_file_name, missing_columns, read_table
+from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
 
 POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"

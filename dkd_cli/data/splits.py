@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from dkd_cli.data.examples import Split
 from dkd_cli.data.near_duplicates import group_near_duplicates, normalise
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, RecipeError
+from dkd_cli.reading.tables import Table
 
 MOST_EMPTY = 0.01
 """More empty texts than this share are a mistake in the file, not a slip."""

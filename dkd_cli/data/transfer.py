@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dkd_cli.data.decoding import decode
 from dkd_cli.data.examples import Split
 from dkd_cli.data.labels import label_column
-from dkd_cli.data.locate import file_path
 from dkd_cli.data.near_duplicates import near_known, normalise
-from dkd_cli.data.readers import file_suffix, is_file_name, read_bytes, read_table
 from dkd_cli.data.splits import PAIR, Part, cap, make_part, without_empty
-from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, raise_all
+from dkd_cli.reading.decoding import decode
+from dkd_cli.reading.locate import file_path
+from dkd_cli.reading.readers import file_suffix, is_file_name, read_bytes, read_table
+from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
 
 NAME = "transfer"

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dkd_cli.data.locate import local_path
 from dkd_cli.errors import DataError, ModelError
 from dkd_cli.files import write_json
 from dkd_cli.manifests import MANIFEST, sha256
+from dkd_cli.reading.locate import local_path
 
 NAME = "cascade.json"
 SCHEMA = 1

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dkd_cli.data.locate import local_path
 from dkd_cli.engine.cache.fingerprint import weight_files
 from dkd_cli.engine.models.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
 from dkd_cli.engine.runs.checkpoints import Run, largest_teacher, read_run
 from dkd_cli.errors import ModelError
+from dkd_cli.reading.locate import local_path
 
 
 @dataclass(frozen=True)

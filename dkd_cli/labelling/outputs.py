@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dkd_cli.data.examples import Split
 from dkd_cli.errors import DataError
 from dkd_cli.evaluation.disagreements import Disagreement
-from dkd_cli.files import replacing
+from dkd_cli.files import CellWriter, replacing
 from dkd_cli.labelling.answers import text_key
 from dkd_cli.labelling.replies import Answer, probabilities
 
@@ -67,20 +67,20 @@ def _rows(
 def write_disagreements(path: Path, rows: Sequence[Disagreement], names: Sequence[str]) -> None:
     """Write the rows on which chooser and teacher differ most surely, as csv."""
     with replacing(path) as staged, staged.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["example_id", "teacher", "probability", "student", "its probability", "text"])
+        writer = CellWriter(handle)
+        writer.row(["example_id", "teacher", "probability", "student", "its probability", "text"])
         for row in rows:
             said = names[int(row.teacher)], f"{row.teacher_probability:.3f}"
             other = names[int(row.student)], f"{row.student_probability:.3f}"
-            writer.writerow([row.example_id, *said, *other, row.text])
+            writer.row([row.example_id, *said, *other, row.text])
 
 
 def write_audit_sheet(path: Path, split: Split, rows: Sequence[int]) -> None:
     """Write texts for a person to label, with an empty column `label`."""
     with replacing(path) as staged, staged.open("w", encoding="utf-8", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["example_id", "text", "label"])
-        writer.writerows([split.example_ids[row], split.texts[row], ""] for row in rows)
+        writer = CellWriter(handle)
+        writer.row(["example_id", "text", "label"])
+        writer.rows([split.example_ids[row], split.texts[row], ""] for row in rows)
 
 
 def read_audit_sheet(path: Path, names: Sequence[str]) -> dict[str, int]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dkd_cli.data.locate import file_path
 from dkd_cli.errors import DataError, RecipeError
 from dkd_cli.labelling.answers import answers_root, digest
 from dkd_cli.labelling.budget import Tariff
 from dkd_cli.labelling.endpoint import request_fields
 from dkd_cli.labelling.prompts import CLASSES, INSTRUCTION, Prompt
+from dkd_cli.reading.locate import file_path
 from dkd_cli.recipe.schema import Recipe, Teacher
 
 

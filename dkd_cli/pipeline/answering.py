@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.kinds import log_softmax, normalised_entropy
-from dkd_cli.data.locate import local_path
-from dkd_cli.data.streams import TextRow
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.cascade_file import Cascade
 from dkd_cli.evaluation.temperature_file import read_temperature
+from dkd_cli.reading.locate import local_path
+from dkd_cli.reading.streams import TextRow
 
 DIGITS = 6
 """Of what is written, and of uncertainties that are compared."""

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.locate import local_path
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
@@ -28,6 +27,7 @@ from dkd_cli.evaluation.cascade_choice import (
 )
 from dkd_cli.evaluation.cascade_file import DIGITS, Cascade, CascadeStep, MeasuredCascade, weights_of
 from dkd_cli.evaluation.temperature_file import NAME, read_temperature
+from dkd_cli.reading.locate import local_path
 from dkd_cli.recipe.schema import Recipe, labelled_data
 from dkd_cli.report.terminal import Advance, Terminal
 

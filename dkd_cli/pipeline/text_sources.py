@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from dkd_cli.data.hub import is_saved_split, read_saved_split
-from dkd_cli.data.locate import PREFIX, local_path
-from dkd_cli.data.readers import READERS, file_suffix
-from dkd_cli.data.streams import FORMATS, Columns, TextRow, read_examples, table_examples
-from dkd_cli.data.text_streams import Note, is_live
 from dkd_cli.errors import DataError, RecipeError
+from dkd_cli.reading.hub import is_saved_split, read_saved_split
+from dkd_cli.reading.locate import PREFIX, local_path
+from dkd_cli.reading.readers import READERS, file_suffix
+from dkd_cli.reading.streams import FORMATS, Columns, TextRow, read_examples, table_examples
+from dkd_cli.reading.text_streams import Note, is_live
 
 STDIN = "-"
 TEXT_SUFFIX = ".txt"

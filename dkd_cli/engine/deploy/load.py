@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dkd_cli.data.locate import local_path
 from dkd_cli.engine.deploy.onnx_predictor import exported_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.engine.deploy.static_predictor import static_predictor
 from dkd_cli.engine.models.exports import read_export
 from dkd_cli.engine.models.static_arrays import read_static
 from dkd_cli.errors import ModelError
+from dkd_cli.reading.locate import local_path
 
 
 def load_predictor(name: str) -> Predictor:

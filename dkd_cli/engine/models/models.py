@@ -20,8 +20,6 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
-from dkd_cli.data.hub import hub_answers
-from dkd_cli.data.locate import package_path
 from dkd_cli.engine.models.exports import GRAPH_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
 from dkd_cli.engine.models.label_order import label_order, put_in_order
@@ -29,6 +27,8 @@ from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import StaticConfig, StaticForSequenceClassification
 from dkd_cli.errors import ModelError, raise_all, reason
 from dkd_cli.manifests import MANIFEST, damage
+from dkd_cli.reading.hub import hub_answers
+from dkd_cli.reading.locate import package_path
 
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase

@@ -14,7 +14,6 @@ from transformers import PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dkd_cli.data.examples import TaskData
-from dkd_cli.data.locate import local_path
 from dkd_cli.engine.models.exports import Graph, Session, read_export
 from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.models import (
@@ -25,6 +24,7 @@ from dkd_cli.engine.models.models import (
     refuse_damaged,
 )
 from dkd_cli.errors import ModelError
+from dkd_cli.reading.locate import local_path
 
 
 class OnnxClassifier(torch.nn.Module):

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from transformers import AutoModel, AutoModelForMaskedLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from dkd_cli.data.hub import hub_answers
 from dkd_cli.engine.models.models import (
     Model,
     Tokenizer,
@@ -25,6 +24,7 @@ from dkd_cli.engine.models.models import (
     load_tokenizer,
     locate_model,
 )
+from dkd_cli.reading.hub import hub_answers
 
 NONE = -1
 """In place of a token id: there is no candidate."""

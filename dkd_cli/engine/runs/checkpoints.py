@@ -19,12 +19,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dkd_cli.data.locate import PREFIX
 from dkd_cli.engine.runs.identity import Role, refuse_other, refuse_other_data, refuse_other_teachers
 from dkd_cli.engine.runs.snapshots import begun, clean, keep
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.manifests import damage, staged
+from dkd_cli.reading.locate import PREFIX
 from dkd_cli.recipe.loader import dump_recipe, load_recipe
 from dkd_cli.recipe.schema import Recipe, decides_teachers, strategy_parts
 from dkd_cli.recipe.sweeps import variant

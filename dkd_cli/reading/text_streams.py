@@ -15,8 +15,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, cast
 
-from dkd_cli.data.decoding import GZIP, STRANGE_SHARE, WESTERN, ZIP, as_western, mark, strangeness
 from dkd_cli.errors import DataError, RecipeError
+from dkd_cli.reading.decoding import GZIP, STRANGE_SHARE, WESTERN, ZIP, as_western, mark, strangeness
 
 LONGEST_LINE = 10_000_000
 """Bytes; more is no text, and would have to fit into memory."""

@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dkd_cli.data.decoding import HALF, encodable
-from dkd_cli.data.tables import MOST_PROBLEMS, ObjectColumns, Table
 from dkd_cli.errors import DataError, raise_all
+from dkd_cli.reading.decoding import HALF, encodable
+from dkd_cli.reading.tables import MOST_PROBLEMS, ObjectColumns, Table
 
 MOST_LEVELS = 50
 """JSON that is nested deeper is no row of a table."""

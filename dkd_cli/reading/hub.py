@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from dkd_cli.data.readers import PACKED, class_names, file_suffix, read_table, unknown_format
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, reason
+from dkd_cli.reading.readers import PACKED, class_names, file_suffix, read_table, unknown_format
+from dkd_cli.reading.tables import Table
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 SPLIT_FILES: dict[str, tuple[str, ...]] = {

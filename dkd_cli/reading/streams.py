@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, BinaryIO, cast
 
-from dkd_cli.data.decoding import HALF, encodable, unpacked
-from dkd_cli.data.json_rows import DECODER
-from dkd_cli.data.readers import READERS, Content, missing_columns
-from dkd_cli.data.separated import DECLARATION, Dialect, ragged, recognise, records
-from dkd_cli.data.tables import Table, reached
-from dkd_cli.data.text_streams import LONGEST_LINE, Lines, Note, is_live, text_lines
 from dkd_cli.errors import DataError, raise_all
+from dkd_cli.reading.decoding import HALF, encodable, unpacked
+from dkd_cli.reading.json_rows import DECODER
+from dkd_cli.reading.readers import READERS, Content, missing_columns
+from dkd_cli.reading.separated import DECLARATION, Dialect, ragged, recognise, records
+from dkd_cli.reading.tables import Table, reached
+from dkd_cli.reading.text_streams import LONGEST_LINE, Lines, Note, is_live, text_lines
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dkd_cli.data.decoding import decode, unpacked
-from dkd_cli.data.json_rows import array, json_lines, objects
-from dkd_cli.data.merged_rows import merged_rows
-from dkd_cli.data.separated import NAMES, Dialect, ragged, recognise, records
-from dkd_cli.data.sheets import read_workbook
-from dkd_cli.data.tables import MOST_PROBLEMS, Table
 from dkd_cli.errors import DataError, raise_all
+from dkd_cli.reading.decoding import decode, unpacked
+from dkd_cli.reading.json_rows import array, json_lines, objects
+from dkd_cli.reading.merged_rows import merged_rows
+from dkd_cli.reading.separated import NAMES, Dialect, ragged, recognise, records
+from dkd_cli.reading.sheets import read_workbook
+from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 PACKED = ".gz"
 

@@ -9,8 +9,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from dkd_cli.data.tables import Table
 from dkd_cli.errors import DataError, reason
+from dkd_cli.reading.tables import Table
 
 
 def read_workbook(content: bytes, place: str) -> Table:
