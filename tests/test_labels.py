@@ -179,6 +179,14 @@ def test_target_values_must_be_finite(values: list[object], line: str) -> None:
         regression(train=values)
 
 
+def test_decimal_commas_are_read_where_they_cannot_be_thousands() -> None:
+    assert regression(train=["3,5", "-1", "2,125"]) == {"train": [3.5, -1.0, 2.125]}
+    assert regression(train=["+0,5", "1"], test=["1,0"])["test"] == [1.0]
+    for values in (["1,250", "3,000"], ["1,5", "1,000,000"], ["1,5", "2.5,1"]):
+        with pytest.raises((DataError, Problems), match="is not a finite number"):
+            regression(train=values)
+
+
 def test_ids_with_and_without_a_point_are_the_same() -> None:
     assert classes(["5", "3"], test=["3.0", "5.0"]) == (("3", "5"), {"train": [1, 0], "test": [0, 1]})
     assert classes(["5.0", "3.0"], test=["3", "5"]) == (("3", "5"), {"train": [1, 0], "test": [0, 1]})

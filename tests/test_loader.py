@@ -136,7 +136,7 @@ def test_what_is_said_of_a_wrong_value(line: str, said: str) -> None:
 
 def test_a_key_in_the_wrong_section_is_pointed_to_the_right_one() -> None:
     assert lines_of(MINIMAL + "batch_size: 3\n") == [
-        "r.yaml:4: unknown key 'batch_size'; did you mean `student.batch_size`?"
+        "r.yaml:4: unknown key 'batch_size'; did you mean `train.batch_size`?"
     ]
 
 

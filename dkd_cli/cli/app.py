@@ -16,6 +16,7 @@ from dkd_cli.cli.augment import augment
 from dkd_cli.cli.cache import cache_app
 from dkd_cli.cli.compare import compare
 from dkd_cli.cli.deploy import cascade, export, predict
+from dkd_cli.cli.init import init
 from dkd_cli.cli.label import label
 from dkd_cli.cli.options import (
     DryRun,
@@ -40,6 +41,7 @@ from dkd_cli.version import __version__
 app = typer.Typer(name="dkd", rich_markup_mode=None, cls=Panels)
 app.add_typer(recipes_app, name="recipes", rich_help_panel=HOUSEKEEPING)
 app.add_typer(cache_app, name="cache", rich_help_panel=HOUSEKEEPING)
+app.command(rich_help_panel=TRAIN)(init)
 app.command(rich_help_panel=TRAIN)(augment)
 app.command(rich_help_panel=TRAIN)(label)
 app.command(rich_help_panel=UNDERSTAND)(compare)

@@ -119,6 +119,15 @@ class EncodedSplit(Dataset[Item]):
         tokens = self.columns.get(column, ())
         return int(tokens.flat.max(initial=-1)) if isinstance(tokens, TokenRows) else -1
 
+    def share_of(self, token: int | None) -> tuple[float, float]:
+        """The share of all tokens that are this one, and of the texts that have it; 0 where there is none."""
+        tokens = self.columns["input_ids"]
+        if token is None or not len(self) or not isinstance(tokens, TokenRows):
+            return 0.0, 0.0
+        found = np.flatnonzero(tokens.flat == token)
+        texts = np.unique(np.searchsorted(np.cumsum(self.lengths), found, side="right"))
+        return len(found) / max(1, len(tokens.flat)), len(texts) / len(self)
+
     def by_length(self) -> NDArray[np.int64]:
         """All rows, the longest first: batches of like length, and the one that needs most memory first."""
         return np.argsort(-self.lengths, kind="stable")

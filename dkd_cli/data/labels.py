@@ -21,6 +21,7 @@ HIDDEN = "-1"
 INTEGER = re.compile(r"-?\d+")
 WHOLE = re.compile(r"(-?\d+)(\.0+)?")
 """An id, also as pandas writes it where the column has gaps: 5.0."""
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,(\d+)")
 TRAINING = ("pool", "train")
 """The splits whose rows without a label can be dropped."""
 FEW_ROWS = 20
@@ -144,14 +145,17 @@ def plain_name(label: str) -> str:
 
 
 def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
-    """Read the labels of a regression task, which must be finite numbers."""
+    """Read the labels of a regression task, which must be finite numbers, also with decimal commas."""
     problems: list[DataError] = []
     labels: dict[str, Labels] = dict.fromkeys(columns)
     for split, column in columns.items():
         if _hidden(column):
             continue
         wrong = _absent(column, hidden_is_name=True, droppable=split in TRAINING)
-        values = [_number(value or "") for value in column.values]
+        comma = _has_decimal_commas(column.values)
+        values = [
+            _number((value or "").replace(",", ".") if comma else value or "") for value in column.values
+        ]
         for row, value in enumerate(values):
             if not math.isfinite(value) and column.values[row] is not None:
                 problem = f"the label {column.values[row]!r} is not a finite number"
@@ -161,6 +165,13 @@ def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
         labels[split] = values
     raise_all(problems)
     return labels
+
+
+def _has_decimal_commas(values: Sequence[str | None]) -> bool:
+    """Whether commas are decimal points; before three digits they may be those of thousands."""
+    commas = [found for value in values if value is not None and (found := DECIMAL_COMMA.fullmatch(value))]
+    plain = all(value is None or "," not in value or DECIMAL_COMMA.fullmatch(value) for value in values)
+    return plain and any(len(found[1]) != 3 for found in commas)
 
 
 def check_classes(names: Sequence[str], train: Sequence[float], place: str) -> None:

@@ -11,6 +11,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
+from dkd_cli.data.summary import label_line
 from dkd_cli.engine.cache.entries import open_cache
 from dkd_cli.engine.cache.tokens import encode_once, tokenizer_digest
 from dkd_cli.engine.machine.precision import Compute, decide
@@ -25,6 +26,7 @@ from dkd_cli.recipe.schema import Augment, Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
 
 TRUNCATED_SHARE_WORTH_A_WARNING = 0.05
+UNKNOWN_SHARE_WORTH_A_WARNING = 0.05
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Workshop:
             sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
             # Once: teachers and students of one command read the same files, but for the transfer set.
             self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
+            self._once(self.terminal.say, f"  {label_line(loaded)}")
             for note in loaded.notes:
                 self._once(self.terminal.say, f"  {note}")
         return judged(self._data[key], recipe.train.metric)
@@ -124,17 +127,27 @@ class Workshop:
             self.cache.close()
 
     def splits(self, recipe: Recipe, tokenizer: Tokenizer) -> Splits:
-        """Both splits, tokenised; warns where many texts are cut."""
+        """Both splits, tokenised; warns where many texts are truncated or unknown to the tokenizer."""
         length = recipe.data.max_length
         whose = Path(tokenizer.name_or_path).name
         train, validation, labelled = self._tokens(recipe, tokenizer)
         for split in (train, validation):
+            name = split.split.name
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
-                share = f"{split.truncated / len(split):.0%} of {split.split.name} is cut at {length} tokens"
+                share = f"{split.truncated / len(split):.0%} of {name} is cut at {length} tokens"
                 # Teachers mostly read as the student does: one line is enough for all of them.
                 self._once(
                     self.terminal.warn,
                     f"{share} by the tokenizer of {whose}; raise data.max_length",
+                    about=share,
+                )
+            unknown, texts = split.share_of(tokenizer.unk_token_id)
+            if unknown > UNKNOWN_SHARE_WORTH_A_WARNING:
+                share = f"{unknown:.0%} of the tokens of {name}, in {texts:.0%} of its texts, are unknown"
+                self._once(
+                    self.terminal.warn,
+                    f"{share} to the tokenizer of {whose} ({tokenizer.unk_token}); choose an encoder for "
+                    "their language and script",
                     about=share,
                 )
         return Splits(train, labelled, validation, PaddingCollator(tokenizer))

@@ -160,3 +160,15 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
     """
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else otherwise
+
+
+def key_elsewhere(name: str, known: Iterable[str]) -> str | None:
+    """The dotted key that ends in `name`, which was written in the wrong section; None if there is none.
+
+    Of several, one of `train` comes first: students and teachers have copies of its keys.
+
+    >>> key_elsewhere("epochs", ["student.epochs", "train.epochs", "train.seed"])
+    'train.epochs'
+    """
+    found = [dotted for dotted in known if dotted.rpartition(".")[2] == name]
+    return next((dotted for dotted in found if dotted.startswith("train.")), found[-1] if found else None)

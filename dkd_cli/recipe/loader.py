@@ -224,8 +224,8 @@ def _unknown_keys(source: _Source) -> Iterator[Found]:
             elif key in known:
                 yield from visit(known[key], child, (*path, key))
             else:
-                elsewhere = [dotted for dotted in every if dotted.rpartition(".")[2] == key]
-                otherwise = f"did you mean `{elsewhere[0]}`?" if elsewhere else f"use {_listed(known)}"
+                elsewhere = fields.key_elsewhere(key, every)
+                otherwise = f"did you mean `{elsewhere}`?" if elsewhere else f"use {_listed(known)}"
                 remedy = fields.did_you_mean(key, known, otherwise)
                 yield Found(child.place, f"unknown key {shown('.'.join((*path, key)))}", remedy)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from dkd_cli.errors import RecipeError, raise_all
 from dkd_cli.recipe import fields
-from dkd_cli.recipe.fields import did_you_mean, hint_at, known_paths, without_null
+from dkd_cli.recipe.fields import did_you_mean, hint_at, key_elsewhere, known_paths, without_null
 from dkd_cli.recipe.schema import Recipe, strategy_parts
 from dkd_cli.recipe.written import Found, Place, Written, meaning, read_yaml, shown
 
@@ -171,10 +171,9 @@ def _nearest_key(key: str, known: Iterable[str], root: dict[str, Written]) -> st
     parent, _, last = key.rpartition(".")
     siblings = {other.rpartition(".")[2]: other for other in known if other.rpartition(".")[0] == parent}
     near = difflib.get_close_matches(last, siblings, n=1)
-    elsewhere = [other for other in known if other.rpartition(".")[2] == last]
+    elsewhere = key_elsewhere(last, known)
     if near or elsewhere:
-        # The last of several: the keys of `train` come after those of single teachers.
-        return f"did you mean `{siblings[near[0]] if near else elsewhere[-1]}`?"
+        return f"did you mean `{siblings[near[0]] if near else elsewhere}`?"
     if parent and siblings:
         return f"`{parent}` has " + ", ".join(f"`{name}`" for name in siblings)
     return did_you_mean(key, known, "docs/recipe-reference.md lists the keys")
