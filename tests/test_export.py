@@ -20,12 +20,14 @@ from small import LABELS, encoded, save_classifier, split, task_data
 from tokenizers import Encoding, Tokenizer
 
 from dkd_cli.commands import export as module
+from dkd_cli.engine.deploy import export_writers
+from dkd_cli.engine.models.exported_model import ExportedClassifier, load_answering
 from dkd_cli.engine.models.exports import read_export
 from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.models import load_classifier
-from dkd_cli.engine.models.onnx_model import OnnxClassifier, load_answering
 from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation import scoring
+from dkd_cli.evaluation.gates import Gates
 from dkd_cli.evaluation.latency import measure_speeds
 from dkd_cli.reading.locate import package_path
 from dkd_cli.recipe.loader import load_recipe
@@ -53,7 +55,8 @@ def test_an_export_stands_beside_its_checkpoint_from_wherever_that_is_named(
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside if named.startswith("..") else inside.parent)
     source: Any = SimpleNamespace(named=named, folder=Path(named))
-    assert module.beside(source, None).resolve() == tmp_path.resolve() / "student-onnx"
+    wanted = module.WantedExport("onnx", None, Gates(0, 0))
+    assert module.beside(source, wanted).resolve() == tmp_path.resolve() / "student-onnx"
 
 
 def test_float32_answers_like_torch_whatever_the_batch(exported: Path, trained: Path) -> None:
@@ -91,21 +94,23 @@ def test_int8_is_smaller_and_close(exported: Path, trained: Path) -> None:
 
 def test_threads_are_torchs(exported: Path) -> None:
     model = load_answering(str(exported), task_data()).model
-    assert isinstance(model, OnnxClassifier)
+    assert isinstance(model, ExportedClassifier)
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(before + 1)
         model(torch.tensor([[2, 3]]), torch.tensor([[1, 1]]), torch.tensor([[0, 0]]))
     finally:
         torch.set_num_threads(before)
-    assert sorted(model._sessions) == [before, before + 1]
+    assert sorted(model._runtimes) == [before, before + 1]
 
 
 @pytest.fixture
 def traced(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tracing the same model again would take seconds and give the same graph."""
     whole = exported.with_name("student-onnx") / "model.onnx"
-    monkeypatch.setattr(module, "write_graph", lambda model, example, path: shutil.copyfile(whole, path))
+    monkeypatch.setattr(
+        export_writers, "write_graph", lambda model, example, path: shutil.copyfile(whole, path)
+    )
 
 
 def refused(trained: Path, recipe: Path, *words: str) -> str:
@@ -142,7 +147,7 @@ def test_a_loss_of_quality_leaves_nothing(
         graph.graph.node.append(onnx.helper.make_node("Neg", ["good"], ["logits"]))
         onnx.save(graph, target)
 
-    monkeypatch.setattr(module, "quantize", spoil)
+    monkeypatch.setattr(export_writers, "quantize", spoil)
     line = refused(trained, recipe, "--quantize", "int8", "--max-loss", "0")
     assert "points of accuracy on 22 texts of validation" in line
     assert "--max-loss" in line

@@ -84,6 +84,18 @@ def test_a_bag_is_the_weighted_mean_of_its_tokens_without_special_ones() -> None
     assert torch.equal(logits(model, [[CLS, 7, 9, SEP]]), logits(model, [[CLS, 9, 7, SEP]]))
 
 
+@pytest.mark.parametrize("convolutions", WIDTHS)
+def test_a_text_without_tokens_has_features_of_0(convolutions: Sequence[int], tmp_path: Path) -> None:
+    model = classifier(convolutions)
+    model.save_pretrained(tmp_path)
+    read = read_static(tmp_path)
+    assert read is not None
+    texts = [rows()[1], [], rows()[3]]
+    found = read[0].logits([np.array(text, dtype=np.int64) for text in texts])
+    assert np.allclose(found, logits(model, texts), atol=1e-5)
+    assert np.allclose(found[1], model.classifier.bias.detach())
+
+
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
 def test_a_convolution_is_torchs_own_with_zeros_around_the_text(width: int) -> None:
     model = classifier((width,))

@@ -13,9 +13,11 @@ from dkd_cli.cli.options import Quiet
 
 
 class Format(StrEnum):
-    """Export formats."""
+    """Export formats, as in `export_formats.FORMATS`."""
 
     onnx = "onnx"
+    numpy = "numpy"
+    model2vec = "model2vec"
 
 
 class TextFormat(StrEnum):
@@ -31,9 +33,10 @@ class TextFormat(StrEnum):
 
 
 class Quantize(StrEnum):
-    """Integer types for weights."""
+    """Types for weights."""
 
     int8 = "int8"
+    fp16 = "fp16"
 
 
 def export(
@@ -45,10 +48,19 @@ def export(
             autocompletion=models,
         ),
     ],
-    format: Annotated[Format, typer.Option(help="The graph's format.")] = Format.onnx,
+    format: Annotated[
+        Format,
+        typer.Option(
+            help="onnx: for onnxruntime; of static students also numpy: arrays for NumPy; model2vec: a "
+            "student without convolutions as Model2Vec loads it."
+        ),
+    ] = Format.onnx,
     quantize: Annotated[
         Quantize | None,
-        typer.Option(help="Quantise the weights to 8-bit integers: smaller, and faster on CPUs."),
+        typer.Option(
+            help="int8: the weights as 8-bit integers, smaller, and faster on CPUs; fp16: the vectors of a "
+            "static student in half precision."
+        ),
     ] = None,
     tolerance: Annotated[
         float,
@@ -68,19 +80,20 @@ def export(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Default: CHECKPOINT-onnx or CHECKPOINT-onnx-int8."),
+        typer.Option(metavar="FOLDER", help="Default: CHECKPOINT-FORMAT, as CHECKPOINT-onnx-int8."),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Export a trained classifier for onnxruntime.
+    """Export a trained classifier to be served without torch.
 
-    Writes a folder with graph, tokenizer and figures next to the checkpoint, which `dkd evaluate` and `dkd
+    Writes a folder with weights, tokenizer and figures next to the checkpoint, which `dkd evaluate` and `dkd
     predict` accept like any model. An export is refused if its logits differ from torch's or if it loses
     quality on the validation texts.
 
     \b
         dkd export checkpoints/quickstart/student-static-seed1
         dkd export checkpoints/quickstart/student-static-seed1 --quantize int8
+        dkd export checkpoints/quickstart/student-static-seed1 --format numpy --quantize fp16
     """
     from dkd_cli.recipe.loader import load_recipe
     from dkd_cli.report.terminal import Terminal
@@ -91,7 +104,8 @@ def export(
 
     run(
         checkpoint,
-        quantization=None if quantize is None else "int8",
+        format=format.value,
+        quantization=None if quantize is None else quantize.value,
         recipe=loaded,
         output=output,
         gates=Gates(tolerance, max_loss),

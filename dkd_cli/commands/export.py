@@ -1,7 +1,7 @@
-"""`dkd export`: a classifier as an ONNX graph, behind gates.
+"""`dkd export`: a classifier in the format that serves it, behind gates.
 
-The graph has to give the logits that torch gives, and what is quantised has to keep its quality on validation
-texts; what does not pass leaves nothing behind.
+The export has to give the logits that torch gives, and what is quantised has to keep its quality on
+validation texts; what does not pass leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
-from dkd_cli.engine.deploy.onnx_predictor import export_tokens
-from dkd_cli.engine.deploy.onnx_writer import OPSET, quantize, write_graph
+from dkd_cli.engine.deploy.export_writers import WRITERS
+from dkd_cli.engine.deploy.exported_predictor import export_tokens
+from dkd_cli.engine.models.export_formats import FORMATS
+from dkd_cli.engine.models.exported_model import ExportedClassifier
 from dkd_cli.engine.models.exports import (
-    GRAPH_FILE,
     Export,
     Graph,
     Padding,
@@ -47,7 +48,6 @@ from dkd_cli.engine.models.models import (
     load_trained,
     locate_model,
 )
-from dkd_cli.engine.models.onnx_model import OnnxClassifier
 from dkd_cli.engine.runs.checkpoints import given_labels, read_run
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.gates import (
@@ -93,19 +93,30 @@ class ExportSource:
     """A digest."""
 
 
+@dataclass(frozen=True)
+class WantedExport:
+    """What an export is to be."""
+
+    format: str
+    quantization: Quantization | None
+    gates: Gates
+
+
 def export(
     checkpoint: str,
     *,
+    format: str = "onnx",
     quantization: Quantization | None,
     recipe: Recipe | None,
     output: Path | None,
     gates: Gates,
     terminal: Terminal,
 ) -> Path:
-    """Write a folder that onnxruntime can run, tokenizer and figures included; returns the folder.
+    """Write a folder that can be served, tokenizer and figures included; returns the folder.
 
     Args:
         checkpoint: a folder, a hub id or `pkg://`.
+        format: a name in `export_formats.FORMATS`.
         quantization: what to make of the weights; None: as they are, in float32.
         recipe: which data a model made elsewhere is for.
         output: the folder; None: beside the checkpoint, under its name and the format's.
@@ -119,13 +130,15 @@ def export(
     """
     quiet_libraries()
     source = read_source(checkpoint, recipe)
-    final = output or beside(source, quantization)
+    wanted = WantedExport(format, quantization, gates)
+    WRITERS[format].check(source.loaded.model, quantization, checkpoint)
+    final = output or beside(source, wanted)
     with claim_export(final) as staged:
         done = read_export(final)
-        if done is not None and still_holds(done, source, quantization, gates) and damage(final) is None:
+        if done is not None and still_holds(done, source, wanted) and damage(final) is None:
             terminal.say(f"{final} is there already, of the same weights")
             return final
-        made = write_and_judge(source, quantization, gates, staged, final, terminal)
+        made = write_and_judge(source, wanted, staged, final, terminal)
         put_in_place(staged, final)
     terminal.say(summary(final, made))
     terminal.say(f"next: dkd evaluate {os.path.relpath(final.parent)}")
@@ -161,9 +174,9 @@ def some_rows(split: Split) -> Split:
     return split.take(rows, split.name)
 
 
-def beside(source: ExportSource, quantization: Quantization | None) -> Path:
-    """`CHECKPOINT-onnx` or `CHECKPOINT-onnx-int8`; of the hub's and packages' models, here."""
-    suffix = "-onnx" if quantization is None else f"-onnx-{quantization}"
+def beside(source: ExportSource, wanted: WantedExport) -> Path:
+    """`CHECKPOINT-onnx`, `CHECKPOINT-onnx-int8` and so on; of the hub's and packages' models, here."""
+    suffix = "".join(f"-{part}" for part in (wanted.format, wanted.quantization) if part)
     own = source.folder is not None and not source.named.startswith("pkg://")
     folder = source.folder if own and source.folder is not None else Path(source.named)
     if folder.name in ("", ".."):  # named from inside; any other path stays as the user wrote it
@@ -204,26 +217,26 @@ def claim_export(final: Path) -> Iterator[Path]:
         shutil.rmtree(working, ignore_errors=True)
 
 
-def still_holds(done: Export, source: ExportSource, quantization: Quantization | None, gates: Gates) -> bool:
+def still_holds(done: Export, source: ExportSource, wanted: WantedExport) -> bool:
     """Whether an export has the same weights in the same format, and passes the gates asked for."""
     return (
         done.source_weights == source.weights
-        and done.graph.quantization == quantization
-        and done.parity.max_difference <= gates.tolerance
-        and lost(done.quality) <= gates.max_loss
+        and (done.format, done.graph.quantization) == (wanted.format, wanted.quantization)
+        and done.parity.max_difference <= wanted.gates.tolerance
+        and lost(done.quality) <= wanted.gates.max_loss
     )
 
 
 def write_and_judge(
     source: ExportSource,
-    quantization: Quantization | None,
-    gates: Gates,
+    wanted: WantedExport,
     staged: Path,
     final: Path,
     terminal: Terminal,
 ) -> Export:
     """Fill the staged folder; raises at the first gate that is not passed."""
     model, tokenizer = source.loaded.model, source.loaded.tokenizer
+    quantization, gates, writer = wanted.quantization, wanted.gates, WRITERS[wanted.format]
     graph = Graph(
         quantization, depth(model), sum(weight.numel() for weight in model.parameters()), limits(model)
     )
@@ -231,29 +244,28 @@ def write_and_judge(
     with terminal.progress(f"exporting {source.named}", passes * len(source.rows)) as advance:
         expected = answers(model, source, advance)
         model.cpu()
-        write_graph(model, example(source), staged / GRAPH_FILE)
-        said = answers(OnnxClassifier(staged, model.config, graph), source, advance)
+        # Some formats are read with the classifier's configuration.
+        model.config.save_pretrained(staged)
+        writer.write(model, example(source), staged, None)
+        said = answers(ExportedClassifier(staged, model.config, wanted.format, graph), source, advance)
         parity = measure_parity(expected, said, gates.tolerance)
         check_parity(source.named, parity)
         if quantization is not None:
-            whole = staged / "float32.onnx"
-            (staged / GRAPH_FILE).rename(whole)
-            quantize(whole, staged / GRAPH_FILE)
-            whole.unlink()
-            said = answers(OnnxClassifier(staged, model.config, graph), source, advance)
+            writer.write(model, example(source), staged, quantization)
+            said = answers(ExportedClassifier(staged, model.config, wanted.format, graph), source, advance)
     quality = measure_quality(
         source.named, source.data.task, source.rows.split, expected, said, gates.max_loss
     )
     check_quality(source.named, quality)
-    model.config.save_pretrained(staged)
     tokenizer.save_pretrained(staged)
+    writer.finish(staged, tokenizer)
     if source.folder is not None and (source.folder / "dkd.json").is_file():
         describe_run(source.folder, staged, final)
     task = source.data.task
     made = Export(
         dkd=__version__,
-        format="onnx",
-        opset=OPSET,
+        format=wanted.format,
+        opset=writer.opset,
         source=source.named if source.folder is None else os.path.relpath(source.folder, final),
         source_weights=source.weights,
         graph=graph,
@@ -265,8 +277,8 @@ def write_and_judge(
         parity=parity,
         quality=quality,
         source_bytes=sum(w.numel() * w.element_size() for w in model.parameters()),
-        bytes=(staged / GRAPH_FILE).stat().st_size,
-        versions={name: version(name) for name in ("torch", "transformers", "onnx", "onnxruntime")},
+        bytes=(staged / FORMATS[wanted.format].weights).stat().st_size,
+        versions={name: version(name) for name in writer.packages},
     )
     check_tokens(source, staged, made)
     write_export(staged, made)
@@ -336,7 +348,9 @@ def summary(final: Path, made: Export) -> str:
     """What was made, in one line."""
     quality = made.quality
     return (
-        f"{final}: onnx {made.graph.width}, {made.bytes / 1e6:.1f} MB of {made.source_bytes / 1e6:.1f} MB; "
-        f"float32 logits within {made.parity.max_difference:.1e} of torch's; {quality.metric} "
-        f"{quality.before:.4f} -> {quality.after:.4f} on {quality.rows} texts of {quality.split}"
+        f"{final}: {made.format} {made.graph.width}, "
+        f"{made.bytes / 1e6:.1f} MB of {made.source_bytes / 1e6:.1f} MB; "
+        f"float32 logits within {made.parity.max_difference:.1e} of torch's; "
+        f"{quality.metric} {quality.before:.4f} -> {quality.after:.4f} "
+        f"on {quality.rows} texts of {quality.split}"
     )

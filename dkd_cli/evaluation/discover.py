@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dkd_cli.engine.cache.fingerprint import weight_files
-from dkd_cli.engine.models.exports import EXPORT_FILE, GRAPH_FILE, Export, read_export
+from dkd_cli.engine.models.export_formats import format_of
+from dkd_cli.engine.models.exports import EXPORT_FILE, Export, read_export
 from dkd_cli.engine.runs.checkpoints import Run, largest_teacher, read_run
 from dkd_cli.errors import ModelError
 from dkd_cli.reading.locate import local_path
@@ -44,7 +45,7 @@ class ModelFolder:
     def weights_mb(self) -> float | None:
         """The weights' size on disk in 10⁶ bytes; None if a hub id's files are not known."""
         if self.path is not None and self.export is not None:
-            files = [self.path / GRAPH_FILE]
+            files = [self.path / format_of(self.export.format, self.path).weights]
         else:
             files = weight_files(self.source)
         return sum(file.stat().st_size for file in files) / 1e6 if files else None
@@ -132,7 +133,9 @@ def _problem(folder: Path) -> str | None:
     if not any(str(name).endswith("ForSequenceClassification") for name in architectures or ()):
         return "config.json names no sequence classifier"
     if (folder / EXPORT_FILE).is_file():
-        return None if (folder / GRAPH_FILE).is_file() else f"it is an export without its {GRAPH_FILE}"
+        export = read_export(folder)
+        weights = format_of(export.format, folder).weights if export else EXPORT_FILE
+        return None if (folder / weights).is_file() else f"it is an export without its {weights}"
     if (
         not (folder / "model.safetensors").is_file()
         and not (folder / "model.safetensors.index.json").is_file()

@@ -16,9 +16,9 @@ from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
 from dkd_cli.engine.cache.fingerprint import architecture
 from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.models.exported_model import ExportedClassifier, load_answering
 from dkd_cli.engine.models.inference import compute_for, predict_logits
 from dkd_cli.engine.models.models import Model, check_fit
-from dkd_cli.engine.models.onnx_model import OnnxClassifier, load_answering
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.evaluation.contests import Contest, Entrant
 from dkd_cli.evaluation.cost import Cost, cost_of
@@ -329,18 +329,18 @@ def _order(result: Result) -> tuple[object, ...]:
 
 
 def _parameters(model: Model) -> int:
-    if isinstance(model, OnnxClassifier):
+    if isinstance(model, ExportedClassifier):
         return model.graph.parameters
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _format(model: Model, compute: Compute) -> str:
-    exported = isinstance(model, OnnxClassifier)
-    return f"onnx {model.graph.width}" if exported else f"torch {compute.name}"
+    exported = isinstance(model, ExportedClassifier)
+    return f"{model.format} {model.graph.width}" if exported else f"torch {compute.name}"
 
 
 def _shape(model: Model) -> Shape:
-    if isinstance(model, OnnxClassifier):
-        return "onnx", model.graph.width, architecture(model.config)
+    if isinstance(model, ExportedClassifier):
+        return model.format, model.graph.width, architecture(model.config)
     sizes = tuple((name, tuple(parameter.shape)) for name, parameter in model.named_parameters())
     return type(model).__name__, getattr(model.config, "num_attention_heads", None), sizes

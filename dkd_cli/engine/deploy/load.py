@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dkd_cli.engine.deploy.onnx_predictor import exported_predictor
+from dkd_cli.engine.deploy.exported_predictor import exported_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.engine.deploy.static_predictor import static_predictor
 from dkd_cli.engine.models.exports import read_export

@@ -22,7 +22,7 @@ GRAPH_FILE = "model.onnx"
 EXPORT_FILE = "export.json"
 OUTPUT = "logits"
 
-Quantization = Literal["int8"]
+Quantization = Literal["int8", "fp16"]
 Inputs = Mapping[str, NDArray[np.int64]]
 
 
@@ -49,7 +49,7 @@ class Graph:
 
     @property
     def width(self) -> str:
-        """Of its numbers: `fp32` or `int8`."""
+        """Of its numbers: `fp32`, `fp16` or `int8`."""
         return self.quantization or "fp32"
 
 
@@ -92,8 +92,10 @@ class Export:
     """What `export.json` says."""
 
     dkd: str
-    format: Literal["onnx"]
-    opset: int
+    format: str
+    """A name in `export_formats.FORMATS`."""
+    opset: int | None
+    """Of an ONNX graph."""
     source: str
     """Relative to the export for a folder; a hub id otherwise."""
     source_weights: str
@@ -112,7 +114,7 @@ class Export:
     source_bytes: int
     """Of the weights."""
     bytes: int
-    """Of the graph with its weights."""
+    """Of the file with its weights."""
     versions: Mapping[str, str]
 
 

@@ -11,8 +11,8 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.machine.memory import in_halves
 from dkd_cli.engine.machine.precision import Compute, decide
 from dkd_cli.engine.machine.processes import ALONE, Processes
+from dkd_cli.engine.models.exported_model import ExportedClassifier
 from dkd_cli.engine.models.models import Model, forward_names
-from dkd_cli.engine.models.onnx_model import OnnxClassifier
 from dkd_cli.errors import NumericError
 
 
@@ -24,7 +24,7 @@ def model_inputs(model: Model, batch: dict[str, Tensor], device: torch.device) -
 
 def compute_for(model: Model, precision: str) -> Compute:
     """Where a model answers and how wide: what the recipe says, but for an export, which is what it is."""
-    if isinstance(model, OnnxClassifier):
+    if isinstance(model, ExportedClassifier):
         return Compute(torch.device("cpu"), torch.float32, f"exported as {model.graph.width}")
     return decide(precision)
 

@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
-from dkd_cli.engine.models.exports import GRAPH_FILE, Graph, Limits
+from dkd_cli.engine.models.exports import EXPORT_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
 from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.padding import agree_on_padding
@@ -68,7 +68,7 @@ def locate_model(name: str, key: str, *, exported: bool = False) -> str:
         raise ModelError(key, f"{name!r} is not there", "name a folder, a hub id or pkg://package/path")
     if not (path / "config.json").is_file():
         raise ModelError(key, f"{name!r} has no config.json", "name the folder that save_pretrained wrote")
-    if (path / GRAPH_FILE).is_file() and not exported:
+    if (path / EXPORT_FILE).is_file() and not exported:
         problem = f"{name!r} is an export, which answers but cannot be trained, teach or be exported again"
         raise ModelError(key, problem, "name the checkpoint that it was made from")
     if not any(path.glob("*.safetensors")) and not exported:

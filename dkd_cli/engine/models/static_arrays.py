@@ -20,7 +20,7 @@ from dkd_cli.errors import ModelError, reason
 from dkd_cli.manifests import MANIFEST, damage
 
 MODEL_TYPE = "dkd-static"
-WEIGHTS, HEAD = "model.safetensors", "head.safetensors"
+WEIGHTS = "model.safetensors"
 
 Floats = NDArray[np.float32]
 Table = NDArray[np.generic]
@@ -54,7 +54,19 @@ class StaticArrays:
     """Weight [in, out] and bias of each layer, with ReLU between them."""
 
     def logits(self, texts: Sequence[NDArray[np.integer[Any]]]) -> Floats:
-        """Compute the logits [B, C] of B texts, each one or more token ids."""
+        """Compute the logits [B, C] of B texts, each an array of token ids."""
+        lengths = np.array([len(ids) for ids in texts])
+        if not lengths.all():
+            # A text without any token, not even special ones, has features of 0.
+            filters = sum(len(each.bias) for each in self.convolutions)
+            features = np.zeros((len(texts), self.vectors.shape[1] + filters), dtype=np.float32)
+            if lengths.any():
+                features[lengths > 0] = self._features([ids for ids in texts if len(ids)])
+            return self._head(features)
+        return self._head(self._features(texts))
+
+    def _features(self, texts: Sequence[NDArray[np.integer[Any]]]) -> Floats:
+        """The mean and the convolutions of texts of one or more tokens each: [B, D + filters]."""
         lengths = np.array([len(ids) for ids in texts])
         ids, first = np.concatenate(texts), np.cumsum(lengths) - lengths
         vectors, counted = self._vectors(ids), ~self.special[ids]
@@ -68,7 +80,9 @@ class StaticArrays:
             spaced = np.zeros((len(ids) + gap * (len(texts) + 1), vectors.shape[1]), dtype=np.float32)
             spaced[where] = vectors
             features += [_maxima(each, spaced, where, first) for each in self.convolutions]
-        found: Floats = np.concatenate(features, axis=1)
+        return np.concatenate(features, axis=1)
+
+    def _head(self, found: Floats) -> Floats:
         for place, (weight, bias) in enumerate(self.head):
             found = (found if place == 0 else np.maximum(found, 0)) @ weight + bias
         return found
@@ -112,44 +126,53 @@ def read_static(folder: Path) -> tuple[StaticArrays, StaticFacts] | None:
     Raises:
         ModelError: where it is damaged.
     """
-    config = _config(folder)
+    config = read_config(folder)
     if config.get("model_type") != MODEL_TYPE:
         return None
     why = damage(folder) if (folder / MANIFEST).is_file() else None
     if why is not None:
         raise ModelError(str(folder), why, f"make it again (a run with --fresh), or remove its {MANIFEST}")
-    tensors = _tensors(folder / WEIGHTS)
+    tensors = read_tensors(folder / WEIGHTS)
     try:
-        table = tensors["static.table.weight"]
-        special = np.zeros(len(table), dtype=bool)
-        special[
-            [value for name, value in config.items() if name.endswith("_token_id") and value is not None]
-        ] = True
-        convolutions = tuple(
-            Filters(
-                width,
-                np.ascontiguousarray(tensors[f"static.convolutions.{place}.linear.weight"].T),
-                tensors[f"static.convolutions.{place}.bias"],
-            )
-            for place, width in enumerate(config["convolutions"])
-        )
-        layers = ("hidden", "classifier") if config["head_size"] else ("classifier",)
-        head = tuple((tensors[f"{name}.weight"].T, tensors[f"{name}.bias"]) for name in layers)
-        facts = _facts(config)
+        return arrays_of(tensors, config), facts_of(config)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise _damaged(folder, error) from error
-    arrays = StaticArrays(
+        raise damaged(folder, error) from error
+
+
+def arrays_of(tensors: Mapping[str, NDArray[Any]], config: Mapping[str, Any]) -> StaticArrays:
+    """The arrays of a classifier, from its weights by torch's names and its configuration."""
+    table = tensors["static.table.weight"]
+    convolutions = tuple(
+        Filters(
+            width,
+            np.ascontiguousarray(tensors[f"static.convolutions.{place}.linear.weight"].T),
+            tensors[f"static.convolutions.{place}.bias"],
+        )
+        for place, width in enumerate(config["convolutions"])
+    )
+    layers = ("hidden", "classifier") if config["head_size"] else ("classifier",)
+    head = tuple((tensors[f"{name}.weight"].T, tensors[f"{name}.bias"]) for name in layers)
+    return StaticArrays(
         np.ascontiguousarray(table[:, :-1]),
         None,
         np.ascontiguousarray(table[:, -1]),
-        special,
+        special_tokens(config, len(table)),
         convolutions,
         head,
     )
-    return arrays, facts
 
 
-def _facts(config: Mapping[str, Any]) -> StaticFacts:
+def special_tokens(config: Mapping[str, Any], size: int) -> NDArray[np.bool_]:
+    """Which of `size` tokens a configuration names as special, `pad_token_id` and so on: [V]."""
+    special = np.zeros(size, dtype=bool)
+    special[[value for name, value in config.items() if name.endswith("_token_id") and value is not None]] = (
+        True
+    )
+    return special
+
+
+def facts_of(config: Mapping[str, Any]) -> StaticFacts:
+    """What a configuration says of the model's use."""
     named = config["id2label"]
     labels = tuple(str(named[str(index)]) for index in range(len(named)))
     reads = config.get("reads", {})
@@ -161,23 +184,34 @@ def _facts(config: Mapping[str, Any]) -> StaticFacts:
     )
 
 
-def _config(folder: Path) -> Mapping[str, Any]:
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The content of a folder's `config.json`; empty where there is none.
+
+    Raises:
+        ModelError: where it is damaged.
+    """
     path = folder / "config.json"
     try:
         config: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return {}
     except ValueError as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     return config
 
 
-def _tensors(path: Path) -> Mapping[str, NDArray[Any]]:
+def read_tensors(path: Path) -> Mapping[str, NDArray[Any]]:
+    """All tensors of a file.
+
+    Raises:
+        ModelError: where it is missing or damaged.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
+def damaged(path: Path, error: Exception) -> ModelError:
+    """The error of a model that cannot be read."""
     return ModelError(str(path), f"is damaged ({reason(error)})", "make the model again")

@@ -1,4 +1,4 @@
-"""From texts to logits through onnxruntime: an export answers without torch and transformers."""
+"""From texts to logits through an export's own runtime, without torch and transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
 from dkd_cli.engine.deploy.text_tokens import TextTokens
-from dkd_cli.engine.models.exports import Export, Session
+from dkd_cli.engine.models.export_formats import format_of
+from dkd_cli.engine.models.exports import Export
 from dkd_cli.errors import ModelError
 
 
@@ -21,13 +22,14 @@ def export_tokens(folder: Path, export: Export) -> TextTokens:
 
 
 def exported_predictor(folder: Path, export: Export) -> Predictor:
-    """Answers through onnxruntime, on as many threads as this process may use.
+    """Predict through the runtime of the export's format, on as many threads as this process may use.
 
     Raises:
         ModelError: for a damaged export.
-        SystemProblem: without onnxruntime.
+        SystemProblem: without a package that the format needs.
     """
-    tokens, session = export_tokens(folder, export), Session(folder, available_threads())
+    tokens = export_tokens(folder, export)
+    session = format_of(export.format, folder).load(folder, available_threads())
 
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
         encoded = tokens(texts, pairs)

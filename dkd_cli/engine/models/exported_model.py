@@ -14,7 +14,8 @@ from transformers import PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from dkd_cli.data.examples import TaskData
-from dkd_cli.engine.models.exports import Graph, Session, read_export
+from dkd_cli.engine.models.export_formats import Runtime, format_of
+from dkd_cli.engine.models.exports import Graph, read_export
 from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.models import (
     LoadedModel,
@@ -27,14 +28,14 @@ from dkd_cli.errors import ModelError
 from dkd_cli.reading.locate import local_path
 
 
-class OnnxClassifier(torch.nn.Module):
-    """Answers through onnxruntime, on a CPU, with as many threads as torch has at that moment."""
+class ExportedClassifier(torch.nn.Module):
+    """Computes logits through its format's runtime, on a CPU, with as many threads as torch has then."""
 
-    def __init__(self, folder: Path, config: PretrainedConfig, graph: Graph) -> None:
+    def __init__(self, folder: Path, config: PretrainedConfig, format: str, graph: Graph) -> None:
         super().__init__()
-        self.folder, self.config, self.graph = folder, config, graph
-        self._sessions: dict[int, Session] = {}
-        self._session()
+        self.folder, self.config, self.format, self.graph = folder, config, format, graph
+        self._runtimes: dict[int, Runtime] = {}
+        self._runtime()
         self.eval()
 
     def forward(
@@ -43,14 +44,14 @@ class OnnxClassifier(torch.nn.Module):
         """Logits [B, C] of a padded batch [B, L]."""
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         inputs = {name: value.numpy() for name, value in given.items() if value is not None}
-        return SequenceClassifierOutput(logits=torch.from_numpy(self._session().logits(inputs)))
+        return SequenceClassifierOutput(logits=torch.from_numpy(self._runtime().logits(inputs)))
 
-    def _session(self) -> Session:
+    def _runtime(self) -> Runtime:
         # A session keeps the threads that it was opened with.
         threads = torch.get_num_threads()
-        if threads not in self._sessions:
-            self._sessions[threads] = Session(self.folder, threads)
-        return self._sessions[threads]
+        if threads not in self._runtimes:
+            self._runtimes[threads] = format_of(self.format, self.folder).load(self.folder, threads)
+        return self._runtimes[threads]
 
 
 def load_answering(
@@ -69,6 +70,6 @@ def load_answering(
     refuse_damaged(str(folder), name, key)
     config = load_config(name, key, exported=True)
     order = label_order(config, data, labels, name, key)
-    model = OnnxClassifier(folder, config, export.graph)
+    model = ExportedClassifier(folder, config, export.format, export.graph)
     put_in_order(model, order)
     return LoadedModel(model, load_tokenizer(name, key))
