@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,43 +160,44 @@ class DistillationTrainer(ResumableTrainer):
     ) -> Tensor:
         """One batch forward and back: at once or, where memory or the budget does not suffice, in parts."""
         self._begun.append((random_state(self.args.device), inputs))
-        if self._rows_at_once is None and self.job.settings.max_tokens is None:
-            whole = super().training_step
-            loss = self._attempt(lambda: whole(model, inputs, num_items_in_batch))
-        else:
-            loss = self._attempt(lambda: self._step_in_parts(model, inputs))
+        loss, failed = None, False
         while loss is None:
-            loss = self._attempt(lambda: self._begin_anew(model))
+            try:
+                if failed:
+                    clear_device_cache()  # only here: the error's traceback held the step's tensors
+                    loss = self._begin_anew(model)
+                elif self._rows_at_once is None and self.job.settings.max_tokens is None:
+                    loss = super().training_step(model, inputs, num_items_in_batch)
+                else:
+                    loss = self._step_in_parts(model, inputs)
+            except (RuntimeError, MemoryError) as error:
+                self._halve_rows(error)
+                failed = True
         terms, seen, weight = self._learnt
         for name, value in terms.items():
             self._terms[name].append(value if weight == 1 else weight * value)
         self.job.advance(seen)
         return loss
 
-    def _attempt(self, work: Callable[[], Tensor]) -> Tensor | None:
-        """What it gives; None where memory did not suffice: half the rows are computed at once from then on.
+    def _halve_rows(self, error: RuntimeError | MemoryError) -> None:
+        """Compute half the rows at once from now on, if the error says that memory did not suffice.
 
         Raises:
             SystemProblem: where one row is too much; or in a run of several processes, which keep in step.
         """
+        if not out_of_memory(error):
+            raise error
         place, rows = f"step {self.state.global_step + 1}", self._rows_at_once or self.job.settings.batch_size
-        try:
-            return work()
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            if self.job.peers.count > 1:
-                remedy = "lower train.batch_size and raise train.accumulation, or start more processes"
-                raise SystemProblem(place, "its part of a batch does not fit into memory", remedy) from error
-            if rows == 1:
-                raise too_little(place) from error
+        if self.job.peers.count > 1:
+            remedy = "lower train.batch_size and raise train.accumulation, or start more processes"
+            raise SystemProblem(place, "its part of a batch does not fit into memory", remedy) from error
+        if rows == 1:
+            raise too_little(place) from error
         self._rows_at_once = (rows + 1) // 2
         self.job.warn(
             f"{place} does not fit into memory: from here on {self._rows_at_once} rows of a batch are "
             "computed at once; batches, and what is selected of them, stay the same"
         )
-        clear_device_cache()
-        return None
 
     def _begin_anew(self, model: torch.nn.Module) -> Tensor:
         """All batches of the update: what a failed attempt gave to the gradient cannot be taken out again."""
