@@ -1,12 +1,14 @@
-"""How a validation split is scored while a model trains: by its labels, or by a teacher where it has none."""
+"""How labels count while a model trains: by class, and on validation, which a teacher can judge too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from dkd_cli.data.class_weights import class_weights
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
@@ -24,6 +26,16 @@ class Judge:
 
     metrics: Metrics
     metric: str
+
+
+def weights_of_classes(train: Train, data: TaskData) -> Tensor | None:
+    """What `train.class_weights` makes of the labelled training rows, [C]; None: every class counts the same.
+
+    Raises:
+        RecipeError: for a name that is no class, and where there are no classes or no labels.
+    """
+    found = class_weights(train.class_weights, data.splits["train"].labels, data.label_names)
+    return None if found is None else torch.from_numpy(found)
 
 
 def judge_by_labels(data: TaskData) -> Judge:

@@ -18,7 +18,7 @@ from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.pipeline.answered import answer_digests, label_files
-from dkd_cli.pipeline.judging import judge_by_labels, judge_by_teacher
+from dkd_cli.pipeline.judging import judge_by_labels, judge_by_teacher, weights_of_classes
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.narrowing import narrowed
 from dkd_cli.pipeline.planned import StudentRun
@@ -103,6 +103,7 @@ def prepare(
     data = workshop.data(recipe)
     plan = replace(run.plan, output=data.task.kind)
     check_plan(plan, recipe.strategy.name, data.outputs)
+    weights = weights_of_classes(settings, data)
     labelled = data.splits["validation"].labels is not None
     judge = judge_by_labels(data) if labelled else None
     compute = workshop.compute(settings)
@@ -132,7 +133,9 @@ def prepare(
         longer_epoch=len(splits.train),
         validation=splits.validation,
         collator=splits.collator,
-        step=StrategyStep(plan=in_batch, teachers=bank, layers=layers, projections=projections),
+        step=StrategyStep(
+            plan=in_batch, teachers=bank, layers=layers, projections=projections, class_weights=weights
+        ),
         needs_hidden_states=plan.aligns,
         projections=projections,
         pool=pool,

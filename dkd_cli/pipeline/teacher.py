@@ -15,7 +15,7 @@ from dkd_cli.engine.runs.checkpoints import Run, claim
 from dkd_cli.engine.teachers.bank import NO_TEACHERS
 from dkd_cli.engine.training.job import Job
 from dkd_cli.errors import RecipeError, raise_all
-from dkd_cli.pipeline.judging import judge_by_labels
+from dkd_cli.pipeline.judging import judge_by_labels, weights_of_classes
 from dkd_cli.pipeline.planned import TeacherRun, plan_teacher
 from dkd_cli.pipeline.training import Prepared, train_and_publish
 from dkd_cli.pipeline.workshop import Workshop
@@ -95,7 +95,7 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path, digest: str | No
     recipe, settings, key = run.recipe, run.settings, f"teachers.{run.name}"
     workshop.check(recipe, settings, {key: run.source})
     data = workshop.data(recipe)
-    judge = judge_by_labels(data)
+    judge, weights = judge_by_labels(data), weights_of_classes(settings, data)
     compute = workshop.compute(settings)
     layers = recipe.teachers[run.name].layers
     built = build_classifier(run.source, data, layers=layers, seed=settings.seed, key=key)
@@ -108,7 +108,9 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path, digest: str | No
         train=splits.train,
         validation=splits.validation,
         collator=splits.collator,
-        step=StrategyStep(plan=replace(FINE_TUNING, output=data.task.kind), teachers=NO_TEACHERS),
+        step=StrategyStep(
+            plan=replace(FINE_TUNING, output=data.task.kind), teachers=NO_TEACHERS, class_weights=weights
+        ),
         needs_hidden_states=False,
         settings=settings,
         compute=compute,

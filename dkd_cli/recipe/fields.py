@@ -39,15 +39,24 @@ def without_null(hint: Any) -> tuple[Any, bool]:
     """(the type without `None`, whether null is allowed)."""
     if get_origin(hint) in (Union, types.UnionType):
         members = [member for member in get_args(hint) if member is not type(None)]
-        assert len(members) == 1, f"the schema's unions are with None only: {hint}"
+        assert len(members) == 1, f"a union of the schema is with None, or names its forms: {hint}"
         return members[0], True
     return hint, False
 
 
 def bare(hint: Any) -> Any:
-    """The type without its bounds and without None."""
+    """The type without its bounds and without None; of a word or named values, the latter's."""
+    return forms(hint)[-1]
+
+
+def forms(hint: Any) -> list[Any]:
+    """The types that a value may have, a word first; nearly always a single one."""
     hint, _ = without_null(hint)
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    if get_origin(hint) in (Union, types.UnionType):
+        return [form for member in get_args(hint) for form in forms(member)]
+    return [hint]
 
 
 def is_section(hint: Any) -> bool:
@@ -88,12 +97,15 @@ def describe(hint: Any) -> str:
 
 def choices(hint: Any) -> tuple[str, ...]:
     """The values that a key accepts, if they can be listed."""
-    kind = bare(hint)
+    kind = forms(hint)[0]
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
 def _describe(hint: Any) -> str:
     kind = bare(hint)
+    if len(forms(hint)) > 1:
+        listed = ", ".join(f"`{word}`" for word in choices(hint))
+        return f"{listed} or {_describe(kind)}"
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(f"`{choice}`" for choice in get_args(kind))
     if is_section(kind):

@@ -274,7 +274,17 @@ def _errors(value: Any) -> Recipe | list[Any]:
         # dataclass.
         return _adapter().validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
-        return error.errors(include_url=False, include_context=False)
+        return [
+            one | {"loc": _keys(one["loc"])} for one in error.errors(include_url=False, include_context=False)
+        ]
+
+
+def _keys(location: fields.Path) -> fields.Path:
+    """The path of a value without pydantic's name for the form that it has."""
+    for place in range(1, len(location)):
+        if len(fields.forms(fields.hint_at(Recipe, location[:place]))) > 1:
+            return location[:place] + location[place + 1 :]
+    return location
 
 
 def _type_problem(source: _Source, error: Any) -> Found:

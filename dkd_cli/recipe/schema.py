@@ -14,7 +14,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from dkd_cli.recipe.asking import Asking, Price
 from dkd_cli.recipe.student_section import Student
-from dkd_cli.recipe.value_types import Count, Name, Share, Weight
+from dkd_cli.recipe.value_types import ClassWeights, Count, Name, Share, Weight
 from dkd_cli.recipe.words import Score, renamed
 
 Value = str | int | float | bool | None
@@ -301,6 +301,11 @@ class Train:
     freeze: Literal["nothing", "embeddings", "encoder"] = "nothing"
     """`embeddings` keeps the token table as pretrained: faster steps, less memory; `encoder` trains only
     the classification head."""
+    class_weights: ClassWeights | None = None
+    """Weights of the classes in the loss on the labels, for rare ones: `balanced`, in inverse proportion to
+    their training rows, or a number by class name, 1 where none is given. They are scaled to a mean of 1
+    over the training rows, so that `learning_rate` and `ce_weight` keep their meaning. Teachers' answers,
+    selection and validation scores are not weighted."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 if the hardware multiplies it fast, fp16 on older GPUs, else fp32."""
     compile: bool = False

@@ -49,12 +49,21 @@ class StrategyStep:
     teachers: Teachers
     layers: Mapping[str, Sequence[int]] = field(default_factory=dict)
     projections: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    class_weights: Tensor | None = None
+    """[C], of each class in CE; None: 1 each."""
 
     def __call__(self, student: StudentOutput, labels: Tensor | None, rows: Tensor) -> StepLoss:
         """Compute the loss of a batch from the student's output, labels [B] and rows [B] of the training
         split."""
         return distillation_step(
-            self.plan, student, labels, rows, self.teachers, self.layers, self.projections
+            self.plan,
+            student,
+            labels,
+            rows,
+            self.teachers,
+            self.layers,
+            self.projections,
+            self.class_weights,
         )
 
 
@@ -100,6 +109,7 @@ def distillation_step(
     teachers: Teachers,
     layers: Mapping[str, Sequence[int]],
     projections: Mapping[str, Callable[[Tensor], Tensor]] = NO_PROJECTIONS,
+    class_weights: Tensor | None = None,
 ) -> StepLoss:
     """Compute the loss of one batch.
 
@@ -117,6 +127,7 @@ def distillation_step(
         teachers: queried only for the rows they teach.
         layers: for each teacher, the student layers that match `teachers.hidden_states`, in its order.
         projections: from the student's width to a teacher's, [..., H] -> [..., H'], if they differ.
+        class_weights: [C], by which CE counts a row of each class; None: 1 each.
     """
     changing = moving(plan.objective, student.progress)
     plan = at(plan, student.progress)
@@ -128,7 +139,7 @@ def distillation_step(
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
     if labels is not None and plan.objective.ce_weight > 0:
-        ce = _on_labels(output, student, labels, counts, logits.size(0))
+        ce = _on_labels(output, student, labels, counts, logits.size(0), class_weights)
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
     if not plan.teachers:
         return StepLoss(total, terms)
@@ -185,13 +196,27 @@ def distillation_step(
     return StepLoss(total, terms)
 
 
-def _on_labels(output: Output, student: StudentOutput, labels: Tensor, counts: Tensor, size: int) -> Tensor:
+def _on_labels(
+    output: Output,
+    student: StudentOutput,
+    labels: Tensor,
+    counts: Tensor,
+    size: int,
+    class_weights: Tensor | None,
+) -> Tensor:
     """Mean of `counts` · CE over the labelled rows of a batch of `size`: this process's part of it."""
     share = student.share
+
+    def supervised(logits: Tensor, labels: Tensor) -> Tensor:
+        values = output.supervised(logits, labels)
+        if class_weights is None or output.label_weights is None:
+            return values
+        return values * output.label_weights(labels, class_weights.to(values))
+
     if student.labelled is None:
-        return share.mean(counts * output.supervised(student.logits, labels), size)
+        return share.mean(counts * supervised(student.logits, labels), size)
     size = int(share.gather(student.labelled).sum())
     own = student.labelled.nonzero().flatten()
     if not size or not own.numel():
         return student.logits.sum() * 0.0
-    return share.mean(counts[own] * output.supervised(student.logits[own], labels[own]), size)
+    return share.mean(counts[own] * supervised(student.logits[own], labels[own]), size)

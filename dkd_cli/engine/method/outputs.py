@@ -22,6 +22,8 @@ class Output:
 
     supervised: Callable[[Tensor, Tensor], Tensor]
     """Logits and labels -> the loss on the labels, [B]."""
+    label_weights: Callable[[Tensor, Tensor], Tensor] | None = None
+    """Labels and the weight of each class [C] -> the weight of each row's loss, [B]; None: no classes."""
     kd_losses: Mapping[str, KdLoss]
     """Those that mean something, by the recipe's word."""
     uncertainties: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Output:
 OUTPUTS: dict[str, Output] = {
     "classification": Output(
         supervised=losses.cross_entropy,
+        label_weights=lambda labels, weights: weights[labels],
         kd_losses=KD_LOSSES,
         uncertainties=SCORES,
         sure_and_unsure=sure_teacher_unsure_student,
