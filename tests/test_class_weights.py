@@ -95,5 +95,5 @@ def test_a_teacher_and_a_student_train_with_them(tiny_recipe: TinyRecipe, tmp_pa
     assert dkd("train-teacher", recipe, "--teacher", "large", "--quiet") == 0
     assert dkd("distill", recipe, "--strategy", "static", "--quiet") == 0
     other = ("--output-dir", tmp_path / "other", "--set", "train.class_weights={no: 2}")
-    said = refused(2, "train-teacher", recipe, *other)
+    said = refused(2, "train-teacher", recipe, "--teacher", "large", *other)
     assert said[0].startswith("train.class_weights.no: is no class")
