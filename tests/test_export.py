@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -92,6 +93,17 @@ def test_int8_is_smaller_and_close(exported: Path, trained: Path) -> None:
     assert found.bytes < 0.75 * (exported.with_name("student-onnx") / "model.onnx").stat().st_size
 
 
+def test_int8_reads_a_text_the_same_in_any_batch(exported: Path, trained: Path) -> None:
+    tokens, collator = encoded(trained, split("test", 0, 48))
+    assert len(set(tokens.lengths)) > 3, "texts of several lengths are padded together"
+    model = load_answering(str(exported), task_data()).model
+    alone, together = (
+        predict_logits(model, tokens, collator, batch_size=size, precision="fp32") for size in (1, 48)
+    )
+    assert (alone - together).abs().max() < 1e-5
+    assert torch.equal(alone.argmax(dim=-1), together.argmax(dim=-1))
+
+
 def test_threads_are_torchs(exported: Path) -> None:
     model = load_answering(str(exported), task_data()).model
     assert isinstance(model, ExportedClassifier)
@@ -172,6 +184,17 @@ def test_what_is_there_is_left_alone_until_the_weights_change(
     assert heard(*map(str, words)).code == 0
     assert graph.stat().st_mtime_ns != made
     assert [path.name for path in sorted(source.parent.iterdir())] == ["student", "student-onnx"]
+
+
+def test_an_export_of_another_edition_is_made_again(
+    exported: Path, trained: Path, tiny_recipe: TinyRecipe
+) -> None:
+    source = module.read_source(str(trained), load_recipe(str(tiny_recipe())))
+    done = read_export(exported)
+    assert done is not None
+    wanted = module.WantedExport("onnx", "int8", Gates(tolerance=1e-4, max_loss=100))
+    assert module.still_holds(done, source, wanted)
+    assert not module.still_holds(replace(done, edition=1), source, wanted)
 
 
 def test_what_cannot_be_exported(

@@ -221,6 +221,7 @@ def still_holds(done: Export, source: ExportSource, wanted: WantedExport) -> boo
     """Whether an export has the same weights in the same format, and passes the gates asked for."""
     return (
         done.source_weights == source.weights
+        and done.edition == WRITERS[wanted.format].edition
         and (done.format, done.graph.quantization) == (wanted.format, wanted.quantization)
         and done.parity.max_difference <= wanted.gates.tolerance
         and lost(done.quality) <= wanted.gates.max_loss
@@ -266,6 +267,7 @@ def write_and_judge(
         dkd=__version__,
         format=wanted.format,
         opset=writer.opset,
+        edition=writer.edition,
         source=source.named if source.folder is None else os.path.relpath(source.folder, final),
         source_weights=source.weights,
         graph=graph,

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dkd_cli.engine.deploy.onnx_writer import OPSET, quantize, write_graph
+from dkd_cli.engine.deploy.int8 import quantize
+from dkd_cli.engine.deploy.onnx_writer import OPSET, write_graph
 from dkd_cli.engine.models.exports import GRAPH_FILE, Quantization
 from dkd_cli.engine.models.models import Model, Tokenizer
 from dkd_cli.engine.models.static import StaticForSequenceClassification
@@ -47,6 +48,8 @@ class Writer:
     finish: Callable[[Path, Tokenizer], None] = lambda folder, tokenizer: None
     """Complete a folder that has its configuration and its tokenizer."""
     opset: int | None = None
+    edition: int = 1
+    """Raised when the same weights are written otherwise: exports of another edition are made again."""
     packages: tuple[str, ...]
     """Whose versions are noted."""
 
@@ -141,6 +144,7 @@ WRITERS: dict[str, Writer] = {
         check=_check_onnx,
         write=_write_onnx,
         opset=OPSET,
+        edition=2,  # int8 activations with a scale for each token vector
         packages=("torch", "transformers", "onnx", "onnxruntime"),
     ),
     "numpy": Writer(check=_check_static, write=_write_numpy, packages=("torch", "transformers", "numpy")),

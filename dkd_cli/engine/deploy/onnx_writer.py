@@ -1,4 +1,4 @@
-"""From a classifier to a file that onnxruntime runs, in float32 or with 8-bit integers.
+"""From a classifier to a file that onnxruntime runs, in float32.
 
 Knows nothing about tasks, nor about what makes an export good enough.
 """
@@ -77,20 +77,6 @@ def write_graph(model: Model, example: dict[str, Tensor], path: Path) -> None:
         ) from error
     finally:
         model.set_attn_implementation(own)
-
-
-def quantize(source: Path, target: Path) -> None:
-    """Write a graph with weights of 8-bit integers, a scale for each output; activations follow at run time.
-
-    Raises:
-        SystemProblem: without the extra.
-    """
-    try:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-    except ImportError as error:
-        raise no_extra(error) from error
-    with _quiet():
-        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
 
 
 @contextlib.contextmanager

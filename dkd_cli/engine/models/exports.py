@@ -96,6 +96,8 @@ class Export:
     """A name in `export_formats.FORMATS`."""
     opset: int | None
     """Of an ONNX graph."""
+    edition: int = 1
+    """Of what wrote it (`export_writers.Writer`)."""
     source: str
     """Relative to the export for a folder; a hub id otherwise."""
     source_weights: str
