@@ -197,7 +197,8 @@ def command_lines(draw: Draw, file: str) -> list[str]:
     """A command that runs nothing: `recipes check`, or another with `--dry-run` and odd options."""
     if draw(st.integers(0, 4)) == 0:
         extra = draw(st.lists(arguments_().filter(lambda word: not word.startswith("-")), max_size=2))
-        return ["recipes", draw(st.sampled_from(["check", "check", "show"])), file, *extra]
+        asked = draw(st.sampled_from([["check", "--no-data"], ["check", "--no-data"], ["show"]]))
+        return ["recipes", *asked, file, *extra]
     command = draw(st.sampled_from(["distill", "distill", "train-teacher", "select-data"]))
     words = [command, draw(st.sampled_from([file, file, file, "quickstart", "glue-rte"])), "--dry-run"]
     for _ in range(draw(st.integers(0, 3))):

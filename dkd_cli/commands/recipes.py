@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dkd_cli.errors import RecipeError, collect, raise_all
 from dkd_cli.recipe.bundled import bundled_names, bundled_path
-from dkd_cli.recipe.loader import dump_recipe, load_recipe
+from dkd_cli.recipe.loader import dump_recipe, load_points, load_recipe
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.terminal import Terminal
 
@@ -46,11 +46,24 @@ def copy_recipe(name: str, target: Path | None, terminal: Terminal) -> None:
     terminal.say(f"wrote {target}; edit it, then: dkd recipes check {target}")
 
 
-def check_recipes(references: Sequence[str], terminal: Terminal) -> None:
-    """Check each recipe and say which are right; raises every problem of all of them together."""
+def check_recipes(references: Sequence[str], *, data: bool, terminal: Terminal) -> None:
+    """Check each recipe and print which are right; raises every problem of all of them together.
+
+    Args:
+        references: files and bundled names.
+        data: whether the data and the configurations of models are read too.
+        terminal: for what is found.
+    """
 
     def check(reference: str) -> None:
-        load_recipe(reference)
+        points = load_points(reference, [], [])
+        if data:
+            # Only here: reading texts and models takes libraries that plain checks need not pay for.
+            from dkd_cli.pipeline.checking import check_recipe
+            from dkd_cli.report.noise import quiet_libraries
+
+            quiet_libraries()
+            check_recipe(points, terminal)
         terminal.say(f"{reference}: OK")
 
     raise_all(collect([partial(check, reference) for reference in references]))

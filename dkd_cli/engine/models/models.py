@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 import transformers
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -59,10 +60,9 @@ def locate_model(name: str, key: str, *, exported: bool = False) -> str:
     Raises:
         ModelError: for a folder that is not there, or holds no model in safetensors.
     """
-    path = package_path(name, ModelError) if name.startswith("pkg://") else Path(name)
-    looks_local = name.startswith(("pkg://", "/", "./", "../", "~")) or name.count("/") > 1 or path.exists()
-    if not looks_local:
+    if _is_hub_id(name):
         return name
+    path = package_path(name, ModelError) if name.startswith("pkg://") else Path(name)
     path = path.expanduser()
     if not path.is_dir():
         raise ModelError(key, f"{name!r} is not there", "name a folder, a hub id or pkg://package/path")
@@ -78,6 +78,11 @@ def locate_model(name: str, key: str, *, exported: bool = False) -> str:
             key, f"{name!r} {problem}", "save it again as safetensors (the default of save_pretrained)"
         )
     return str(path)
+
+
+def _is_hub_id(name: str) -> bool:
+    local = name.startswith(("pkg://", "/", "./", "../", "~")) or name.count("/") > 1
+    return not local and not Path(name).exists()
 
 
 def _hub(source: str) -> dict[str, bool]:
@@ -173,6 +178,26 @@ def load_config(name: str, key: str, *, exported: bool = False) -> transformers.
         raise explain(error, name, key) from error
 
 
+def is_at_hand(name: str) -> bool:
+    """Return whether a model's configuration can be read: a folder, a cached hub id, or the hub answers."""
+    cached = isinstance(try_to_load_from_cache(name, "config.json"), str) if _is_hub_id(name) else True
+    return cached or hub_answers()
+
+
+def skeleton(config: transformers.PretrainedConfig, name: str, key: str) -> Model:
+    """Build the classifier that a configuration describes, without weights.
+
+    Raises:
+        ModelError: for an architecture that classifies no texts.
+    """
+    try:
+        with torch.device("meta"):
+            model: Model = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise explain(error, name, key) from error
+    return model
+
+
 def load_classifier(
     name: str, data: TaskData, *, labels: Sequence[str] | None = None, key: str = "model"
 ) -> LoadedModel:
@@ -205,13 +230,22 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
             f"{name!r} has no trained classification head ({sorted(info['missing_keys'])[0]} is missing)",
             "fine-tune it first (`dkd train-teacher`), or name a trained classifier",
         )
-    if model.config.problem_type == "multi_label_classification":
-        problem = f"{name!r} gives several labels at once, and its outputs are no probabilities of one"
-        raise ModelError(key, problem, "choose a classifier of one label")
+    refuse_several_labels(model.config, name, key)
     model.requires_grad_(False).eval()
     tokenizer = load_tokenizer(name, key)
     agree_on_padding(model, tokenizer, name, key)
     return LoadedModel(model, tokenizer)
+
+
+def refuse_several_labels(config: transformers.PretrainedConfig, name: str, key: str) -> None:
+    """Refuse a classifier whose outputs are each a label of their own.
+
+    Raises:
+        ModelError: for such a model.
+    """
+    if config.problem_type == "multi_label_classification":
+        problem = f"{name!r} gives several labels at once, and its outputs are no probabilities of one"
+        raise ModelError(key, problem, "choose a classifier of one label")
 
 
 def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, key: str) -> None:

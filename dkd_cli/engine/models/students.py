@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-import torch
 import transformers
 from torch.nn import Module, ModuleList
-from transformers import AutoModelForSequenceClassification
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
@@ -20,11 +18,11 @@ from dkd_cli.engine.models.layers import spread
 from dkd_cli.engine.models.models import (
     LoadedModel,
     Model,
-    explain,
     head_parameters,
     load_config,
     load_pretrained,
     load_tokenizer,
+    skeleton,
 )
 from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import SPECIAL, StaticConfig, static_classifier
@@ -221,12 +219,7 @@ def _check_cut(
         )
     if not other:
         return
-    try:
-        with torch.device("meta"):
-            skeleton = AutoModelForSequenceClassification.from_config(config, trust_remote_code=False)
-    except ValueError as error:
-        raise explain(error, name, key) from error
-    if layer_list(skeleton) is None:
+    if layer_list(skeleton(config, name, key)) is None:
         raise ModelError(
             f"{key}.take",
             f"{name!r} does not keep its layers apart (as ALBERT, which has one for all)",
