@@ -1,4 +1,4 @@
-"""What a user can do wrong, as one line each: where, what is wrong, what to do.
+"""User errors, one line each: the place, the problem, the remedy.
 
 Knows nothing about how the lines are printed; `cli` prints them and exits with `exit_code`.
 """
@@ -18,7 +18,7 @@ def one_line(text: str) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the system or a library says of its error, in a line; the error's type where it says nothing.
+    """Message of an exception of the system or a library as one line; its type if the message is empty.
 
     >>> reason(OSError(28, "No space left on device")), reason(ValueError("one\\ntwo")), reason(KeyError())
     ('No space left on device', 'one', 'KeyError')

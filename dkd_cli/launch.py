@@ -1,4 +1,4 @@
-"""What torchrun and accelerate tell each process that they start, by its environment.
+"""Rank and number of processes, from the environment that torchrun and accelerate set.
 
 Knows nothing of how the processes talk: that is `engine/machine/processes.py`. Needs no torch.
 """
@@ -9,32 +9,32 @@ import os
 
 
 def processes() -> int:
-    """How many processes were started together; 1 for a command that was typed as it is."""
+    """Number of processes started together; 1 without a launcher."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Which of them this one is; 0 decides, writes and speaks."""
+    """Rank of this process; 0 decides, writes and prints."""
     return int(os.environ.get("RANK", "0"))
 
 
 def local_rank() -> int:
-    """Which of those on its own machine this one is."""
+    """Rank of this process on its own machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def leads() -> bool:
-    """Whether this process speaks for all."""
+    """Return whether this process speaks for all."""
     return rank() == 0
 
 
 def on_one_machine() -> bool:
-    """Whether all of them are on this machine."""
+    """Return whether all of them are on this machine."""
     return os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE")
 
 
 def restarts() -> int:
-    """How often torchrun has started them again; on several machines, how often on this one."""
+    """Number of restarts by torchrun; on several machines, on this one."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 

@@ -24,7 +24,7 @@ STAGED = ".staged-"
 
 
 class Listed(NamedTuple):
-    """What a manifest says of a file."""
+    """Entry of a manifest: size and digest of a file."""
 
     bytes: int
     sha256: str
@@ -51,7 +51,7 @@ def staged(final: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What the system, safetensors, torch and tokenizers each say of a full disk is one error.
+    """Turn what the system, safetensors, torch and tokenizers raise on a full disk into one error.
 
     Raises:
         SystemProblem: names `path`.
@@ -103,7 +103,7 @@ def damage(folder: Path) -> str | None:
 
 
 def read_manifest(folder: Path) -> dict[str, Listed]:
-    """What a sealed folder should hold, by its files' names.
+    """Read the entries of a sealed folder's manifest, by file name.
 
     Raises:
         OSError, ValueError: where there is no manifest, or what is there is none.

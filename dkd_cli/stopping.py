@@ -1,4 +1,4 @@
-"""How a command ends when it is asked to: by Ctrl-C (SIGINT), or by SIGTERM as schedulers send it.
+"""Stopping of a command by Ctrl-C (SIGINT), or by SIGTERM as schedulers send it.
 
 Where nothing is half done a command leaves at once. Within `finishing` the first signal only asks: whoever
 works there looks at `asked`, ends what it has begun, and raises `Stopped`. Another signal then leaves at
@@ -26,7 +26,7 @@ class Stopped(BaseException):
         super().__init__(number, done)
         self.number = number
         self.done = done
-        """What was saved, in words; may be empty."""
+        """Description of what was saved; may be empty."""
 
     @property
     def exit_code(self) -> int:
@@ -36,7 +36,7 @@ class Stopped(BaseException):
 
 @dataclass
 class _State:
-    """What the process was asked; signals are the process's, so there is one."""
+    """Signals received by the process, of which there is one state."""
 
     number: int | None = None
     finishing: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -295,3 +296,15 @@ def test_executing_what_came_with_a_file_is_found(source: str, found: int) -> No
 @pytest.mark.parametrize("path", [*MODULES.values(), *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_asks_to_be_two(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun_that_one_would_search_for() -> None:
+    wrong = re.compile(r"(What|How|Which|Whether|Who|Whose|Where)\b")
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    begun = [
+        f"{module}:{getattr(node, 'lineno', 1)}"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, kinds) and wrong.match(ast.get_docstring(node) or "")
+    ]
+    assert begun == []

@@ -1,4 +1,4 @@
-"""What the shell proposes for a word that was begun: recipes, strategies, keys of `--set`, model folders.
+"""Shell completion of recipes, strategies, keys of `--set` and model folders.
 
 Loads no library beyond the recipe's schema, for the user waits with a finger on the key.
 """

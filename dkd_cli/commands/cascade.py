@@ -75,7 +75,7 @@ def show(chosen: Cascade, found: Sequence[MeasuredCascade], terminal: Terminal) 
 
 
 def promise(chosen: Cascade) -> str:
-    """What was asked for and what is kept, in words."""
+    """Describe the goal and what is kept."""
     last = Path(chosen.steps[-1].model).name
     if chosen.max_uncertainty is None:
         return f"{last} answers everything: no other model keeps what was asked for even where it is surest"

@@ -175,7 +175,7 @@ def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list
 def ask(
     plan: Comparison, chosen: Sequence[BestSetting], terminal: Terminal
 ) -> tuple[dict[Path, Logits], Logits | None]:
-    """What the chosen students, and the teacher that they are measured against, say of the reported rows."""
+    """Predictions of the chosen students and of their teacher on the reported rows."""
     top = Path(plan.base.output_dir) / plan.base.name / "comparison"
     points = [point for one in chosen if one.candidate for point in one.candidate.points]
     name = plan.teacher

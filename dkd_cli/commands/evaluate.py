@@ -150,12 +150,12 @@ def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:
 
 
 def is_folder(where: str) -> bool:
-    """Whether predictions go into a folder, under names of their own."""
+    """Return whether predictions go into a folder, under names of their own."""
     return where.endswith("/") or Path(where).is_dir()
 
 
 def prediction_files(where: str, data: TaskData, split: str | None) -> dict[Path, Split]:
-    """What is predicted, by the file that it goes to: `split`, else test, else validation.
+    """Split to predict, by the file that it goes to: `split`, else test, else validation.
 
     A file takes one split. A folder takes all of the kind, named as the published scripts name them:
     `test_results_rte.txt`, `test_results_mnli.txt` and `test_results_mnli-mm.txt`.
@@ -175,7 +175,7 @@ def prediction_files(where: str, data: TaskData, split: str | None) -> dict[Path
 
 
 def scorable(data: TaskData, split: str | None) -> bool:
-    """Whether there are labels to score on: in the split asked for, else in any that is not for training."""
+    """Return whether there are labels to score on: in the named split, else in any but training."""
     splits = [named_split(data, split)] if split else [s for n, s in data.splits.items() if n != "train"]
     return any(one.labels is not None for one in splits)
 

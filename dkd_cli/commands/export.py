@@ -70,7 +70,7 @@ MOST_ROWS = 5000
 """So many validation texts tell a point of accuracy; more would take minutes on a CPU."""
 TEXTS_AT_ONCE = 500
 KEPT_FILES = ("recipe.yaml", NAME)
-"""What is as true of an export as of its source."""
+"""Files of a source that are also true of its export."""
 
 Logits = NDArray[np.float32]
 
@@ -95,7 +95,7 @@ class ExportSource:
 
 @dataclass(frozen=True)
 class WantedExport:
-    """What an export is to be."""
+    """Options of an export."""
 
     format: str
     quantization: Quantization | None
@@ -218,7 +218,7 @@ def claim_export(final: Path) -> Iterator[Path]:
 
 
 def still_holds(done: Export, source: ExportSource, wanted: WantedExport) -> bool:
-    """Whether an export has the same weights in the same format, and passes the gates asked for."""
+    """Return whether an export has the same weights in the same format, and passes the gates asked for."""
     return (
         done.source_weights == source.weights
         and done.edition == WRITERS[wanted.format].edition
@@ -347,7 +347,7 @@ def put_in_place(staged: Path, final: Path) -> None:
 
 
 def summary(final: Path, made: Export) -> str:
-    """What was made, in one line."""
+    """Describe the export in one line."""
     quality = made.quality
     return (
         f"{final}: {made.format} {made.graph.width}, "

@@ -38,7 +38,7 @@ Ask = Callable[[str, Sequence[str]], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the user says of a file; None: to be found out."""
+    """Options of the user about a file; None: to be guessed."""
 
     text: str | None = None
     text_pair: str | None = None
@@ -190,7 +190,7 @@ def numbers(table: Table, label: str) -> list[float]:
 
 
 def defects(texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[str | None]) -> list[str]:
-    """What of the rows cannot be learnt from, a line each."""
+    """Rows that cannot be learnt from, a line for each reason."""
     whole = list(zip(texts, pairs or texts, strict=True))
     empty = sum(not text.strip() for text in texts)
     missing = sum(label is None for label in labels)
@@ -212,7 +212,7 @@ def defects(texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[
 def reading_of(
     texts: Sequence[str], pairs: Sequence[str] | None, model: str, terminal: Terminal
 ) -> Reading | None:
-    """How the model's tokenizer reads the texts; None where the model is not at hand."""
+    """Token counts of the texts under the model's tokenizer; None where the model is not at hand."""
     try:
         return read_texts(texts, pairs, model, "--model")
     except ModelError as error:

@@ -159,7 +159,7 @@ def fit_cascade(models: Sequence[str], path: Path, agreement: float, terminal: T
 
 
 def beside(example: TextRow, columns: Columns, with_text: bool) -> Row:
-    """What of an example is written: the columns that are kept, and on request the texts.
+    """Columns of an example that are written: those kept and, on request, the texts.
 
     >>> beside(TextRow("hi", None, {"id": 7, "label": "a"}), Columns("body", None), True)
     {'id': 7, 'input_label': 'a', 'body': 'hi'}

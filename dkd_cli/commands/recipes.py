@@ -70,7 +70,7 @@ def check_recipes(references: Sequence[str], *, data: bool, terminal: Terminal) 
 
 
 def show_plan(points: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
-    """What `--dry-run` prints: the resolved recipe (a sweep's first point) and the folders to be made."""
+    """Output of `--dry-run`: the resolved recipe (a sweep's first point) and the folders to be made."""
     terminal.say(dump_recipe(points[0]).rstrip("\n") + "\n")
     if len(targets) > 1:
         terminal.say(f"{len(targets)} runs:")

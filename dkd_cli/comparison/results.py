@@ -45,7 +45,7 @@ class BestSetting:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What one run of a strategy took, the mean over seeds; None where a run failed."""
+    """Cost of one run of a strategy, the mean over seeds; None where a run failed."""
 
     teacher_rows: float | None = None
     """Texts queried from teachers, whether for this run or for an earlier one that cached them."""
@@ -73,7 +73,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """What a comparison shows."""
+    """Results of a comparison."""
 
     rows: tuple[Row, ...]
     teacher: float | None
@@ -116,7 +116,7 @@ def _context(
     teacher: float | None,
     teacher_said: Logits | None,
 ) -> Context:
-    """What the verdict names besides the differences."""
+    """Facts that the verdict names besides the differences."""
     constant, main = baseline(plan.data, plan.reported), plan.data.task.metrics[0]
     floor = None if constant is None else constant.metrics[main]
     names, labels = plan.data.label_names, plan.reported.labels or ()

@@ -1,4 +1,4 @@
-"""How much each class counts in the loss on the labels, from `train.class_weights` and the training rows."""
+"""Class weights of the loss on the labels, from `train.class_weights` and the training rows."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class EncodedSplit(Dataset[Item]):
 
     @property
     def truncated(self) -> int:
-        """How many examples lost tokens."""
+        """Number of truncated examples."""
         return int(self.cut.sum())
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""What the rest of the program sees of a data set: a resolved task and its splits.
+"""Task data as the rest of the program sees it: a resolved task and its splits.
 
 Knows nothing about files, tokenizers or tensors.
 """
@@ -28,7 +28,7 @@ class Split:
     example_ids: Sequence[str]
     """16 hex digits made of the texts alone, whatever the order of the rows and the sizes of the splits."""
     labelled: Sequence[bool] | None = None
-    """Which rows have a label, where only some have: the others hold `NO_LABEL` or NaN. None: all or none."""
+    """Mask of the labelled rows, if only some are; the others hold `NO_LABEL` or NaN. None: all or none."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -55,7 +55,7 @@ class TaskData:
     splits: Mapping[str, Split]
     """`train`, `validation` and, if there is one, `test`; for MNLI also the two `_mismatched` ones."""
     notes: tuple[str, ...]
-    """What the user should know about the data, a line each."""
+    """Notes for the user about the data, a line each."""
     transfer: Split | None = None
     """Texts without labels that teachers alone teach; None where the recipe names none."""
 
@@ -78,17 +78,17 @@ class TaskData:
 
     @property
     def rows_taught(self) -> int:
-        """How many rows a student with teachers goes through in an epoch."""
+        """Number of rows in an epoch of a student with teachers."""
         return len(self.splits["train"]) + (0 if self.transfer is None else len(self.transfer))
 
     def taught(self) -> Split:
-        """What a student with teachers trains on: the labelled training rows, then the transfer set."""
+        """Rows that a student with teachers trains on: the labelled ones, then the transfer set."""
         train = self.splits["train"]
         return train if self.transfer is None else joined(train, self.transfer)
 
     @property
     def outputs(self) -> int:
-        """How many outputs a model of this task has."""
+        """Number of outputs of a model of this task."""
         return 1 if self.label_names is None else len(self.label_names)
 
 

@@ -1,4 +1,4 @@
-"""Which columns of a table hold the texts and the label, judged by their names and values.
+"""Guesses of the text and label columns of a table, by their names and values.
 
 Knows nothing about recipes or models.
 """
@@ -53,7 +53,7 @@ _STAMP = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ColumnFacts:
-    """What a column's values are like; those that are missing do not count."""
+    """Statistics of a column's values; missing ones do not count."""
 
     name: str
     present: int
@@ -62,15 +62,15 @@ class ColumnFacts:
     """Mean words of a value."""
     characters: float
     numeric: bool
-    """Whether all values are finite numbers."""
+    """True if all values are finite numbers."""
     whole: bool
-    """Whether all of them are whole."""
+    """True if all of them are whole."""
     stamped: bool
-    """Whether most are dates, addresses or hashes."""
+    """True if most are dates, addresses or hashes."""
 
     @property
     def is_text(self) -> bool:
-        """Whether it reads like texts: several words each, which hardly repeat."""
+        """Return whether it reads like texts: several words each, which hardly repeat."""
         return (
             not self.numeric
             and not self.stamped
@@ -80,7 +80,7 @@ class ColumnFacts:
 
     @property
     def is_classes(self) -> bool:
-        """Whether it reads like class names or ids: short values, each of which comes several times."""
+        """Return whether it looks like class names or ids: short values that each occur several times."""
         if self.numeric and (not self.whole or self.distinct > 2.5 * MANY_NUMBERS):
             return False
         repeated = self.present >= FEWEST_OF_A_CLASS * self.distinct
@@ -89,7 +89,7 @@ class ColumnFacts:
 
     @property
     def is_scale(self) -> bool:
-        """Whether it holds numbers with fractions."""
+        """Return whether it holds numbers with fractions."""
         return self.numeric and not self.whole and self.distinct > 2
 
 
@@ -166,7 +166,7 @@ def _ranked_texts(texts: Sequence[ColumnFacts]) -> list[ColumnFacts]:
 
 
 def _clear_text(ranked: Sequence[ColumnFacts]) -> bool:
-    """Whether the first column is the text by its name, or is much longer than all others."""
+    """Return whether the first column is the text by its name, or is much longer than all others."""
     first, *others = ranked
     named = _text_rank(first.name) < min(_text_rank(one.name) for one in others)
     return named or all(first.characters > CLEARLY_LONGER * one.characters for one in others)

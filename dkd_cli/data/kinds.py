@@ -22,7 +22,7 @@ Orders = Sequence[tuple[str, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What is known of one kind of output."""
+    """Facts about one kind of output."""
 
     problem_type: str
     """In a saved model's configuration, as transformers calls it."""
@@ -46,7 +46,7 @@ class Kind:
     purpose: Callable[[int], str]
     """The number of outputs -> what a model does, for its card."""
     agreement: str
-    """How agreement with a teacher is measured: a share of rows, `same class`, or a correlation."""
+    """Name of the agreement with a teacher: a share of rows, `same class`, or a correlation."""
     agreement_is_share: bool
 
 

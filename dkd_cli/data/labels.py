@@ -37,7 +37,7 @@ class LabelColumn:
     class_names: tuple[str, ...] | None
     """The names that the data set gives to its ids."""
     may_hide: bool
-    """Whether the labels may be hidden, as those of a test split are, and all of them in unlabelled data."""
+    """True if the labels may be hidden, as those of a test split are, and all of them in unlabelled data."""
 
 
 def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
@@ -168,7 +168,7 @@ def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
 
 
 def _has_decimal_commas(values: Sequence[str | None]) -> bool:
-    """Whether commas are decimal points; before three digits they may be those of thousands."""
+    """Return whether commas are decimal points; before three digits they may be those of thousands."""
     commas = [found for value in values if value is not None and (found := DECIMAL_COMMA.fullmatch(value))]
     plain = all(value is None or "," not in value or DECIMAL_COMMA.fullmatch(value) for value in values)
     return plain and any(len(found[1]) != 3 for found in commas)
@@ -329,7 +329,7 @@ def _ids(
 
 
 def _two_kinds(values: Set[str], names: Container[str]) -> bool:
-    """Whether there are ids among class names."""
+    """Return whether there are ids among class names."""
     whole = [value for value in values if INTEGER.fullmatch(value)]
     return len(whole) < len(values) and any(value not in names for value in whole)
 

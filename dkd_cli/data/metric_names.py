@@ -20,7 +20,7 @@ Broken = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Named:
-    """What a metric's name stands for."""
+    """Facts about a metric, by its name."""
 
     kinds: tuple[str, ...]
     lower_is_better: bool = False

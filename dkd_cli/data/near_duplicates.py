@@ -1,4 +1,4 @@
-"""Which texts are nearly the same: retweets, quotes, copies with another link.
+"""Near-duplicate texts: retweets, quotes, copies with another link.
 
 MinHash finds the candidates, the exact Jaccard similarity of their shingles decides. Knows nothing about
 splits or labels.

@@ -44,7 +44,7 @@ class Sources:
     shares: dict[str, float]
     """The share of the pool that becomes each split to be cut."""
     transfer: list[Table]
-    """Where the transfer set comes from."""
+    """Source of the transfer set."""
 
 
 Augmented = Callable[[Split], tuple[list[str], list[str] | None]]
@@ -144,7 +144,7 @@ def _read_file(reference: str, task: Task, data: Data) -> Table:
 
 
 def _is_table(reference: str) -> bool:
-    """Whether the recipe's value names one table, rather than a split or a data set with splits."""
+    """Return whether the recipe's value names one table, rather than a split or a data set with splits."""
     folder = Path(reference).is_dir() and not reference.startswith("pkg://")
     return is_saved_split(reference) if folder else is_file_name(reference)
 

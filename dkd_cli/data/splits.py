@@ -135,9 +135,9 @@ class Cut:
     splits: dict[str, Part]
     """Each in the order of the rows; `rest` is what is left."""
     alike: int
-    """How many examples have a near-duplicate."""
+    """Number of examples with a near-duplicate."""
     moved: int
-    """How many examples are in `rest` because their class would else be missing there."""
+    """Number of examples in `rest` because their class would otherwise be missing there."""
 
 
 def cut(

@@ -1,4 +1,4 @@
-"""What a data set's labels are, in one line each. Knows nothing about files or models."""
+"""Summaries of a data set's labels, one line each. Knows nothing about files or models."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ Names = tuple[str, ...] | None
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the labelled splits hold, of which a transfer set must be free."""
+    """Texts of the labelled splits, which a transfer set must not contain."""
 
     train: Part
     """As it is trained on."""
@@ -56,12 +56,12 @@ def read_transfer(reference: str, task: Task, encoding: str | None) -> Table:
 
 
 def is_transfer_file(reference: str) -> bool:
-    """Whether an entry of `data.transfer` names a file, rather than a split of the source."""
+    """Return whether an entry of `data.transfer` names a file, rather than a split of the source."""
     return is_text_file(reference) or is_file_name(reference)
 
 
 def is_text_file(reference: str) -> bool:
-    """Whether a file has one text a line and nothing else, by its suffix."""
+    """Return whether a file has one text a line and nothing else, by its suffix."""
     return file_suffix(reference) == ".txt"
 
 

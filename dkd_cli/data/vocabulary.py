@@ -26,7 +26,7 @@ Json = dict[str, Any]
 Ids = NDArray[np.int64]
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
-"""How BPE and Unigram write a byte of a character that they lack."""
+"""Form in which BPE and Unigram write a byte of a character that they lack."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _word_piece_required(model: Json) -> set[str]:
 
 
 def _bpe_required(model: Json) -> set[str]:
-    """What a word is split into before any merge: characters, or bytes written as characters."""
+    """Split a word into its smallest pieces: characters, or bytes written as characters."""
     vocabulary = _own_ids(model)
     single = {piece for piece in vocabulary if len(_bare(model, piece)) == 1 or BYTE.fullmatch(piece)}
     return single | ({model["unk_token"]} & vocabulary.keys())

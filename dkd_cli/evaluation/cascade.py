@@ -24,7 +24,7 @@ FINE_STEPS = 200
 Quality = Callable[[Floats], float | None]
 """Logits [N, C] -> the main metric; None where it is not defined."""
 NoWorse = Callable[[float, float], bool]
-"""Whether the first score is at least as good as the second."""
+"""True if the first score is at least as good as the second."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ THRESHOLDS = np.round(np.append(expit(np.linspace(-13.8, 13.8, 1001)), 1.0), 6)
 
 @dataclass(frozen=True)
 class CascadeTarget:
-    """What the cascade has to keep of its last model."""
+    """Goal of a cascade: what it has to keep of its last model."""
 
     measure: Measure
     """`agreement`: the share of texts with the last model's answer is at least `value`; `loss`: the share of

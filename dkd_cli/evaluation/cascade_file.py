@@ -38,7 +38,7 @@ class CascadeStep:
 
 @dataclass(frozen=True)
 class MeasuredCascade:
-    """What a cascade comes to on the rows of a split."""
+    """Scores of a cascade on a split."""
 
     split: str
     rows: int
@@ -52,7 +52,7 @@ class MeasuredCascade:
 
 @dataclass(frozen=True)
 class Cascade:
-    """What the file says."""
+    """Contents of `cascade.json`."""
 
     steps: tuple[CascadeStep, ...]
     """In the order in which they are asked."""
@@ -60,7 +60,7 @@ class Cascade:
     """A model above it passes a text on (entropy over log C); None: only the last one answers."""
     labels: tuple[str, ...]
     measure: str
-    """What was asked for, `agreement` or `loss`."""
+    """Requested quantity, `agreement` or `loss`."""
     wanted: float
     confidence: float
     bound: float
@@ -115,13 +115,13 @@ def check_unchanged(cascade: Cascade, path: Path) -> None:
 
 
 def weights_of(model: str) -> str | None:
-    """What tells whether a model has been made again; None for one without a manifest."""
+    """Digest that changes when a model is rebuilt; None without a manifest."""
     manifest = local_path(model, ModelError) / MANIFEST
     return sha256(manifest) if manifest.is_file() else None
 
 
 def names_same(cascade: Cascade, models: Sequence[str]) -> bool:
-    """Whether it is of these models, in this order."""
+    """Return whether it is of these models, in this order."""
     return [_place(step.model) for step in cascade.steps] == [_place(model) for model in models]
 
 

@@ -69,7 +69,7 @@ class Said:
 
 
 def own_details(data: TaskData, split: Split, validation: Split | None, own: Said) -> Details:
-    """What needs no teacher."""
+    """Compute the details that need no teacher."""
     if KINDS[data.task.kind].log_probabilities is None:
         return Details()
     assert data.label_names is not None, "classes have names"

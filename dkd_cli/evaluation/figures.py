@@ -97,7 +97,7 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
 
 
 def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[str, float] | None:
-    """How much better a student is than its teacher in the main metric; 95 % interval over resampled rows."""
+    """Difference between student and teacher in the main metric, with a 95 % interval over resampled rows."""
     if teacher is None:
         return None
     task, main, labels = contest.data.task, contest.data.task.metrics[0], contest.split.labels or ()

@@ -37,7 +37,7 @@ Shape = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one model said, and what it is."""
+    """Predictions of one model, with its facts."""
 
     entrant: Entrant
     split: Split

@@ -59,7 +59,7 @@ def clear(difference: Difference) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a verdict has to name besides the differences between strategies."""
+    """Facts that a verdict names besides the differences between strategies."""
 
     teacher: float | None = None
     """The score of the largest teacher on the same examples."""
@@ -72,7 +72,7 @@ class Context:
 
 
 def verdict(standings: Sequence[Standing], metric: str, context: Context) -> list[str]:
-    """What the comparison says, the decision first.
+    """Write the verdict of a comparison, the decision first.
 
     Args:
         standings: `none`, `static` and the others, in the order of the table.
@@ -101,7 +101,7 @@ def verdict(standings: Sequence[Standing], metric: str, context: Context) -> lis
 
 
 def tells(difference: Difference, metric: str) -> bool:
-    """Whether an interval is narrower than what is possible at all; that of two seeds often is not.
+    """Return whether an interval is narrower than what is possible at all; that of two seeds often is not.
 
     Of an error, which has no upper end, anything is possible.
     """
@@ -109,7 +109,7 @@ def tells(difference: Difference, metric: str) -> bool:
 
 
 def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> list[str]:
-    """What makes the decision worth little: the baseline, lost classes, a student larger than its teacher."""
+    """List what weakens the decision: the baseline, lost classes, a student larger than its teacher."""
     lines, best = [], preferred(found)
     teacher, constant = context.teacher, context.baseline
     if constant is not None:

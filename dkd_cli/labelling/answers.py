@@ -52,7 +52,7 @@ def text_key(text: str, pair: str | None) -> str:
 
 @dataclass
 class Spending:
-    """What one labelling run has paid for."""
+    """Answers that one labelling run has paid for."""
 
     made: int = 0
     """Requests that may have been billed: all that were sent but those refused unbilled."""
@@ -61,12 +61,12 @@ class Spending:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     worst: float = 0.0
-    """What requests cost at most that were lost, or whose replies did not say."""
+    """Upper bound of the cost of requests that were lost, or whose replies named none."""
 
 
 @dataclass
 class Ledger:
-    """What a file of answers says, line by line."""
+    """Lines of a file of answers."""
 
     answers: dict[str, Answer] = field(default_factory=dict)
     """By text key."""

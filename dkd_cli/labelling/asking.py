@@ -47,7 +47,7 @@ Progress = Callable[[int, Budget], None]
 
 @dataclass
 class AskingTally:
-    """What one call of `ask` met with."""
+    """Events of one call of `ask`."""
 
     answered: int = 0
     found: int = 0
@@ -184,7 +184,7 @@ class _Session:
         return found
 
     def _settle(self, future: Future[Reply]) -> list[Record]:
-        """What a finished request leaves on record; what has to be asked again waits again."""
+        """Record a finished request; a text that has to be queried again is put back."""
         question, worst = self.flying.pop(future)
         desk, tally = self.desk, self.tally
         base: Record = {"key": question.key, "run": desk.run}
@@ -240,7 +240,7 @@ class _Session:
 
 
 def worst_cost(desk: Desk, question: Question) -> float:
-    """What the next request about a text costs at most."""
+    """Upper bound of the cost of the next request about a text."""
     nones = desk.store.ledger.nones[question.key]
     shown = shown_classes(question, nones, desk.asking.shortlist, desk.prompt)
     messages = desk.prompt.messages(question.text, question.pair, shown)

@@ -1,4 +1,4 @@
-"""How far a paid teacher can be trusted, on rows with labels: accuracy, classes, confusion, calibration.
+"""Audit of a paid teacher on labelled rows: accuracy, classes, confusion, calibration.
 
 Pure functions of answers and labels. Knows nothing about endpoints or files.
 """

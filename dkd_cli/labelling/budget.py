@@ -19,7 +19,7 @@ class Tariff:
     output: float
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """What a request costs.
+        """Cost of a request.
 
         >>> Tariff(input=0.15, output=0.60).cost(1_000_000, 500_000)
         0.45
@@ -29,7 +29,7 @@ class Tariff:
 
 @dataclass
 class Budget:
-    """What may be spent, and what was.
+    """Limits of spending, and the amount spent.
 
     >>> budget = Budget(requests=2)
     >>> budget.start(0.0), budget.start(0.0), budget.may_start(0.0)
@@ -46,12 +46,12 @@ class Budget:
     made: int = 0
     """Requests sent that may have been billed, those in flight included."""
     spent: float = 0.0
-    """What finished requests cost."""
+    """Cost of finished requests."""
     reserved: float = field(default=0.0)
-    """What those in flight cost at most."""
+    """Upper bound of the cost of requests in flight."""
 
     def may_start(self, worst: float) -> bool:
-        """Whether one request more, which costs `worst` at most, stays within the limits."""
+        """Return whether one request more, which costs `worst` at most, stays within the limits."""
         if self.requests is not None and self.made + 1 > self.requests:
             return False
         # A rounding error must not forbid the last request.

@@ -37,7 +37,7 @@ class Campaign:
     """Its id in the record of answers."""
     rounds: list[Round] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
-    """What the chooser reached after each round."""
+    """Scores of the chooser after each round."""
 
     @property
     def asked(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What `dkd label` prints: the plan, the audit, each round and the sum."""
+"""Output of `dkd label`: the plan, the audit, each round and the sum."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def show_audit(terminal: Terminal, found: Audit) -> None:
 
 
 def progress_line(room: Room, ledger: Ledger, budget: Budget, one: Round, reached: float) -> str:
-    """What a round brought."""
+    """Print the result of a round."""
     answered = sum(key in ledger.answers for key in keys_of(room.pool))
     measured = f", chooser {reached:.3f} on validation labels" if reached else ""
     return f"round {one.number}: {answered:,} texts answered{measured}, spent {budget.spent:.4f}"

@@ -50,7 +50,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back for one request."""
+    """Response to one request."""
 
     said: Answer | Unparsed
     tokens: tuple[int, int] | None
@@ -219,7 +219,7 @@ class Endpoint:
         return Unbilled(problem, retry_after)
 
     def _refusal(self, error: Any) -> Exception:
-        """What an HTTP status means: repeat, lost, this text, or the end."""
+        """Classify an HTTP status: repeat, lost, this text, or the end."""
         status, code = int(error.status_code), str(error.code or "")
         said = f"{status}: {self._scrubbed(_message(error))}"
         if code in ("content_filter", "context_length_exceeded"):
@@ -296,7 +296,7 @@ def _cause(error: Exception) -> Exception:
 
 
 def _never_sent(error: Exception) -> bool:
-    """Whether there was no connection to send the request by, so that it cannot have been billed."""
+    """Return whether there was no connection to send the request by, so that it cannot have been billed."""
     return type(_cause(error)).__name__ in (
         "ConnectError",
         "ConnectTimeout",

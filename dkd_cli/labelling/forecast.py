@@ -1,4 +1,4 @@
-"""What a labelling will cost and take, before it begins: from the tokens of the real prompts.
+"""Forecast of a labelling's cost and time, from the tokens of the real prompts.
 
 Endpoints count with tokenizers of their own. Until replies have said what they took, the recipe's tokenizer
 stands for them; afterwards the forecast is scaled by what was measured.
@@ -29,10 +29,10 @@ class LabelForecast:
     prompt_tokens: float
     completion_tokens: float
     measured: bool
-    """Whether replies said so; else it is the recipe's tokenizer that counts."""
+    """True if replies said so; else it is the recipe's tokenizer that counts."""
 
     def cost(self, requests: int, tariff: Tariff) -> float:
-        """What so many requests cost."""
+        """Cost of so many requests."""
         return requests * (self.prompt_tokens * tariff.input + self.completion_tokens * tariff.output) / 1e6
 
 

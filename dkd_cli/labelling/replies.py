@@ -27,12 +27,12 @@ PRIOR_ERRORS, PRIOR_ROWS = 1, 10
 
 @dataclass(frozen=True)
 class Answer:
-    """What a teacher said of one text, by class name."""
+    """Probabilities of one text, by class name."""
 
     logprobs: Mapping[str, float] | None
     """Log-probability of each class that was among the first token's alternatives."""
     votes: Mapping[str, int]
-    """How often each class was said; empty where there are log-probabilities."""
+    """Votes for each class; empty where there are log-probabilities."""
 
     @property
     def best(self) -> str:

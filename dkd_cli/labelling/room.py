@@ -1,4 +1,4 @@
-"""What the steps of a labelling share: recipe, options, texts and vectors, and what follows from them alone.
+"""Shared state of the steps of a labelling: recipe, options, texts and vectors.
 
 Knows nothing about requests or answers.
 """
@@ -37,7 +37,7 @@ class Wanted:
     rounds: int = 5
     select: Select = "margin"
     diverse: bool = True
-    """Whether the first round is spread over clusters, or random."""
+    """True if the first round is spread over clusters, or random."""
     explore: float = 0.1
     audit: int = 100
     keep_going: bool = False
@@ -48,7 +48,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Room:
-    """What the steps of a labelling share."""
+    """Shared state of the steps of a labelling."""
 
     recipe: Recipe
     wanted: Wanted
@@ -109,7 +109,7 @@ def expected_use(room: Room, ledger: Ledger) -> LabelForecast:
 
 
 def requests_allowed(room: Room, expected: LabelForecast) -> int:
-    """How many requests the limits allow, as far as can be told before."""
+    """Number of requests that the limits allow, as far as is known in advance."""
     wanted, most = room.wanted, len(room.pool) + len(audit_rows(room))
     total = most if wanted.budget is None else min(wanted.budget, most)
     each = expected.cost(1, room.setting.tariff)

@@ -1,4 +1,4 @@
-"""Which texts to ask about next: a diverse first round, then by the chooser's uncertainty with a random part.
+"""Selection of each round's texts: a diverse round, then by the chooser's uncertainty and partly at random.
 
 Near-duplicates are taken once. Everything is decided by the texts, the answers and the seed, so that a
 labelling that is killed chooses the same again. Knows nothing about endpoints or files.
@@ -29,7 +29,7 @@ SAMPLE, LEAST_SAMPLE = 20, 2_000
 
 
 def round_sizes(total: int, rounds: int) -> list[int]:
-    """How many texts each round asks about: the number answered doubles from round to round.
+    """Number of texts of each round: the total doubles from round to round.
 
     >>> round_sizes(1600, 5), round_sizes(3, 5)
     ([100, 100, 200, 400, 800], [1, 2])
@@ -156,7 +156,7 @@ NEAR = 0.8
 
 
 def flat(curve: Sequence[float], rows: int) -> bool:
-    """Whether the last two rounds brought less than the learning curve's own noise.
+    """Return whether the last two rounds brought less than the learning curve's own noise.
 
     Args:
         curve: the chooser's agreement with labels or later answers, after each round.

@@ -1,4 +1,4 @@
-"""What is asked, of whom and where answers are recorded: from a teacher's section of a recipe.
+"""Settings of an endpoint teacher: prompt, client and answer file, from its section of a recipe.
 
 Knows nothing about texts, requests or budgets.
 """
@@ -27,7 +27,7 @@ class Setting:
     teacher: Teacher
     prompt: Prompt
     facts: dict[str, Any]
-    """What decides an answer, in words and numbers."""
+    """Everything that decides an answer, in words and numbers."""
     record: Path
     """The folder of its answers, shared by all recipes that ask the same."""
     folder: Path
@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def tariff(self) -> Tariff:
-        """What it charges."""
+        """Prices of the endpoint."""
         return Tariff(self.teacher.price.input, self.teacher.price.output)
 
     @property
@@ -74,7 +74,7 @@ def labelling_folder(recipe: Recipe, name: str) -> Path:
 
 
 def labels_file(recipe: Recipe, name: str) -> Path:
-    """What `dkd distill` reads of it: a file of probabilities."""
+    """File of probabilities that `dkd distill` reads."""
     return labelling_folder(recipe, name).with_suffix(".jsonl")
 
 

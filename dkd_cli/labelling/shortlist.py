@@ -1,4 +1,4 @@
-"""Which of many classes a prompt lists for a text: ranked by token vectors and by the chooser.
+"""Shortlist of classes in a prompt, ranked by token vectors and by the chooser.
 
 Knows nothing about prompts or endpoints.
 """

@@ -64,14 +64,14 @@ def cascade_steps(cascade: Cascade) -> list[AnsweringStep]:
 
 @dataclass
 class Tally:
-    """What is reported about the texts at the end."""
+    """Lines reported about the texts at the end."""
 
     rows: int = 0
     empty: int = 0
     cut: int = 0
     """By the first classifier."""
     answered: Counter[str] = field(default_factory=Counter)
-    """How many each classifier answered, by name."""
+    """Number of texts that each classifier predicted, by name."""
 
     def warnings(self, max_length: int) -> list[str]:
         """A line each."""
@@ -83,7 +83,7 @@ class Tally:
         return told
 
     def shares(self, steps: Sequence[AnsweringStep]) -> str:
-        """Who answered how many, in a line."""
+        """Share of texts that each classifier predicted, as one line."""
         counts = [(step.name, self.answered[step.name]) for step in steps]
         rows = max(1, self.rows)
         return "answered by " + ", ".join(f"{name}: {count} ({count / rows:.0%})" for name, count in counts)

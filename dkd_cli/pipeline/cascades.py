@@ -39,7 +39,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CascadeOutputs:
-    """What the models of a cascade say of one split."""
+    """Predictions of a cascade's models on a split."""
 
     split: Split
     logits: tuple[Logits, ...]
@@ -144,7 +144,7 @@ class Cascading:
         return self._cascade(steps, chosen, wanted, asked)
 
     def measure(self, cascade: Cascade, name: str) -> MeasuredCascade:
-        """What a cascade comes to on a split."""
+        """Compute a cascade's scores on a split."""
         return _measured(
             self.ask(name), [step.temperature for step in cascade.steps], cascade.max_uncertainty
         )
@@ -224,7 +224,7 @@ def _temperature(model: str, logits: Logits, labels: Classes | None) -> float:
 
 
 def cascade_place(model: str) -> Path:
-    """Where the cascade that begins with a model is kept.
+    """Path of the cascade that begins with a model.
 
     Raises:
         ModelError: for a model that is no local folder.

@@ -1,4 +1,4 @@
-"""How labels count while a model trains: by class, and on validation, which a teacher can judge too."""
+"""Class weights of the labels, and validation scores by labels or by a teacher."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from dkd_cli.recipe.schema import Train
 
 @dataclass(frozen=True)
 class Judge:
-    """How the validation split is scored, and which score picks the best checkpoint."""
+    """Metrics of the validation split, and the one that picks the best checkpoint."""
 
     metrics: Metrics
     metric: str
 
 
 def weights_of_classes(train: Train, data: TaskData) -> Tensor | None:
-    """What `train.class_weights` makes of the labelled training rows, [C]; None: every class counts the same.
+    """Compute the class weights [C] from the labelled training rows; None: every class counts the same.
 
     Raises:
         RecipeError: for a name that is no class, and where there are no classes or no labels.

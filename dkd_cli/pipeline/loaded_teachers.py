@@ -214,7 +214,7 @@ def _called(source: str) -> str:
 
 
 def _answers(recipe: Recipe, name: str) -> Key:
-    """What decides a teacher's logits."""
+    """Return everything that decides a teacher's logits."""
     teacher = recipe.teachers[name]
     if teacher.endpoint is not None:
         return str(labels_file(recipe, name)), data_key(recipe)
@@ -222,7 +222,7 @@ def _answers(recipe: Recipe, name: str) -> Key:
 
 
 def _meeting(recipe: Recipe, name: str) -> Key:
-    """What decides, besides, which of its hidden states meet the student's."""
+    """Return what also decides which of its hidden states are compared with the student's."""
     objective = recipe.strategy.objective
     where = objective.layer_map, objective.positions, objective.hidden_loss
     return *_answers(recipe, name), recipe.student, recipe.model, *where

@@ -57,7 +57,7 @@ class StudentRun:
 
     @property
     def takes_transfer(self) -> bool:
-        """Whether it learns from the transfer set, where there is one."""
+        """Return whether it learns from the transfer set, where there is one."""
         return bool(self.plan.teachers) and self.recipe.strategy.transfer
 
 

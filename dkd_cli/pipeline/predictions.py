@@ -1,4 +1,4 @@
-"""What models say of one split, kept on disk: a comparison that is continued need not ask again.
+"""Predictions of models on a split, cached on disk, so that a resumed comparison does not recompute them.
 
 A kept answer counts only for the weights, the labels, the texts and the lengths that it was given for.
 """

@@ -1,4 +1,4 @@
-"""How an encoder's tokenizer reads texts: how long they are, and how much of them it does not know.
+"""Token counts of texts under an encoder's tokenizer, and the share of unknown tokens.
 
 Knows nothing about recipes or labels.
 """

@@ -29,7 +29,7 @@ class Point(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where it goes."""
+        """Folder of the run."""
 
     @property
     def recipe(self) -> Recipe:
@@ -45,7 +45,7 @@ AnyPoint = TypeVar("AnyPoint", bound=Point)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a point: a run or an error."""
+    """Outcome of a point: a run or an error."""
 
     point: Point
     run: Run | None
@@ -238,7 +238,7 @@ def over_seeds(outcomes: Sequence[Outcome], metric: str) -> list[Mean]:
 
 
 def but_for_seed(point: Point) -> str:
-    """What the points of one group have in common: the folder's name without its seed."""
+    """Name of a group of points: the folder's name without its seed."""
     return point.folder.name.removesuffix(f"-seed{point.seed}")
 
 

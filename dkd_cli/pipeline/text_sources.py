@@ -1,4 +1,4 @@
-"""What `dkd predict` reads: a file in any format of the data, stdin, or texts on the command line.
+"""Sources of `dkd predict`: a file in any format of the data, stdin, or texts on the command line.
 
 Knows nothing about models but the columns that one was trained on.
 """
@@ -26,7 +26,7 @@ TEXT_SUFFIX = ".txt"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the texts come from, as the user says."""
+    """Source of the texts, as the user named it."""
 
     inputs: tuple[str, ...] = ()
     """One file, `-` or nothing for stdin, or texts."""
@@ -58,7 +58,7 @@ class Opened:
 
     @property
     def live(self) -> bool:
-        """Whether what comes next may be a while away."""
+        """Return whether what comes next may be a while away."""
         return self.stream is not None and is_live(self.stream)
 
     def examples(self, columns: Columns, note: Note) -> Iterator[TextRow]:
@@ -112,7 +112,7 @@ def opened(source: Source, note: Note) -> Iterator[Opened]:
 
 
 def input_format(source: Source, file: Path | None) -> str | None:
-    """What the user says, else what the suffix says; None where the first line has to tell."""
+    """Format that the user or the suffix names; None where the first line has to tell."""
     if source.format is not None or file is None:
         return source.format
     suffix = file_suffix(file.name)
@@ -126,7 +126,7 @@ def input_format(source: Source, file: Path | None) -> str | None:
 
 
 def _names_file(word: str) -> bool:
-    """Whether an input is a file, or is meant to be one; else it is a text."""
+    """Return whether an input is a file, or is meant to be one; else it is a text."""
     if word.startswith(PREFIX):
         return True
     try:

@@ -86,7 +86,7 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
 
 
 def rows_by_kind(split: Split) -> dict[str, int]:
-    """How many rows of a training split have a label, and how many have none."""
+    """Numbers of rows of a training split with and without a label."""
     labelled = len(split) if split.labelled is None else sum(split.labelled)
     labelled = 0 if split.labels is None else labelled
     return {"labelled": labelled, "unlabelled": len(split) - labelled}

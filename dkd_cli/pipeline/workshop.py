@@ -34,7 +34,7 @@ class Splits:
     """The training and validation splits in one model's tokens."""
 
     train: EncodedSplit
-    """What teachers teach: the labelled rows, then the transfer set."""
+    """Rows that teachers teach: the labelled ones, then the transfer set."""
     labelled: EncodedSplit
     """The labelled rows alone; `train` itself where there is no transfer set."""
     validation: EncodedSplit
@@ -45,7 +45,7 @@ DataKey = tuple[Data, str | None, tuple[Path, ...]]
 
 
 def data_key(recipe: Recipe) -> DataKey:
-    """What decides the texts of a recipe: with augmentation the encoder too, with an endpoint its answers."""
+    """Everything that decides a recipe's texts: also the augmentation's encoder and an endpoint's answers."""
     encoder = recipe.model if recipe.data.augment.copies else None
     return recipe.data, encoder, tuple(label_files(recipe).values())
 
@@ -115,7 +115,7 @@ class Workshop:
         raise_all(collect([partial(self.data, recipe), partial(self.compute, train), *folders]))
 
     def compute(self, train: Train) -> Compute:
-        """The device and precision, said in a line; refuses a tracker that is not installed."""
+        """Log device and precision; refuses a tracker that is not installed."""
         check_trackers(train.report_to)
         compute = decide(train.precision)
         self._once(self.terminal.say, f"compute: {compute}")

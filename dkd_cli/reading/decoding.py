@@ -155,7 +155,7 @@ def _declared(content: bytes, place: str, encoding: str | None, error: UnicodeDe
 
 
 def encodable(text: str) -> bool:
-    """Whether a text can be written down: it holds no half of a surrogate pair."""
+    """Return whether a text can be written down: it holds no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

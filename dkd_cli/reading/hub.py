@@ -58,7 +58,7 @@ def load_hub_splits(source: str, config: str | None, label: str, encoding: str |
 
 
 def is_saved_split(reference: str) -> bool:
-    """Whether it is a folder that `Dataset.save_to_disk` wrote: one table, without splits."""
+    """Return whether it is a folder that `Dataset.save_to_disk` wrote: one table, without splits."""
     folder = Path(reference).expanduser()
     return (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
 
@@ -102,7 +102,7 @@ def _stem(path: Path) -> str:
 
 @functools.cache
 def hub_answers() -> bool:
-    """Whether the hub can be reached: where it cannot, its library tries for half a minute with each file."""
+    """Return whether the hub can be reached; if not, its library would retry for 30 seconds per file."""
     from huggingface_hub import constants, get_session
 
     if constants.HF_HUB_OFFLINE:

@@ -41,7 +41,7 @@ def _checked(value: object, place: str, written: str) -> dict[str, Any] | DataEr
 
 
 def _levels(value: object) -> int:
-    """How deep lists and objects are nested, found without recursion."""
+    """Depth of nested lists and objects, computed without recursion."""
     level, depth = [value], 0
     while level := [inside for one in level for inside in _inside(one)]:
         depth += 1

@@ -23,7 +23,7 @@ def file_path(reference: str) -> Path:
 
 
 def local_path(name: str, error: type[DkdError] = DataError) -> Path:
-    """Where a folder, a file or `pkg://package/path` is; there need be nothing.
+    """Resolve a folder, a file or `pkg://package/path` to a path, which need not exist.
 
     Raises:
         error: as `package_path`.

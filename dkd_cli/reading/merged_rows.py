@@ -44,7 +44,7 @@ def _telling_lines(row: Sequence[str], column: int, label: int, separator: str) 
 
 
 def _shape(value: str) -> str:
-    """What a number looks like.
+    """Return the pattern of a number.
 
     >>> _shape("-3.25")
     '-0.00'

@@ -30,7 +30,7 @@ class Content:
 
     data: bytes
     place: str
-    """How the user named it."""
+    """Its name as the user wrote it."""
     label: str
     """The column with the label; tells whether a quote swallowed the rows that follow it."""
     encoding: str | None
@@ -214,7 +214,7 @@ READERS: dict[str, Callable[[Content], Table]] = {
 
 
 def is_file_name(reference: str) -> bool:
-    """Whether the recipe's value names a data file, rather than a split or a data set."""
+    """Return whether the recipe's value names a data file, rather than a split or a data set."""
     return reference.startswith("pkg://") or reference.lower().removesuffix(PACKED).endswith(tuple(READERS))
 
 

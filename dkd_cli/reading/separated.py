@@ -28,9 +28,9 @@ class Dialect:
 
     separator: str
     quoted: bool = True
-    """Whether quotes enclose fields; else they are characters like any other."""
+    """True if quotes enclose fields; else they are characters like any other."""
     spaced: bool = False
-    """Whether a space follows each separator, also before a quote."""
+    """True if a space follows each separator, also before a quote."""
     skipped: int = 0
     """Lines before the header: `sep=;`, as Excel reads it."""
 
@@ -87,7 +87,7 @@ def _fit(head: Sequence[str], separator: str) -> tuple[int, float]:
 
 
 def encloses(lines: Iterable[str], separator: str) -> bool:
-    """Whether quotes enclose fields, as pandas and R write them, rather than belong to the texts, as in GLUE.
+    """Return whether quotes enclose fields, as pandas and R write, or belong to the texts, as in GLUE.
 
     They do if every quote is explained by it: no field has one inside unless it is enclosed, and every
     enclosed one needs it, or the header is enclosed too. Lines that are whole records as they stand are no
@@ -125,7 +125,7 @@ def encloses(lines: Iterable[str], separator: str) -> bool:
 
 
 def _enclosed(whole: str, record: Sequence[str]) -> Iterator[bool]:
-    """Whether each field stands in quotes in the text of its record."""
+    """Return whether each field stands in quotes in the text of its record."""
     position = 0
     for field in record:
         quoted = whole.startswith('"', position)

@@ -26,14 +26,14 @@ from dkd_cli.reading.text_streams import LONGEST_LINE, Lines, Note, is_live, tex
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where the texts are; a list of lines has no columns."""
+    """Columns of the texts; a list of lines has none."""
 
     text: str
     text_pair: str | None
     kept: tuple[str, ...] = ()
     """Columns whose values stay beside the answers."""
     named: bool = False
-    """Whether the user named a column, so that there must be a header."""
+    """True if the user named a column, so that there must be a header."""
 
     def wanted(self) -> list[tuple[str, str]]:
         """The options that name columns, and the columns."""
@@ -206,7 +206,7 @@ class Ahead(Iterator[TextRow]):
         return found
 
     def would_wait(self) -> bool:
-        """Whether the next row is not there yet."""
+        """Return whether the next row is not there yet."""
         return self._queue.empty()
 
 

@@ -31,7 +31,7 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The names that the data set itself gives to the ids in a column."""
     notes: tuple[str, ...] = ()
-    """What the user should know about how the file was read, a line each."""
+    """Notes for the user about how the file was read, a line each."""
     numbers: Sequence[int] | None = None
     """The place of each row in the whole table, counted from 0; None: this is the whole table."""
 

@@ -28,7 +28,7 @@ Note = Callable[[str], None]
 
 
 def is_live(stream: IO[bytes]) -> bool:
-    """Whether what comes next may be a while away: a terminal or a pipe, and no file."""
+    """Return whether what comes next may be a while away: a terminal or a pipe, and no file."""
     try:
         return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except OSError:

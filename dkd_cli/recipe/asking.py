@@ -1,4 +1,4 @@
-"""How a teacher behind an endpoint is queried and what it charges: a part of the recipe's schema."""
+"""Schema of a teacher behind an endpoint: queries and prices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Weight = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """What an endpoint charges, in any currency; `dkd label` adds it up and keeps to `--max-cost`."""
+    """Prices of an endpoint, in any currency; `dkd label` adds them up and keeps to `--max-cost`."""
 
     input: Weight = 0.0
     """Per million tokens of the prompt."""
@@ -24,7 +24,7 @@ class Price:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asking:
-    """How `dkd label` queries an endpoint."""
+    """Settings by which `dkd label` queries an endpoint."""
 
     answers: Literal["logprobs", "votes", "single"] = "logprobs"
     """How an answer becomes probabilities. `logprobs`: from the log-probabilities of its first token;

@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"[A-Za-z_./][\w./ -]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a recipe is written from."""
+    """Facts that a recipe is written from."""
 
     source: str
     """The file as the user named it."""
@@ -36,7 +36,7 @@ class Draft:
     text_pair: str | None
     label: str
     label_note: str
-    """What the labels are, in a few words."""
+    """Describe the labels in a few words."""
     regression: bool
     missing_labels: bool
     max_length: int

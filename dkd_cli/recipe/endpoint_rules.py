@@ -1,4 +1,4 @@
-"""What must hold between the keys of a teacher that is an endpoint."""
+"""Rules between the keys of a teacher that is an endpoint."""
 
 from __future__ import annotations
 

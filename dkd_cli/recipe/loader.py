@@ -264,7 +264,7 @@ def _typed(source: _Source, found: list[Found]) -> Recipe | None:
 
 
 def _in_section(path: fields.Path) -> bool:
-    """Whether a value stands under a key of the schema, not under one that the user chose (`sweep`)."""
+    """Return whether a value is under a key of the schema, not under one that the user chose (`sweep`)."""
     return fields.is_section(fields.hint_at(Recipe, path[:-1]))
 
 

@@ -18,7 +18,7 @@ SCHEDULE = ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
 
 @dataclass(frozen=True, kw_only=True)
 class StudentKind:
-    """What is known of a kind of student before it is built."""
+    """Facts about a kind of student before it is built."""
 
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """In place of the recipe's `train`, whose values are meant for encoders."""

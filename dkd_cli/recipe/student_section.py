@@ -15,7 +15,7 @@ from dkd_cli.recipe.value_types import Count, Name, Share
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Student:
-    """How the small model is built."""
+    """The small model: its encoder, size and kind."""
 
     family: Literal["encoder", "static"] = "encoder"
     """`encoder`: some layers of a pretrained encoder; `static`: a vector per token, made by those layers and

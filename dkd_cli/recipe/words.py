@@ -53,9 +53,9 @@ SCORE_READS: dict[str, frozenset[str]] = {
     "label-loss-b": frozenset({"labels"}),
     "llkd": frozenset({"probabilities", "teacher"}),
 }
-"""What a selection score reads: the student's `probabilities`, the `labels`, the `teacher`'s logits."""
+"""Inputs of a selection score: the student's `probabilities`, the `labels`, the `teacher`'s logits."""
 
 
 def score_reads(score: str) -> frozenset[str]:
-    """What a selection score reads; a trailing `-r`, which reverses it, changes nothing."""
+    """Look up the inputs of a selection score; a trailing `-r`, which reverses it, changes nothing."""
     return SCORE_READS[score.removesuffix("-r")]

@@ -64,7 +64,7 @@ def cache_limit() -> int:
 
 @dataclass(frozen=True)
 class EntryFacts:
-    """What `dkd cache info` shows of an entry."""
+    """Facts about an entry that `dkd cache info` shows."""
 
     folder: Path
     facts: Mapping[str, Any]

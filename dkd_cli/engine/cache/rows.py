@@ -71,7 +71,7 @@ class CachedRows:
                     self._register(shard)
 
     def _shard_at(self, entry: CacheEntry, path: Path) -> Shard | None:
-        """What can be believed so far; None for what is gone, or cannot be."""
+        """Load the rows that are valid; None for those that are missing or damaged."""
         try:
             return Shard(path, entry.owner, self._width, self._dtype)
         except FileNotFoundError:

@@ -34,7 +34,7 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Writer:
-    """How a format is written."""
+    """Writer of a format."""
 
     check: Callable[[Model, Quantization | None, str], None]
     """Refuse a model that the format cannot hold, by the name that the user gave it.
@@ -51,7 +51,7 @@ class Writer:
     edition: int = 1
     """Raised when the same weights are written otherwise: exports of another edition are made again."""
     packages: tuple[str, ...]
-    """Whose versions are noted."""
+    """Packages whose versions are recorded."""
 
 
 class QuantizedTable(torch.nn.Module):

@@ -44,7 +44,7 @@ def exported_predictor(folder: Path, export: Export) -> Predictor:
 
 
 def available_threads() -> int:
-    """What OMP_NUM_THREADS says, else the processors that this process may run on."""
+    """Number of threads: OMP_NUM_THREADS, else the processors that this process may run on."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)

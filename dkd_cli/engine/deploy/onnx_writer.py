@@ -20,7 +20,7 @@ from dkd_cli.engine.models.models import Model
 from dkd_cli.errors import ModelError, reason
 
 OPSET = 18
-"""What torch's exporter writes without converting."""
+"""Opset that torch's exporter writes without converting."""
 
 
 class _LogitsAlone(torch.nn.Module):

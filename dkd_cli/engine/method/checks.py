@@ -1,4 +1,4 @@
-"""What a strategy cannot mean for a kind of output: refused before a model is loaded."""
+"""Checks of a strategy against the kind of output, before a model is loaded."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dkd_cli.engine.method.uncertainty import SCORES, sure_teacher_unsure_studen
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What a step computes of the logits [B, C] of one kind of output."""
+    """Functions of the logits [B, C] of one kind of output, as a step uses them."""
 
     supervised: Callable[[Tensor, Tensor], Tensor]
     """Logits and labels -> the loss on the labels, [B]."""

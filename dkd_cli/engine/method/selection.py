@@ -25,7 +25,7 @@ EVERYTHING = DataSelection(score="none")
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What a score may read of B examples."""
+    """Inputs of a selection score, for B examples."""
 
     output: Output
     logits: Tensor
@@ -77,7 +77,7 @@ INFORMATIVENESS: dict[str, Callable[[Scored], Tensor]] = {
 
 
 def asks_teacher(selection: DataSelection) -> bool:
-    """Whether the score reads the teacher's logits of every example that is scored."""
+    """Return whether the score reads the teacher's logits of every example that is scored."""
     return "teacher" in score_reads(selection.score) and selection.ratio < 1.0
 
 
@@ -155,7 +155,7 @@ class Selected:
 
 @torch.no_grad()
 def choose(selection: DataSelection, seen: Scored) -> Selected:
-    """What is selected and how much each example of it counts, [B, C] -> [K] and [K].
+    """Select examples and weigh them, [B, C] -> [K] and [K].
 
     `keep: top` is `select`, with weights 1. `keep: weighted` samples K = `kept` examples without replacement,
     example i with probability π_i (`inclusion`), and weights it by K / (B π_i). The weighted mean over the

@@ -16,7 +16,7 @@ from dkd_cli.engine.models.models import Model
 from dkd_cli.errors import ModelError
 
 NAMES = (("query", "key", "value"), ("q_lin", "k_lin", "v_lin"), ("q", "k", "v"))
-"""What architectures call the three linear maps: BERT and its many relatives, DistilBERT, MPNet."""
+"""Names of the three linear maps: BERT and its many relatives, DistilBERT, MPNet."""
 
 KEY = "strategy.objective.hidden_loss"
 
@@ -69,7 +69,7 @@ def _maps(model: Model) -> list[torch.nn.Module]:
 
 
 def places(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Where the layers of these (student, teacher) pairs are among what `show_attention` shows.
+    """Positions of the layers of these (student, teacher) pairs among those that `show_attention` shows.
 
     The embedding layer has no attention: its pair is left out.
 

@@ -20,7 +20,7 @@ from dkd_cli.errors import ModelError
 
 
 class Runtime(Protocol):
-    """What computes an export's logits."""
+    """Runtime that computes an export's logits."""
 
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """Compute the logits [B, C] of token ids [B, L] and their like."""
@@ -28,7 +28,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """How a format is read."""
+    """Reader of a format."""
 
     weights: str
     """The file that holds them."""

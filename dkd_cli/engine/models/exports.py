@@ -28,7 +28,7 @@ Inputs = Mapping[str, NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model can read."""
+    """Limits of a model's input."""
 
     vocabulary: int
     """Token ids are below it."""
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Graph:
-    """What the graph is, where it no longer shows."""
+    """Facts about the graph that it no longer shows."""
 
     quantization: Quantization | None
     layers: int
@@ -55,7 +55,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Padding:
-    """How a batch is filled up."""
+    """Padding of a batch."""
 
     side: Literal["left", "right"]
     token_id: int
@@ -64,7 +64,7 @@ class Padding:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an exported graph is from the model that it was made from."""
+    """Largest differences between an exported graph and its source."""
 
     rows: int
     max_difference: float
@@ -74,7 +74,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Quality:
-    """What the export costs on labelled rows; without labels the metric is agreement with the source."""
+    """Cost of the export on labelled rows; without labels the metric is agreement with the source."""
 
     split: str
     rows: int
@@ -89,7 +89,7 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What `export.json` says."""
+    """Contents of `export.json`."""
 
     dkd: str
     format: str
@@ -126,7 +126,7 @@ def write_export(folder: Path, export: Export) -> None:
 
 
 def read_export(folder: Path) -> Export | None:
-    """What an export says of itself; None for a folder that holds none.
+    """Read an export's manifest; None for a folder without an export.
 
     Raises:
         DataError: for an `export.json` that cannot be read.

@@ -33,7 +33,7 @@ FEED_FORWARD: Mapping[tuple[str, str], str] = {
     ("intermediate.dense", "output.dense"): "intermediate_size",
     ("ffn.lin1", "ffn.lin2"): "hidden_dim",
 }
-"""Where a layer has its two linear maps, and what the config calls the width between them."""
+"""Names of a layer's two linear maps, and the config's key for the width between them."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def find_parts(model: Model, key: str) -> tuple[list[FeedForwardPart], str]:
 def activation_moments(
     model: Model, parts: Sequence[FeedForwardPart], texts: EncodedSplit, collator: PaddingCollator
 ) -> list[Moments]:
-    """What goes into each `down`, over all tokens of some texts, padding left out."""
+    """Collect the inputs of each `down`, over all tokens of some texts, without padding."""
     widths = [part.down.in_features for part in parts]
     sums = [
         Moments(0, torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64))

@@ -17,13 +17,13 @@ from dkd_cli.errors import NumericError
 
 
 def model_inputs(model: Model, batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """What the model reads of a collated batch: only what its architecture names, and no labels."""
+    """Select a model's inputs from a collated batch: those that its architecture names, without labels."""
     names = forward_names(model) - {"labels"}
     return {name: value.to(device) for name, value in batch.items() if name in names}
 
 
 def compute_for(model: Model, precision: str) -> Compute:
-    """Where a model answers and how wide: what the recipe says, but for an export, which is what it is."""
+    """Device and precision of a model: the recipe's, except for an export, which has its own."""
     if isinstance(model, ExportedClassifier):
         return Compute(torch.device("cpu"), torch.float32, f"exported as {model.graph.width}")
     return decide(precision)

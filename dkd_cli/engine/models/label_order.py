@@ -1,4 +1,4 @@
-"""Which output of a classifier stands for which class of a task, by the names of both.
+"""Order of a classifier's outputs: matches its class names to those of the task.
 
 Knows nothing of weights. The names that a model does not know itself come from the recipe, as
 `teachers.X.labels`.
@@ -17,7 +17,7 @@ from dkd_cli.data.examples import TaskData
 from dkd_cli.errors import ModelError
 
 GENERIC = re.compile(r"LABEL_\d+")
-"""What transformers calls an output that has no name."""
+"""Name that transformers gives to an output without one."""
 
 
 def match_names(own: Sequence[str], wanted: Sequence[str]) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""Which teacher layer each student layer learns from. Layer 0 is the embedding layer."""
+"""Layer maps: the teacher layer that each student layer learns from. Layer 0 is the embedding layer."""
 
 from __future__ import annotations
 

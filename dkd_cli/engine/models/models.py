@@ -46,7 +46,7 @@ class LoadedModel:
     model: Model
     tokenizer: Tokenizer
     notes: tuple[str, ...] = ()
-    """What the user should know about how it was built, a line each."""
+    """Notes for the user about how it was built, a line each."""
 
 
 def locate_model(name: str, key: str, *, exported: bool = False) -> str:
@@ -104,7 +104,7 @@ def refuse_damaged(source: str, name: str, key: str) -> None:
 
 
 def explain(error: Exception, name: str, key: str) -> ModelError:
-    """What transformers raised over the model `name`, as one line."""
+    """Turn an exception that transformers raised for the model `name` into a ModelError of one line."""
     text = str(error)
     if "trust_remote_code" in text or "custom code" in text:
         return ModelError(
@@ -271,7 +271,7 @@ def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, ke
 
 
 def limits(model: Model) -> Limits:
-    """What a model can read, by its tables; an export says it."""
+    """Limits of a model's input, by its tables; an export records them."""
     said = getattr(model, "graph", None)
     if isinstance(said, Graph):
         return said.limits

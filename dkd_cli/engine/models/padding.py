@@ -50,5 +50,5 @@ def agree_on_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
 
 def _looks_for_padding(model: PreTrainedModel) -> bool:
-    """Whether a head finds the text's end by its tokens, and not by the attention mask."""
+    """Return whether a head finds the text's end by its tokens, and not by the attention mask."""
     return bool(model.config.is_encoder_decoder) or getattr(model, "score", None) is not None

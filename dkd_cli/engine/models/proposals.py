@@ -33,7 +33,7 @@ WORDS_AT_ONCE = 256
 DECIMALS = 6
 """Cosines are rounded before they are compared: what else is in a product must not change the order."""
 MARKS = ("Ġ", "▁")
-"""What tokenizers write in front of a token that begins a word; WordPiece marks the others, by ##."""
+"""Marks that tokenizers put before a token that begins a word; WordPiece marks the others, by ##."""
 
 Ids = NDArray[np.int32]
 
@@ -50,7 +50,7 @@ class Proposer:
     whole: NDArray[np.int64]
     """[W], the ids of the tokens that are whole words of two letters or more."""
     names: dict[int, str]
-    """What each of them spells."""
+    """Spelling of each token."""
 
     def spell(self, ids: Sequence[int]) -> list[str]:
         """The words behind ids; `NONE` is left out."""

@@ -109,7 +109,7 @@ def _maxima(
 
 @dataclass(frozen=True)
 class StaticFacts:
-    """What a static student's configuration says of its use."""
+    """Settings in a static student's configuration."""
 
     labels: tuple[str, ...] | None
     """In the order of its outputs; None where it predicts a number."""
@@ -163,7 +163,7 @@ def arrays_of(tensors: Mapping[str, NDArray[Any]], config: Mapping[str, Any]) ->
 
 
 def special_tokens(config: Mapping[str, Any], size: int) -> NDArray[np.bool_]:
-    """Which of `size` tokens a configuration names as special, `pad_token_id` and so on: [V]."""
+    """Mask of the tokens that a configuration names as special, `pad_token_id` and so on: [V]."""
     special = np.zeros(size, dtype=bool)
     special[[value for name, value in config.items() if name.endswith("_token_id") and value is not None]] = (
         True
@@ -172,7 +172,7 @@ def special_tokens(config: Mapping[str, Any], size: int) -> NDArray[np.bool_]:
 
 
 def facts_of(config: Mapping[str, Any]) -> StaticFacts:
-    """What a configuration says of the model's use."""
+    """Read the settings in a static student's configuration."""
     named = config["id2label"]
     labels = tuple(str(named[str(index)]) for index in range(len(named)))
     reads = config.get("reads", {})

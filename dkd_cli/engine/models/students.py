@@ -32,7 +32,7 @@ from dkd_cli.recipe.rules import parse_take
 from dkd_cli.recipe.schema import Recipe
 
 PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
-"""What configurations list layer by layer."""
+"""Configuration keys with a value for each layer."""
 
 
 def pick_layers(take: str, layers: int | None, available: int, key: str) -> tuple[int, ...]:

@@ -267,7 +267,7 @@ def _complete(
     teachers: Mapping[str, str],
     data: str | None,
 ) -> bool:
-    """Whether the run is finished and may stay; with `fresh` its teachers and data may be others now."""
+    """Return whether the run is finished and valid; with `fresh` its teachers and data may have changed."""
     done = finished(final, recipe, role, name, *((NO_TEACHERS, None) if fresh else (teachers, data)))
     return done is not None and not fresh
 

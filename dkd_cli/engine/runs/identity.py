@@ -1,4 +1,4 @@
-"""What makes a run the same experiment: its settings, its data and its teachers. Refuses what differs.
+"""Identity of a run: its settings, data and teachers. Refuses to continue a run that differs in one.
 
 Knows no folder but by name.
 """

@@ -1,4 +1,4 @@
-"""What lets a student's hidden states meet a teacher's: common positions, and a projection between widths.
+"""Alignment of a student's hidden states with a teacher's: common positions, and a projection between widths.
 
 Knows nothing about losses or strategies. A projection is part of the student while it trains, so that the
 optimizer, the checkpoints and distributed runs treat it like any other layer, and of no saved model.

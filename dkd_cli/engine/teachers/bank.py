@@ -47,7 +47,7 @@ then stands 9.2 above the other logits, about as sure as trained classifiers are
 
 @dataclass(frozen=True)
 class Cached:
-    """Where a teacher's answers are kept, and what decides them."""
+    """Cache entries of a teacher's outputs, and the facts that decide them."""
 
     cache: Cache
     name: str
@@ -66,13 +66,13 @@ class FrozenTeacher:
     layers: Sequence[int] = ()
     """The layers that `hidden_states` gives, 0 the embeddings."""
     positions: Literal["all", "first"] = "all"
-    """What it gives of them: every token's vector, or the first token's alone."""
+    """Positions of its hidden states: every token's, or only the first token's."""
     cached: Cached | None = None
     """None: nothing is kept on disk."""
     shown: str = "hidden states"
-    """What its model shows as layers (`attention.show_attention`); its answers are kept under this name."""
+    """Kind of its layers (`attention.show_attention`), under which they are cached."""
     common: Common | None = None
-    """Which of its positions are the student's; None: all of them, in the same order."""
+    """Its positions that are the student's; None: all of them, in the same order."""
     most_tokens: int | None = field(init=False)
     """That its positions allow; None: as many as one likes."""
     _answers: dict[str, TeacherOutputs] = field(init=False, default_factory=dict)
@@ -82,7 +82,7 @@ class FrozenTeacher:
         self.most_tokens = positions(self.model)
 
     def answers(self, compute: Compute) -> TeacherOutputs:
-        """What it has answered so far, in this precision."""
+        """Cached outputs so far, in this precision."""
         if compute.name not in self._answers:
             self._answers[compute.name] = TeacherOutputs(self, compute)
         return self._answers[compute.name]
@@ -97,7 +97,7 @@ class RecordedTeacher:
 
 
 class TeacherOutputs:
-    """What one teacher has answered in one precision; U distinct texts stand in N rows."""
+    """Cached outputs of one teacher in one precision, for U distinct texts in N rows."""
 
     def __init__(self, teacher: FrozenTeacher, compute: Compute) -> None:
         inputs = inputs_read(teacher.model, list(teacher.encoded.columns))
@@ -231,7 +231,7 @@ class TeacherBank:
         return list(states.unbind(dim=2))
 
     def common(self, name: str, rows: Tensor) -> Tensor | None:
-        """Where teacher and student have the same token, [n] rows -> [n, L']; None: everywhere."""
+        """Mask of positions with the same token in teacher and student, [n] rows -> [n, L']; None: all."""
         teacher = self._models[name]
         if teacher.common is None:
             return None
@@ -275,7 +275,7 @@ class TeacherBank:
         known.put_logits(rows, answers)
 
     def tally(self, peers: Processes = ALONE) -> tuple[dict[str, int], dict[str, int]]:
-        """What the run cost, over all its processes, for each teacher: queries and hits.
+        """Count each teacher's queries and cache hits, over all processes of the run.
 
         A query is a row that was computed; a hit is a text asked for whose answer was there before the run.
         """
@@ -321,7 +321,7 @@ def aligned_states(teacher: FrozenTeacher, rows: list[int], hidden_states: Seque
 
 @dataclass(frozen=True)
 class Queried:
-    """Which texts a run asked one teacher for."""
+    """Texts for which a run queried one teacher."""
 
     logits: Tensor
     """[U], true or false, where the arithmetic happens."""

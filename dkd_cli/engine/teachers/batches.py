@@ -1,4 +1,4 @@
-"""Which rows a teacher reads together: in fp32 on a CPU such that an answer never depends on its neighbours.
+"""Batches of a teacher's queries: in fp32 on a CPU such that logits never depend on the other rows.
 
 It then has the same bits, whichever run, process or batch asks for it, and however often. Elsewhere an answer
 is the same up to rounding (docs/performance.md has the figures). Knows no teacher.
@@ -27,7 +27,7 @@ class Pass:
 
     rows: list[int]
     length: int | None = None
-    """What they are padded to; None: the longest of them."""
+    """Length that they are padded to; None: the longest of them."""
 
 
 def passes(

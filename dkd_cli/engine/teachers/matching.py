@@ -47,7 +47,7 @@ def match(
     own: PreTrainedTokenizerBase,
     other: PreTrainedTokenizerBase,
 ) -> Common | None:
-    """Where the tokens of student and teacher are the same; None where that is everywhere.
+    """Mask of the positions where student and teacher have the same token; None if they all are.
 
     Args:
         student: a split in the student's tokens.
@@ -105,7 +105,7 @@ def _tokens(split: EncodedSplit) -> TokenRows:
 
 
 def _related(own: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Whether both cut texts into words alike, and words into pieces of one kind."""
+    """Return whether both cut texts into words alike, and words into pieces of one kind."""
     mine, theirs = _written(own), _written(other)
     if mine is None or theirs is None:
         return False

@@ -1,4 +1,4 @@
-"""How many examples, batches and updates a run goes through. Arithmetic on the schedule alone."""
+"""Numbers of examples, batches and updates of a run: arithmetic on the schedule alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Work:
 
 
 def work(settings: Train, size: int, pool: Pool | None, updates: int, processes: int = 1) -> Work:
-    """What so many updates on a training split of `size` rows go through.
+    """Count the work of so many updates on a training split of `size` rows.
 
     Several processes are counted as one with batches so many times as large; a pool is that of all of them.
     """
@@ -38,7 +38,7 @@ def work(settings: Train, size: int, pool: Pool | None, updates: int, processes:
 
 
 def loaded_at_once(settings: Train, pool: Pool | None, processes: int = 1) -> int:
-    """What the loaders of all processes give at once."""
+    """Rows that the loaders of all processes yield together."""
     return processes * settings.batch_size if pool is None else pool.size
 
 
@@ -48,7 +48,7 @@ def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
 
 
 def examples_seen(settings: Train, size: int, pool: Pool | None = None, processes: int = 1) -> int:
-    """How many examples a whole run over a training split of `size` sees, repeats counted."""
+    """Number of examples in a whole run over a training split of `size`, repeats counted."""
     updates = settings.max_steps
     if updates is None:
         updates = math.ceil(
@@ -58,7 +58,7 @@ def examples_seen(settings: Train, size: int, pool: Pool | None = None, processe
 
 
 def pass_weight(rows: int, passes: Sequence[int]) -> float:
-    """What a pass of so many rows weighs in an update of `passes`, 1 where all of them have as many.
+    """Weight of a pass of so many rows in an update of `passes`; 1 where all have equally many.
 
     Each pass has a mean over its own rows, and Trainer divides by the number of passes: unweighted, the rows
     of a last, smaller pass would count more than the others.

@@ -1,4 +1,4 @@
-"""What a training run needs, and what it leaves. Knows nothing of the loop between the two."""
+"""Inputs and results of a training run. Knows nothing of the loop between the two."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Job:
     metric: str
     """The one that picks the best checkpoint."""
     working: Path
-    """Where checkpoints go while it runs; the newest whole one is continued from."""
+    """Folder of its checkpoints; it resumes from the newest complete one."""
     advance: Advance = lambda count, **fields: None
     """Called with the number of rows gone through, and with values to show."""
     projections: Mapping[str, Projection] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What a finished run leaves beside the weights, which are the best ones."""
+    """Results of a finished run, apart from the weights, which are the best ones."""
 
     validation: Mapping[str, float]
     constant: int | None

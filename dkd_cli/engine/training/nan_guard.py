@@ -39,7 +39,7 @@ class NanGuard:
 
     def __init__(self, compute: Compute, example_ids: Sequence[str]) -> None:
         self.at_once = compute.device.type == "cpu" or compute.dtype == torch.float16
-        """Whether each number is to be checked as it comes."""
+        """True if each number is to be checked as it comes."""
         # Scaled gradients overflow now and then by design: the scaler skips the update and halves the scale.
         self._gradients_count = compute.dtype != torch.float16
         self._example_ids = example_ids

@@ -1,4 +1,4 @@
-"""How long a row takes, measured in a few seconds: what a forecast of hours stands on.
+"""Seconds per row, measured on a few batches, for forecasts.
 
 Trains a model that is thrown away; writes nothing.
 """

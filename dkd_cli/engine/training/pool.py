@@ -26,7 +26,7 @@ from dkd_cli.recipe.schema import DataSelection
 
 @dataclass(frozen=True)
 class Pool:
-    """How many candidates are scored for each training batch, by all processes, and how it is chosen."""
+    """Candidates scored for each training batch, over all processes, and the selection among them."""
 
     selection: DataSelection
     size: int
@@ -36,7 +36,7 @@ class Pool:
     """The kind of output (`outputs.OUTPUTS`)."""
 
     def kept(self, candidates: int) -> int:
-        """How many of so many candidates are trained on."""
+        """Number of examples trained on, of a number of candidates."""
         return kept(self.selection.ratio, candidates)
 
 

@@ -50,7 +50,7 @@ class ResumableTrainer(transformers.Trainer):
         super().__init__(callbacks=[TimedSaves(job.peers), *callbacks, AtTheStart(self._take_up)], **settings)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """What Trainer saves, and what it forgets; whole or absent, and the one before it stays."""
+        """Save Trainer's state and the rest of it; complete or absent, and the previous one stays."""
         self.job.before_save()
         self.store_flos()
         peers = self.job.peers

@@ -35,7 +35,7 @@ def check_trackers(report_to: Sequence[str]) -> None:
 
 
 def tensorboard_folder(working: Path) -> Path:
-    """Where the events of a run go: `tensorboard/RUN` beside the runs, for it outlives the working folder."""
+    """Folder of a run's events: `tensorboard/RUN` next to the runs, since it outlives the working folder."""
     return working.parent / "tensorboard" / working.name.removeprefix(".")
 
 

@@ -48,7 +48,7 @@ from dkd_cli.errors import SystemProblem
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step learns from."""
+    """Batch of a step."""
 
     inputs: dict[str, Tensor]
     share: Share
@@ -85,9 +85,9 @@ class DistillationTrainer(ResumableTrainer):
         self._begun: list[tuple[RandomState, dict[str, Tensor]]] = []
         """The batches of the update at hand, and the random state before each."""
         self._rows_of_update: list[int] = []
-        """How many rows each pass of the update at hand trains on, by all processes."""
+        """Rows that each pass of the current update trains on, over all processes."""
         self._rows_at_once: int | None = None
-        """How many of a batch go through the model together; None: all."""
+        """Rows of a batch that go through the model together; None: all."""
         self.remove_callback(transformers.PrinterCallback)
         # `forward(**kwargs)` makes Trainer believe that the loss is scaled for accumulation already; ours is
         # a mean over the batch at hand, so it must divide.
@@ -165,7 +165,7 @@ class DistillationTrainer(ResumableTrainer):
             try:
                 if failed:
                     clear_device_cache()  # only here: the error's traceback held the step's tensors
-                    loss = self._begin_anew(model)
+                    loss = self._restart_update(model)
                 elif self._rows_at_once is None and self.job.settings.max_tokens is None:
                     loss = super().training_step(model, inputs, num_items_in_batch)
                 else:
@@ -199,7 +199,7 @@ class DistillationTrainer(ResumableTrainer):
             "computed at once; batches, and what is selected of them, stay the same"
         )
 
-    def _begin_anew(self, model: torch.nn.Module) -> Tensor:
+    def _restart_update(self, model: torch.nn.Module) -> Tensor:
         """All batches of the update: what a failed attempt gave to the gradient cannot be taken out again."""
         model.zero_grad()
         losses = []
@@ -229,7 +229,7 @@ class DistillationTrainer(ResumableTrainer):
         return scaled
 
     def _fitting(self, inputs: dict[str, Tensor]) -> int:
-        """How many of these rows go through the model together."""
+        """Number of these rows that go through the model together."""
         size, length = inputs["input_ids"].shape
         budget = self.job.settings.max_tokens
         within = size if budget is None else max(1, budget // length)
@@ -251,7 +251,7 @@ class DistillationTrainer(ResumableTrainer):
         return total
 
     def _choose(self, inputs: dict[str, Tensor]) -> Batch:
-        """What is trained on of what was loaded."""
+        """Select the rows to train on from those that were loaded."""
         job, peers = self.job, self.job.peers
         share = Share.of(peers, len(inputs["row"]) if peers.count == 1 else int((inputs["row"] >= 0).sum()))
         # Of updates done: a continued run knows it, and the passes of one update have the same.
@@ -326,7 +326,7 @@ class DistillationTrainer(ResumableTrainer):
         return norm
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
-        # Nothing is told, judged or saved of a run whose numbers were not looked at.
+        # Numbers are checked before anything is logged, evaluated or saved.
         if self.control.should_log or self.control.should_evaluate or self.control.should_save:
             with self.job.peers.together():
                 self._watch.check()
