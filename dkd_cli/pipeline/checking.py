@@ -1,4 +1,4 @@
-"""What of a recipe can be checked in seconds: its data, and the configurations of its models.
+"""Checks of a recipe that take seconds: its data, and the configurations of its models.
 
 Reads no weights and trains nothing.
 """
@@ -43,7 +43,7 @@ class _Source:
     take: str
     labels: tuple[str, ...] | None
     trained: bool
-    """Whether it is a classifier already, whose classes must be the task's."""
+    """Return whether it is a classifier already, whose classes must be the task's."""
 
 
 def check_recipe(points: Sequence[Recipe], terminal: Terminal) -> None:
