@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from dkd_cli.recipe.schema import Train
 from dkd_cli.recipe.student_section import Student
@@ -20,12 +20,14 @@ SCHEDULE = ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
 class StudentKind:
     """Facts about a kind of student before it is built."""
 
+    library: Literal["transformers"] | None = None
+    """The one that loads its folders; None: dkd alone."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """In place of the recipe's `train`, whose values are meant for encoders."""
 
 
 STUDENT_KINDS: dict[str, StudentKind] = {
-    "encoder": StudentKind(),
+    "encoder": StudentKind(library="transformers"),
     "static": StudentKind(
         schedule={
             "epochs": 10.0,

@@ -14,6 +14,7 @@ from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import OF_ONE_CLASS
 from dkd_cli.engine.runs.checkpoints import Run
+from dkd_cli.recipe.student_kinds import STUDENT_KINDS
 from dkd_cli.report.printable import printable
 from dkd_cli.version import __version__
 
@@ -44,8 +45,8 @@ from dkd_cli.engine.deploy.load import load_predictor
 
 predictor = load_predictor("path/to/this/folder")  # with NumPy: torch is not imported
 logits, truncated = predictor.logits(["some text"], None)"""
-USE = {"encoder": PIPELINE, "static": PREDICTOR}
-"""By the kind of student."""
+USE = {"transformers": PIPELINE, None: PREDICTOR}
+"""By the library that loads the folder."""
 
 STRATEGIES = {
     "none": "fine-tuned on the labels alone",
@@ -91,7 +92,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
     card = ModelCardData(
         base_model=base if _on_the_hub(base) else None,
         datasets=[source] if _on_the_hub(source) else None,
-        library_name="transformers" if _family(run) == "encoder" else None,
+        library_name=_library(run),
         pipeline_tag="text-classification",
         tags=tags,
         model_name=run.name if results else None,
@@ -139,7 +140,7 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "## Use",
         "",
         "```python",
-        USE[_family(run)],
+        USE[_library(run)],
         "```",
         "",
         "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
@@ -163,8 +164,8 @@ def _metric(name: str, data: TaskData) -> str:
     return f"{HUB_METRICS[name][1]} of {code(data.label_names[data.task.positive])}"
 
 
-def _family(run: Run) -> str:
-    return run.recipe.student.family if run.role == "student" else "encoder"
+def _library(run: Run) -> str | None:
+    return STUDENT_KINDS[run.recipe.student.family].library if run.role == "student" else "transformers"
 
 
 def code(text: str) -> str:
