@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.data.labels import LabelColumn, Labels, class_labels, target_values
+from dkd_cli.data.labels import UNSEEN, LabelColumn, Labels, class_labels, target_values
 
 Floats = NDArray[np.float64]
 Names = tuple[str, ...] | None
 Orders = Sequence[tuple[str, ...]]
+LEAST = float(np.log(np.finfo(np.float64).eps))
+"""The log-probability of a class without an output, about −36 nats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +79,18 @@ def log_softmax(logits: Floats) -> Floats:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), dtype=np.float64)
 
 
+def gold_log_probabilities(log_probabilities: Floats, labels: NDArray[Any]) -> Floats:
+    """The log-probability of each row's label: log p [N, C] and ids [N] -> [N].
+
+    That of a class that training lacks, which has no output, is `LEAST`, so that means stay finite.
+    """
+    known = np.maximum(labels, 0)
+    found = np.take_along_axis(log_probabilities, known[:, None], axis=1)[:, 0]
+    return np.asarray(np.where(labels <= UNSEEN, LEAST, found), dtype=np.float64)
+
+
 def _cross_entropy(logits: Floats, labels: NDArray[Any]) -> Floats:
-    return -np.take_along_axis(log_softmax(logits), labels[:, None], axis=1)[:, 0]
+    return -gold_log_probabilities(log_softmax(logits), labels)
 
 
 def _squared_errors(logits: Floats, labels: NDArray[Any]) -> Floats:
@@ -95,7 +107,7 @@ def _mean(labels: Sequence[Any]) -> float:
 
 def _class_name(label: Any, names: Names) -> str:
     assert names is not None, "classes have names"
-    return names[int(label)]
+    return "a class that training lacks" if label <= UNSEEN else names[int(label)]
 
 
 def _as_it_is(label: Any, names: Names) -> float:

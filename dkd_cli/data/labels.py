@@ -17,6 +17,8 @@ from dkd_cli.reading.readers import no_column
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 Labels = list[int] | list[float] | None
+UNSEEN = -1_000_000
+"""The class id of a test label that training lacks, further ones below it: no prediction equals them."""
 HIDDEN = "-1"
 INTEGER = re.compile(r"-?\d+")
 WHOLE = re.compile(r"(-?\d+)(\.0+)?")
@@ -38,6 +40,8 @@ class LabelColumn:
     """The names that the data set gives to its ids."""
     may_hide: bool
     """True if the labels may be hidden, as those of a test split are, and all of them in unlabelled data."""
+    may_be_unseen: bool = False
+    """True if classes that nothing else has are allowed; they get ids from `UNSEEN` down."""
 
 
 def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
@@ -323,6 +327,9 @@ def _ids(
     for row, value in enumerate(column.values):
         if value not in mapping:
             unknown.setdefault(value, row)
+    if column.may_be_unseen:
+        unseen = {str(value): UNSEEN - place for place, value in enumerate(sorted(map(str, unknown)))}
+        mapping, unknown = {**mapping, **unseen}, {}
     rows = islice(unknown.values(), MOST_PROBLEMS)
     problems = [_unknown(column, row, mapping, inferred) for row in rows]
     return [mapping[value] for value in column.values if value in mapping], problems
@@ -345,9 +352,10 @@ def _unknown(column: LabelColumn, row: int, mapping: Mapping[str, int], inferred
     value = column.values[row] or ""
     place = column.table.where(row)
     if inferred:
-        return DataError(
-            place, f"the training data have no class {value!r}", "add examples of it or remove it"
-        )
+        remedy = "add examples of it or remove it"
+        if column.may_hide:
+            remedy += "; in a test split, data.unseen_labels: count-as-wrong keeps it"
+        return DataError(place, f"the training data have no class {value!r}", remedy)
     if INTEGER.fullmatch(value) and all(name == str(index) for name, index in mapping.items()):
         problem = f"the label {value} is outside 0 to {len(mapping) - 1}"
         return DataError(place, problem, "correct it or add its name to data.labels")

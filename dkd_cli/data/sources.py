@@ -14,6 +14,7 @@ from pathlib import Path
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.labels import (
+    UNSEEN,
     LabelColumn,
     Labels,
     check_classes,
@@ -87,7 +88,7 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
         name: caps[name](part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()
     }
     if label_names is not None and not data.unlabelled:
-        _check_train(label_names, parts)
+        _check_train(label_names, parts, data, notes)
     notes += _overlaps(parts)
     transfer = None
     if sources.transfer or data.augment.copies:
@@ -257,6 +258,7 @@ def _parts(
     labels: dict[str, Labels]
     names_from = POOL if POOL in columns else TRAIN
     names, labels = KINDS[task.kind].read(columns, names_from, data.labels, not data.unlabelled, task.orders)
+    notes += [note for name in labels if (note := _unseen(name, columns[name], labels[name]))]
     ordered = data.labels is not None or any(column.class_names for column in columns.values())
     return (
         with_positive(task, data, names, ordered=ordered),
@@ -273,12 +275,24 @@ def _parts(
     )
 
 
+def _unseen(name: str, column: LabelColumn, ids: Labels) -> str | None:
+    """A note on the rows whose class training lacks."""
+    rows = [row for row, label in enumerate(ids or ()) if label <= UNSEEN]
+    if not rows or not column.may_be_unseen:
+        return None
+    names = sorted({str(column.values[row]) for row in rows})
+    listed = ", ".join(names[:MOST_PROBLEMS]) + (", ..." if len(names) > MOST_PROBLEMS else "")
+    return f"{name}: {len(rows):,} rows of classes that training lacks count as wrong: {listed}"
+
+
 def _label_column(
     name: str, table: Table, sources: Sources, task: Task, data: Data, notes: list[str]
 ) -> LabelColumn:
     """The labels of one table; those of unlabelled training data are left aside, but for what is cut out."""
     if not data.unlabelled:
-        return label_column(table, task.label, may_hide=name.startswith(TEST))
+        column = label_column(table, task.label, may_hide=name.startswith(TEST))
+        lenient = name.startswith(TEST) and data.unseen_labels == "count-as-wrong"
+        return replace(column, may_be_unseen=lenient)
     training = name == TRAIN or (name == POOL and TRAIN not in sources.tables)
     if training and table.column(task.label) is not None:
         notes.append(f"{TRAIN}: the column {task.label!r} is left aside, as data.unlabelled says")
@@ -338,17 +352,27 @@ def _single_examples(names: Sequence[str], parts: Mapping[str, Part]) -> list[st
     return [f"{count} have a single example, in train and never scored: {listed}"]
 
 
-def _check_train(names: Sequence[str], parts: Mapping[str, Part]) -> None:
-    """Refuse a training split of one class, or one that lacks a class which is evaluated."""
+def _check_train(names: Sequence[str], parts: Mapping[str, Part], data: Data, notes: list[str]) -> None:
+    """Refuse a training split of one class, or one that lacks a class which is evaluated.
+
+    With `data.unseen_labels: count-as-wrong`, a class that a test split alone has becomes a note.
+    """
     train = parts[TRAIN]
     check_classes(names, train.labels or (), train.table.place)
     taught = set(train.labels or ())
     problems: list[DataError] = []
     for name, part in parts.items():
+        if name.startswith(TEST) and data.unseen_labels == "count-as-wrong":
+            untaught = sorted(names[int(one)] for one in set(part.labels or ()) - taught if one > UNSEEN)
+            if untaught:
+                notes.append(f"{name}: no row of training has the class {', '.join(untaught)}")
+            continue
         for label in sorted(set(part.labels or ()) - taught):
             row = part.rows[list(part.labels or ()).index(label)]
             problem = f"{name} has the class {names[int(label)]!r}, which the training split lacks"
-            remedy = "add examples of it to the training split, or remove it"
+            remedy = "add examples of it to the training split, or remove it" + (
+                "; data.unseen_labels: count-as-wrong keeps it" if name.startswith(TEST) else ""
+            )
             problems.append(DataError(part.table.where(row), problem, remedy))
     raise_all(problems[:MOST_PROBLEMS])
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from dkd_cli.data.kinds import log_softmax
+from dkd_cli.data.kinds import gold_log_probabilities, log_softmax
+from dkd_cli.data.labels import UNSEEN
 from dkd_cli.evaluation.metrics import Floats
 
 BINS = 15
@@ -56,8 +57,7 @@ def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike, temperature: f
     >>> round(negative_log_likelihood([[0.0, 0.0]], [1]), 4)
     0.6931
     """
-    rows = _log_probabilities(logits, temperature)
-    return float(-rows[np.arange(len(rows)), _ids(labels)].mean())
+    return float(-gold_log_probabilities(_log_probabilities(logits, temperature), _ids(labels)).mean())
 
 
 def brier_score(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) -> float:
@@ -66,9 +66,11 @@ def brier_score(logits: ArrayLike, labels: ArrayLike, temperature: float = 1.0) 
     >>> brier_score([[0.0, 0.0]], [1])
     0.5
     """
-    errors = probabilities(logits, temperature)
-    errors[np.arange(len(errors)), _ids(labels)] -= 1.0
-    return float((errors**2).sum(axis=1).mean())
+    errors, ids = probabilities(logits, temperature), _ids(labels)
+    seen = np.flatnonzero(ids > UNSEEN)
+    errors[seen, ids[seen]] -= 1.0
+    # The true class of the other rows has no output: its p is 0 and its y is 1.
+    return float(((errors**2).sum(axis=1) + (ids <= UNSEEN)).mean())
 
 
 def reliability_bins(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.labels import UNSEEN
 from dkd_cli.data.metric_names import judged
 from dkd_cli.engine.runs.checkpoints import given_labels
 from dkd_cli.errors import DataError, DkdError, ModelError, RecipeError, raise_all
@@ -141,9 +142,17 @@ def plan_contests(
                     present[teacher.source] = replace(there, folder=folder)
         own = {source: teachers[source].source for source in present if source in teachers}
         metric, several = _deciding(list(present.values()))
-        notes += several
+        notes += [*several, *_unseen(data, rows)]
         contests.append(Contest(judged(data, metric), rows, _told_apart(list(present.values())), own))
     return Programme(tuple(contests), tuple(notes))
+
+
+def _unseen(data: TaskData, rows: Split) -> list[str]:
+    """A note on rows that no model can predict right."""
+    count = sum(label <= UNSEEN for label in rows.labels or ()) if data.label_names is not None else 0
+    if not count:
+        return []
+    return [f"{count:,} of the {len(rows):,} rows of {rows.name} are of classes that training lacks: wrong"]
 
 
 def _deciding(present: Sequence[Entrant]) -> tuple[str | None, list[str]]:

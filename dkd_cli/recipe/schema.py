@@ -70,6 +70,9 @@ class Data:
     missing_labels: Literal["refuse", "transfer", "drop"] = "refuse"
     """Training rows without a label: `refuse` reports them as errors; `transfer` adds their texts to the
     transfer set, which the teachers alone teach; `drop` leaves them out."""
+    unseen_labels: Literal["refuse", "count-as-wrong"] = "refuse"
+    """Test rows of a class that the training split lacks: `refuse` reports them as errors; `count-as-wrong`
+    keeps them, and no prediction for them is right."""
     train: Name | None = None
     """The name of the training split in the source, or a file; null: `train`, or the rest of a single
     file."""

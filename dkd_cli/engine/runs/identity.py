@@ -18,6 +18,10 @@ from dkd_cli.recipe.student_kinds import student_train
 Role = Literal["teacher", "student"]
 
 
+NO_DIFFERENCE = frozenset({"train.log_every", "train.report_to", "data.unseen_labels"})
+"""Keys that change no weight: the last one is about test rows alone."""
+
+
 def teacher_train(train: Train, teacher: Teacher) -> Train:
     """The schedule of one teacher: its own settings over the recipe's."""
     own = {
@@ -51,7 +55,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
             "train": asdict(student_train(recipe.train, recipe.student)),
         }
     flat = _flatten(settings)
-    return {key: value for key, value in flat.items() if key not in ("train.log_every", "train.report_to")}
+    return {key: value for key, value in flat.items() if key not in NO_DIFFERENCE}
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
