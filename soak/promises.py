@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from soak import attacks, crowds, fuzz, paid
+from soak import attacks, crowds, fuzz, paid, shrinking
 from soak.bench import Place
 
 
@@ -77,6 +77,12 @@ PROMISES = (
         "the budget kept",
         100,
         paid.killed,
+    ),
+    Promise(
+        "shrunk",
+        "SIGKILL at any moment of `dkd shrink`; the same command again: the same exports and choice",
+        8,
+        shrinking.killed,
     ),
     Promise(
         "fuzzed",

@@ -39,6 +39,7 @@ ORDER = (
     {"labelling"},
     {"pipeline"},
     {"comparison"},
+    {"shrinking"},
     {"commands"},
     {"api"},
     {"cli"},

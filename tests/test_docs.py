@@ -56,6 +56,7 @@ DATA_SUFFIXES = (
     ".txt",
     ".bin",
     ".py",
+    ".svg",
 )
 FOREIGN = {"torch", "transformers", "ticket"}
 """Other packages, and the column of an example."""

@@ -20,7 +20,6 @@ from exported import export_both
 from small import LABELS, encoded, save_classifier, split, task_data
 from tokenizers import Encoding, Tokenizer
 
-from dkd_cli.commands import export as module
 from dkd_cli.engine.deploy import export_writers
 from dkd_cli.engine.models.exported_model import ExportedClassifier, load_answering
 from dkd_cli.engine.models.exports import read_export
@@ -30,6 +29,7 @@ from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation import scoring
 from dkd_cli.evaluation.gates import Gates
 from dkd_cli.evaluation.latency import measure_speeds
+from dkd_cli.pipeline import exporting as module
 from dkd_cli.reading.locate import package_path
 from dkd_cli.recipe.loader import load_recipe
 

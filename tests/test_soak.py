@@ -18,7 +18,15 @@ from soak.results import difference
 from soak.running import attempt, run_trials
 from soak.table import rows, show
 
-TRIALS = {"killed": 12, "disk-full": 6, "damaged": 25, "finished": 9, "signalled": 8, "shared-cache": 1}
+TRIALS = {
+    "killed": 12,
+    "disk-full": 6,
+    "damaged": 25,
+    "finished": 9,
+    "signalled": 8,
+    "shared-cache": 1,
+    "shrunk": 1,
+}
 FOREVER = float("inf")
 
 

@@ -34,6 +34,7 @@ from dkd_cli.cli.options import (
 from dkd_cli.cli.panels import DEPLOY, HOUSEKEEPING, TRAIN, UNDERSTAND, Panels
 from dkd_cli.cli.push import push
 from dkd_cli.cli.recipes import recipes_app
+from dkd_cli.cli.shrink import shrink
 from dkd_cli.errors import RecipeError
 from dkd_cli.version import __version__
 
@@ -45,6 +46,7 @@ app.command(rich_help_panel=TRAIN)(init)
 app.command(rich_help_panel=TRAIN)(augment)
 app.command(rich_help_panel=TRAIN)(label)
 app.command(rich_help_panel=UNDERSTAND)(compare)
+app.command(rich_help_panel=DEPLOY)(shrink)
 app.command(rich_help_panel=DEPLOY)(export)
 app.command(rich_help_panel=DEPLOY)(cascade)
 app.command(rich_help_panel=DEPLOY)(predict)

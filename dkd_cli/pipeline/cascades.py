@@ -84,7 +84,7 @@ class Cascading:
         self.labels = self.data.label_names
         self._predictors = [load_predictor(model) for model in models]
         self._orders = [
-            _order(predictor, self.labels, model)
+            label_places(predictor, self.labels, model)
             for predictor, model in zip(self._predictors, models, strict=True)
         ]
         for model in models[1:]:
@@ -110,7 +110,7 @@ class Cascading:
             split = split.take(rows, split.name)
         with self._terminal.progress(f"predicting {name}", len(split) * len(self._models)) as advance:
             said = [
-                _logits(predictor, split, advance)[:, order]
+                split_logits(predictor, split, advance)[:, order]
                 for predictor, order in zip(self._predictors, self._orders, strict=True)
             ]
         return CascadeOutputs(split, tuple(said))
@@ -194,8 +194,12 @@ def _own_recipe(model: str) -> Recipe:
     return run.recipe
 
 
-def _order(predictor: Predictor, labels: Sequence[str], model: str) -> list[int]:
-    """For each of the task's labels, the model's output that stands for it."""
+def label_places(predictor: Predictor, labels: Sequence[str], model: str) -> list[int]:
+    """For each of the task's labels, the model's output that stands for it.
+
+    Raises:
+        ModelError: for a model of other classes.
+    """
     place = {label.casefold(): index for index, label in enumerate(predictor.labels or ())}
     if len(place) != len(labels) or any(label.casefold() not in place for label in labels):
         known = ", ".join(predictor.labels or ("a number",))
@@ -204,7 +208,8 @@ def _order(predictor: Predictor, labels: Sequence[str], model: str) -> list[int]
     return [place[label.casefold()] for label in labels]
 
 
-def _logits(predictor: Predictor, split: Split, advance: Advance) -> Logits:
+def split_logits(predictor: Predictor, split: Split, advance: Advance) -> Logits:
+    """The logits of every row of a split, [N, C], in the model's own order of outputs."""
     by_length = sorted(range(len(split)), key=lambda row: -len(split.texts[row]))
     found: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(by_length), BATCH):

@@ -21,15 +21,15 @@ def export_tokens(folder: Path, export: Export) -> TextTokens:
     return TextTokens(folder, export.max_length, export.padding, export.truncation_side)
 
 
-def exported_predictor(folder: Path, export: Export) -> Predictor:
-    """Predict through the runtime of the export's format, on as many threads as this process may use.
+def exported_predictor(folder: Path, export: Export, threads: int | None = None) -> Predictor:
+    """Predict through the runtime of the export's format, on `threads` or as many as this process may use.
 
     Raises:
         ModelError: for a damaged export.
         SystemProblem: without a package that the format needs.
     """
     tokens = export_tokens(folder, export)
-    session = format_of(export.format, folder).load(folder, available_threads())
+    session = format_of(export.format, folder).load(folder, threads or available_threads())
 
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
         encoded = tokens(texts, pairs)

@@ -11,8 +11,12 @@ from dkd_cli.errors import ModelError
 from dkd_cli.reading.locate import local_path
 
 
-def load_predictor(name: str) -> Predictor:
+def load_predictor(name: str, threads: int | None = None) -> Predictor:
     """The classifier that a folder, a hub id or `pkg://` names.
+
+    Args:
+        name: of the model.
+        threads: that an export computes with; None: those that this process may use.
 
     Raises:
         ModelError: where there is none, or it is damaged.
@@ -21,7 +25,7 @@ def load_predictor(name: str) -> Predictor:
     folder = local_path(name, ModelError)
     export = read_export(folder) if folder.is_dir() else None
     if export is not None:
-        return exported_predictor(folder, export)
+        return exported_predictor(folder, export, threads)
     static = read_static(folder)
     if static is not None:
         return static_predictor(folder, *static)
