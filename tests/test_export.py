@@ -17,6 +17,7 @@ import torch
 from command_line import dkd, heard
 from conftest import TinyRecipe
 from exported import export_both
+from onnxruntime.quantization import quantize_dynamic
 from small import LABELS, encoded, save_classifier, split, task_data
 from tokenizers import Encoding, Tokenizer
 
@@ -140,6 +141,34 @@ def test_a_graph_that_is_not_the_model_leaves_nothing(trained: Path, tiny_recipe
     line = refused(trained, tiny_recipe(), "--tolerance", "0")
     assert "logits differ from torch's by up to" in line
     assert "--tolerance" in line
+
+
+def test_odd_texts_are_compared_too(
+    exported: Path, trained: Path, tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No validation text spells [MASK]; a graph that reads it otherwise is not the model."""
+    tokenizer = Tokenizer.from_file(str(trained / "tokenizer.json"))
+    mask, width = tokenizer.token_to_id("[MASK]"), tokenizer.get_vocab_size()
+
+    def spoil(model: object, example: object, path: Path) -> None:
+        graph = onnx.load(exported.with_name("student-onnx") / "model.onnx")
+        (table,) = [one for one in graph.graph.initializer if list(one.dims) == [width, 32]]
+        vectors = np.array(onnx.numpy_helper.to_array(table))
+        vectors[mask] *= -10
+        table.CopyFrom(onnx.numpy_helper.from_array(vectors, table.name))
+        onnx.save(graph, path)
+
+    monkeypatch.setattr(export_writers, "write_graph", spoil)
+    assert "logits differ from torch's by up to" in refused(trained, tiny_recipe())
+
+
+@pytest.mark.usefixtures("traced")
+def test_int8_that_depends_on_the_batch_leaves_nothing(
+    trained: Path, tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_writers, "quantize", quantize_dynamic)
+    line = refused(trained, tiny_recipe(), "--quantize", "int8", "--max-loss", "100")
+    assert "depend on the texts that the export reads with it" in line
 
 
 @pytest.mark.usefixtures("traced")
@@ -279,6 +308,20 @@ def test_a_tokenizer_that_reads_otherwise_leaves_nothing(
 
     monkeypatch.setattr(module, "export_tokens", lambda folder, export: other)
     assert "its tokenizer reads 22 of 22 texts otherwise" in refused(trained, tiny_recipe())
+
+
+@pytest.mark.usefixtures("traced")
+def test_a_tokenizer_that_reads_special_tokens_otherwise_leaves_nothing(
+    trained: Path, tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = Tokenizer.from_file(str(trained / "tokenizer.json"))
+    tokenizer.enable_truncation(16)
+    tokenizer.encode_special_tokens = True
+    monkeypatch.setattr(
+        module, "export_tokens", lambda folder, export: lambda texts, pairs: tokenizer.encode_batch(texts)
+    )
+    line = refused(trained, tiny_recipe())
+    assert "texts otherwise outside transformers, such as '[" in line
 
 
 def test_a_teacher_is_found_from_wherever_the_export_is(tmp_path: Path) -> None:

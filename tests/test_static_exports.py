@@ -23,7 +23,7 @@ from dkd_cli.engine.models.exports import read_export
 from dkd_cli.engine.models.static_exports import quantized_rows
 from dkd_cli.errors import ModelError
 
-TEXTS = [text for text, _ in tiny_rows()[:20]] + ["a", "zzz superb zzz", "word " * 40]
+TEXTS = [text for text, _ in tiny_rows()[:20]] + ["a", "zzz superb zzz", "word " * 40, "", "[SEP]"]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,8 @@ from dkd_cli.evaluation.fidelity import agreement
 from dkd_cli.evaluation.metrics import score
 
 Logits = NDArray[np.float32]
+BATCH_SHARE = 1e-3
+"""Of the largest logit: what rounding may change between batches, where 8-bit integers make it visible."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,24 @@ def check_parity(name: str, parity: Parity) -> None:
         raise ModelError(
             name,
             f"the exported graph's logits differ from torch's by up to {parity.max_difference:.2g} on "
-            f"{parity.rows} validation texts, more than {parity.bound:.2g}: nothing was written",
+            f"{parity.rows} texts, more than {parity.bound:.2g}: nothing was written",
             "allow more with --tolerance, or deploy the checkpoint itself",
+        )
+
+
+def check_batches(name: str, alone: Logits, together: Logits) -> None:
+    """Refuse an export whose logits [N, C] of a text depend on the texts that are read with it.
+
+    Raises:
+        ModelError: with the figures.
+    """
+    largest = _difference(alone, together)
+    if largest > BATCH_SHARE * float(np.abs(alone).max(initial=1.0)):
+        raise ModelError(
+            name,
+            f"a text's logits depend on the texts that the export reads with it (by up to {largest:.2g}): "
+            "nothing was written",
+            "leave out --quantize, or deploy the checkpoint itself",
         )
 
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
+from dkd_cli.data.odd_texts import odd_texts
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
 from dkd_cli.engine.deploy.export_writers import WRITERS
@@ -52,6 +53,7 @@ from dkd_cli.engine.runs.checkpoints import given_labels, read_run
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.gates import (
     Gates,
+    check_batches,
     check_parity,
     check_quality,
     lost,
@@ -85,6 +87,8 @@ class ExportSource:
     recipe: Recipe
     data: TaskData
     rows: EncodedSplit
+    odd: EncodedSplit
+    """Texts unlike those of validation, which it has to read like its exports."""
     loaded: LoadedModel
     order: list[int] | None
     """For each of the task's labels, the output that stands for it."""
@@ -144,11 +148,13 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
     labels = given_labels(settings, checkpoint)
     order = label_order(loaded.model.config, data, labels, checkpoint, checkpoint)
     name_outputs(loaded.model.config, labels)
-    rows = encode(some_rows(data.splits["validation"]), loaded.tokenizer, settings.data.max_length)
-    check_fit(loaded.model, [rows], settings.data.max_length, checkpoint)
-    return ExportSource(
-        checkpoint, folder, settings, data, rows, loaded, order, weights=state_digest(loaded.model)
-    )
+    tokenizer, longest = loaded.tokenizer, settings.data.max_length
+    usual = some_rows(data.splits["validation"])
+    odd = odd_texts(usual, tokenizer.all_special_tokens, longest)
+    rows, odd_rows = (encode(split, tokenizer, longest) for split in (usual, odd))
+    check_fit(loaded.model, [rows, odd_rows], longest, checkpoint)
+    weights = state_digest(loaded.model)
+    return ExportSource(checkpoint, folder, settings, data, rows, odd_rows, loaded, order, weights)
 
 
 def some_rows(split: Split) -> Split:
@@ -229,16 +235,24 @@ def write_and_judge(
     passes = 2 if quantization is None else 3
     with terminal.progress(f"exporting {source.named}", passes * len(source.rows)) as advance:
         expected = answers(model, source, advance)
+        alone = odd_answers(model, source, 1)
         model.cpu()
         # Some formats are read with the classifier's configuration.
         model.config.save_pretrained(staged)
         writer.write(model, example(source), staged, None)
-        said = answers(ExportedClassifier(staged, model.config, wanted.format, graph), source, advance)
-        parity = measure_parity(expected, said, gates.tolerance)
+        classifier = ExportedClassifier(staged, model.config, wanted.format, graph)
+        said = answers(classifier, source, advance)
+        together = odd_answers(classifier, source, len(source.odd))
+        parity = measure_parity(
+            np.concatenate([expected, alone]), np.concatenate([said, together]), gates.tolerance
+        )
         check_parity(source.named, parity)
         if quantization is not None:
             writer.write(model, example(source), staged, quantization)
-            said = answers(ExportedClassifier(staged, model.config, wanted.format, graph), source, advance)
+            classifier = ExportedClassifier(staged, model.config, wanted.format, graph)
+            said = answers(classifier, source, advance)
+            pair = (odd_answers(classifier, source, size) for size in (1, len(source.odd)))
+            check_batches(source.named, *pair)
     quality = measure_quality(
         source.named, source.data.task, source.rows.split, expected, said, gates.max_loss
     )
@@ -278,30 +292,43 @@ def check_tokens(source: ExportSource, staged: Path, made: Export) -> None:
     Raises:
         ModelError: with the number of texts; or for a tokenizer that has no file of its own.
     """
-    split, reader = source.rows.split, export_tokens(staged, made)
-    other = 0
-    for start in range(0, len(split), TEXTS_AT_ONCE):
-        part = slice(start, start + TEXTS_AT_ONCE)
-        read = reader(split.texts[part], None if split.text_pairs is None else split.text_pairs[part])
-        for row, encoded in enumerate(read, start):
-            real = np.array(encoded.attention_mask, dtype=bool)
-            other += np.array(encoded.ids)[real].tolist() != source.rows[row]["input_ids"].tolist()
-    if other:
-        problem = f"its tokenizer reads {other} of {len(split)} texts otherwise outside transformers"
-        raise ModelError(source.named, problem, "deploy the checkpoint itself")
+    reader = export_tokens(staged, made)
+    for rows in (source.rows, source.odd):
+        split, other = rows.split, list[str]()
+        for start in range(0, len(split), TEXTS_AT_ONCE):
+            part = slice(start, start + TEXTS_AT_ONCE)
+            read = reader(split.texts[part], None if split.text_pairs is None else split.text_pairs[part])
+            for row, encoded in enumerate(read, start):
+                real = np.array(encoded.attention_mask, dtype=bool)
+                if np.array(encoded.ids)[real].tolist() != rows[row]["input_ids"].tolist():
+                    other.append(split.texts[row])
+        if other:
+            problem = (
+                f"its tokenizer reads {len(other)} of {len(split)} texts otherwise outside transformers, "
+                f"such as {other[0][:40]!r}"
+            )
+            raise ModelError(source.named, problem, "deploy the checkpoint itself")
 
 
 def answers(model: Model, source: ExportSource, advance: Advance) -> Logits:
     """Logits [N, C] of the validation texts, in the task's order of labels."""
-    logits: Logits = predict_logits(
-        model,
-        source.rows,
-        PaddingCollator(source.loaded.tokenizer),
-        batch_size=source.recipe.train.eval_batch_size,
-        precision="fp32",
-        advance=advance,
-    ).numpy()
+    logits = _logits(model, source.rows, source, source.recipe.train.eval_batch_size, advance)
     return logits if source.order is None else logits[:, source.order]
+
+
+def odd_answers(model: Model, source: ExportSource, batch_size: int) -> Logits:
+    """Logits [N, C] of the odd texts, in the model's own order."""
+    return _logits(model, source.odd, source, batch_size, None)
+
+
+def _logits(
+    model: Model, rows: EncodedSplit, source: ExportSource, batch_size: int, advance: Advance | None
+) -> Logits:
+    collator = PaddingCollator(source.loaded.tokenizer)
+    logits: Logits = predict_logits(
+        model, rows, collator, batch_size=batch_size, precision="fp32", advance=advance
+    ).numpy()
+    return logits
 
 
 def example(source: ExportSource) -> dict[str, Tensor]:

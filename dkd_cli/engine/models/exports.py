@@ -161,6 +161,7 @@ class Session:
             import onnxruntime
         except ImportError as error:
             raise no_extra(error) from error
+        self._path = str(folder / GRAPH_FILE)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -178,7 +179,14 @@ class Session:
     def logits(self, inputs: Inputs) -> NDArray[np.float32]:
         """Logits [B, C] of token ids [B, L] and their like; inputs that the graph lacks are left out."""
         named = {name: value for name, value in inputs.items() if name in self.inputs}
-        (logits,) = self._session.run([OUTPUT], named)
+        try:
+            (logits,) = self._session.run([OUTPUT], named)
+        except Exception as error:  # as above
+            if "allocate" in str(error):
+                raise MemoryError(str(error)) from error
+            shape = " x ".join(map(str, inputs["input_ids"].shape))
+            problem = f"onnxruntime fails on {shape} tokens ({reason(error)})"
+            raise ModelError(self._path, problem, "deploy the checkpoint itself") from error
         return np.asarray(logits, dtype=np.float32)
 
 

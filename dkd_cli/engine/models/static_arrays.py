@@ -52,9 +52,17 @@ class StaticArrays:
     convolutions: tuple[Filters, ...]
     head: tuple[tuple[Floats, Floats], ...]
     """Weight [in, out] and bias of each layer, with ReLU between them."""
+    empty: Floats | None = None
+    """[C], the logits of a text without a token that counts, where vectors are logits; None: the head's."""
 
     def logits(self, texts: Sequence[NDArray[np.integer[Any]]]) -> Floats:
         """Compute the logits [B, C] of B texts, each an array of token ids."""
+        found = self._logits(texts)
+        if self.empty is not None:
+            found[[not len(ids) or bool(self.special[ids].all()) for ids in texts]] = self.empty
+        return found
+
+    def _logits(self, texts: Sequence[NDArray[np.integer[Any]]]) -> Floats:
         lengths = np.array([len(ids) for ids in texts])
         if not lengths.all():
             # A text without any token, not even special ones, has features of 0.

@@ -28,9 +28,11 @@ from dkd_cli.engine.models.static_arrays import (
     read_tensors,
     special_tokens,
 )
+from dkd_cli.files import write_json
 
 EMBEDDINGS = "embeddings"
 """Model2Vec's name for the table of vectors."""
+EMPTY = "empty_logits"
 
 
 class ArraysSession:
@@ -72,14 +74,14 @@ def narrowed(arrays: StaticArrays, quantization: Quantization | None) -> StaticA
 def per_token(arrays: StaticArrays) -> StaticArrays | None:
     """A bag's weights and linear head multiplied into its vectors: each token then has C logits.
 
-    mean_t(w_t v_t) · W + b = mean_t(w_t v_t · W + b): the same logits for any text with a token that counts.
-    None where convolutions or a hidden layer stand between vectors and logits.
+    mean_t(w_t v_t) · W + b = mean_t(w_t v_t · W + b): the same logits for any text with a token that counts,
+    and b for any other. None where convolutions or a hidden layer stand between vectors and logits.
     """
     if arrays.convolutions or len(arrays.head) != 1 or arrays.scales is not None:
         return None
     weight, bias = arrays.head[0]
     vectors = (np.asarray(arrays.vectors, dtype=np.float32) @ weight) * arrays.weights[:, None] + bias
-    return replace(arrays, vectors=vectors, weights=np.ones_like(arrays.weights), head=())
+    return replace(arrays, vectors=vectors, weights=np.ones_like(arrays.weights), head=(), empty=bias)
 
 
 def write_numpy(folder: Path, arrays: StaticArrays) -> None:
@@ -87,6 +89,8 @@ def write_numpy(folder: Path, arrays: StaticArrays) -> None:
     tensors: dict[str, Table] = {"vectors": arrays.vectors, "weights": arrays.weights}
     if arrays.scales is not None:
         tensors["scales"] = arrays.scales
+    if arrays.empty is not None:
+        tensors["empty"] = arrays.empty
     for place, each in enumerate(arrays.convolutions):
         tensors |= {f"convolutions.{place}.weight": each.weight, f"convolutions.{place}.bias": each.bias}
     for place, (weight, bias) in enumerate(arrays.head):
@@ -112,13 +116,26 @@ def read_numpy(folder: Path) -> StaticArrays:
         )
         vectors = tensors["vectors"]
         special = special_tokens(config, len(vectors))
-        return StaticArrays(vectors, tensors.get("scales"), tensors["weights"], special, convolutions, head)
+        return StaticArrays(
+            vectors,
+            tensors.get("scales"),
+            tensors["weights"],
+            special,
+            convolutions,
+            head,
+            tensors.get("empty"),
+        )
     except (KeyError, IndexError, TypeError) as error:
         raise damaged(folder, error) from error
 
 
 def write_model2vec(folder: Path, arrays: StaticArrays) -> None:
-    """Write the vectors of logits that `per_token` made, under the name that Model2Vec reads."""
+    """Write the vectors of logits that `per_token` made, under the name that Model2Vec reads.
+
+    What it has no place for, the logits of a text without tokens, goes into the model's `config.json`.
+    """
+    assert arrays.empty is not None
+    write_json(folder / "config.json", {**read_config(folder), EMPTY: arrays.empty.tolist()})
     save_file({EMBEDDINGS: np.ascontiguousarray(arrays.vectors)}, folder / WEIGHTS)
 
 
@@ -144,9 +161,10 @@ def read_model2vec(folder: Path) -> StaticArrays:
     try:
         vectors = tensors[EMBEDDINGS]
         special = special_tokens(config, len(vectors))
+        empty = np.array(config[EMPTY], dtype=np.float32) if EMPTY in config else None
     except (KeyError, IndexError, TypeError) as error:
         raise damaged(folder, error) from error
-    return StaticArrays(vectors, None, np.ones(len(vectors), dtype=np.float32), special, (), ())
+    return StaticArrays(vectors, None, np.ones(len(vectors), dtype=np.float32), special, (), (), empty)
 
 
 def model2vec_file(folder: Path, special: int) -> None:
