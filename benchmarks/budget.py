@@ -13,7 +13,6 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,28 +22,18 @@ from torch import Tensor
 from dkd_cli.data.examples import Split
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.labelling.chooser import Bags, Vectors, train
-from dkd_cli.labelling.rounds import Rows, Select, first_round, next_round, random_round
+from dkd_cli.labelling.rounds import Policy, Rows, choose_round
 from dkd_cli.recipe.loader import load_recipe
 
 BUDGETS = (200, 400, 800, 1600, 3200, 6400)
 
 
-@dataclass(frozen=True)
-class Way:
-    """A way of choosing."""
-
-    select: Select
-    diverse: bool = False
-    explore: float = 0.1
-
-
 WAYS = {
-    "random": Way("random"),
-    "margin": Way("margin", diverse=True),
-    "entropy": Way("entropy", diverse=True),
-    "margin, first round random": Way("margin"),
-    "random, first round diverse": Way("random", diverse=True),
-    "margin, nothing random": Way("margin", diverse=True, explore=0.0),
+    "random": Policy("random"),
+    "margin": Policy("margin"),
+    "entropy": Policy("entropy"),
+    "margin, first round random": Policy("margin", diverse=False),
+    "margin, nothing random": Policy("margin", explore=0.0),
 }
 
 
@@ -74,7 +63,13 @@ def labels_as_answers(split: Split, classes: int) -> Tensor:
 
 
 def simulate(
-    way: Way, vectors: Vectors, pool: Split, bags: Bags, answers: Tensor, test: tuple[Bags, Tensor], seed: int
+    way: Policy,
+    vectors: Vectors,
+    pool: Split,
+    bags: Bags,
+    answers: Tensor,
+    test: tuple[Bags, Tensor],
+    seed: int,
 ) -> list[float]:
     """Accuracy on the test labels after each budget."""
     asked: list[int] = []
@@ -85,22 +80,7 @@ def simulate(
             break
         free: Rows = np.setdiff1d(np.arange(len(pool)), asked)
         count, drawn = budget - len(asked), 1000 * seed + index
-        if chooser is None and way.diverse:
-            rows = first_round(vectors, bags, pool.texts, free, count, drawn)
-        elif chooser is None or way.select == "random":
-            rows = random_round(pool.texts, free, asked, count, drawn)
-        else:
-            rows = next_round(
-                chooser,
-                bags,
-                pool.texts,
-                free,
-                asked,
-                select=way.select,
-                explore=way.explore,
-                count=count,
-                seed=drawn,
-            )
+        _, rows = choose_round(way, chooser, vectors, bags, pool.texts, free, asked, count, drawn)
         asked += rows.tolist()
         chosen = torch.tensor(sorted(asked))
         chooser = train(vectors, bags.take(chosen), answers[chosen], seed)

@@ -11,6 +11,8 @@ from conftest import tiny_rows
 
 from dkd_cli.labelling.chooser import Bags, Vectors, train
 from dkd_cli.labelling.rounds import (
+    Policy,
+    choose_round,
     distinct,
     first_round,
     flat,
@@ -97,6 +99,27 @@ def test_near_duplicates_are_taken_once() -> None:
     assert distinct(texts, np.array([0, 1, 2]), [], 2).tolist() == [0, 2]
     assert distinct(texts, np.array([1, 2]), [0], 1).tolist() == [2]
     assert distinct(texts, np.array([0, 1, 2]), [], 3).tolist() == [0, 2, 1]  # too few others are left
+
+
+@pytest.mark.parametrize(
+    ("policy", "trained", "said"),
+    [
+        (Policy("margin"), False, "diverse"),
+        (Policy("margin", diverse=False), False, "random"),
+        (Policy("random"), False, "random"),
+        (Policy("random"), True, "random"),
+        (Policy("entropy"), True, "entropy"),
+    ],
+)
+def test_a_policy_chooses_by_uncertainty_once_there_is_a_chooser(
+    vectors: Vectors, bags: Bags, policy: Policy, trained: bool, said: str
+) -> None:
+    targets = torch.nn.functional.one_hot(LABELS, 2).float()
+    chooser = train(vectors, bags.take(torch.arange(10)), targets[:10], 1) if trained else None
+    by, rows = choose_round(policy, chooser, vectors, bags, TEXTS, ALL[10:], list(range(10)), 8, 3)
+    assert by == said
+    assert len(set(rows.tolist())) == 8
+    assert min(rows) >= 10
 
 
 def test_a_random_round_follows_its_seed() -> None:

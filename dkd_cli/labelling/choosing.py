@@ -19,7 +19,7 @@ from dkd_cli.labelling.chooser import Bags, Chooser, train
 from dkd_cli.labelling.outputs import keys_of
 from dkd_cli.labelling.replies import probabilities
 from dkd_cli.labelling.room import Room, rows_of
-from dkd_cli.labelling.rounds import Rows, first_round, next_round, random_round
+from dkd_cli.labelling.rounds import Policy, Rows, choose_round
 
 
 def next_texts(
@@ -47,23 +47,8 @@ def next_texts(
         return None
     count = min(target - len(asked), len(free))
     seed = room.recipe.train.seed + done
-    select: str = wanted.select
-    if chooser is None and wanted.select != "random" and wanted.diverse:
-        select, rows = "diverse", first_round(room.vectors, bags, pool.texts, free, count, seed)
-    elif chooser is None or wanted.select == "random":
-        select, rows = "random", random_round(pool.texts, free, asked, count, seed)
-    else:
-        rows = next_round(
-            chooser,
-            bags,
-            pool.texts,
-            free,
-            asked,
-            select=wanted.select,
-            explore=wanted.explore,
-            count=count,
-            seed=seed,
-        )
+    policy = Policy(wanted.select, wanted.diverse, wanted.explore)
+    select, rows = choose_round(policy, chooser, room.vectors, bags, pool.texts, free, asked, count, seed)
     return campaign.add(select, [pool.example_ids[row] for row in rows])
 
 

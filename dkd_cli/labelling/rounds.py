@@ -7,6 +7,7 @@ labelling that is killed chooses the same again. Knows nothing about endpoints o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,18 @@ SAMPLE, LEAST_SAMPLE = 20, 2_000
 """Texts clustered for a first round: so many times those wanted, this many at least."""
 
 
+@dataclass(frozen=True)
+class Policy:
+    """Settings by which a round's texts are chosen."""
+
+    select: Select
+    """The chooser's uncertainty, or `random`."""
+    diverse: bool = True
+    """True if the first round is spread over clusters."""
+    explore: float = 0.1
+    """The share of each later round that is random."""
+
+
 def round_sizes(total: int, rounds: int) -> list[int]:
     """Number of texts of each round: the total doubles from round to round.
 
@@ -37,6 +50,38 @@ def round_sizes(total: int, rounds: int) -> list[int]:
     reached = [total >> (rounds - 1 - index) for index in range(rounds)]
     sizes = [after - before for before, after in zip([0, *reached], reached, strict=False)]
     return [size for size in sizes if size]
+
+
+def choose_round(
+    policy: Policy,
+    chooser: Chooser | None,
+    vectors: Vectors,
+    bags: Bags,
+    texts: Sequence[str],
+    free: Rows,
+    asked: Sequence[int],
+    count: int,
+    seed: int,
+) -> tuple[str, Rows]:
+    """Choose `count` rows of `free` as `first_round`, `random_round` or `next_round` does; also says by what.
+
+    Args:
+        policy: decides which of the three.
+        chooser: trained on the answers so far; None before there are any.
+        vectors: of the tokens.
+        bags: the tokens of all N texts.
+        texts: all N texts.
+        free: the rows to choose from.
+        asked: the rows that were chosen before.
+        count: how many are wanted.
+        seed: of whatever is random.
+    """
+    if chooser is None and policy.select != "random" and policy.diverse:
+        return "diverse", first_round(vectors, bags, texts, free, count, seed)
+    if chooser is None or policy.select == "random":
+        return "random", random_round(texts, free, asked, count, seed)
+    settings: dict[str, Any] = {"select": policy.select, "explore": policy.explore}
+    return policy.select, next_round(chooser, bags, texts, free, asked, count=count, seed=seed, **settings)
 
 
 def first_round(
