@@ -27,6 +27,7 @@ from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.latency import Speed
 from dkd_cli.evaluation.scoring import Predictions, Timing, compare, summarise_seeds
 from dkd_cli.evaluation.speed_grid import BatchSpeed, LengthSpeed, SpeedGrid
+from dkd_cli.evaluation.text_latency import TextLatency
 from dkd_cli.recipe.schema import Data, Recipe, Strategy, Train
 
 UNKIND = "<script>alert('tweet')</script> & <b>bold</b>"
@@ -159,5 +160,6 @@ def _timing(layers: int) -> Timing:
             tuple(LengthSpeed(n, t, layers * n / 16 / t, layers * n / 14 / t, 20) for n, t in cells),
             tuple(BatchSpeed(size, 64, 100 * size**0.5 / layers, 20) for size in (1, 4, 16, 64)),
         ),
+        text=TextLatency(2.5 * layers, 2.9 * layers, 48),
         cost=Cost(120_000_000 * layers, 33, 4_000_000 * layers, 9_000_000 * layers, (64, 64)),
     )

@@ -185,6 +185,7 @@ def test_the_best_student_is_shown_closely(runs: Path) -> None:
         assert right / said["rows"] == pytest.approx(one["metrics"]["accuracy"])
         assert one["cost"]["flops"] > 0
         assert {cell["tokens"] for cell in one["latency_by_length"]} == {16}
+        assert 0 < one["text_latency"]["median_ms"] <= one["text_latency"]["p95_ms"]
         fitted = one["calibration"]["fitted"]
         assert fitted["after"]["nll"] <= fitted["before"]["nll"]
         assert read_temperature(runs / one["model"]) == fitted["temperature"]

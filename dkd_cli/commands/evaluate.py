@@ -114,7 +114,7 @@ def score(
             said, timed = answer_all(contest, advance)
         if timing:
             terminal.say(f"timing {len(timed)} shapes of model")
-        results = compare(contest, said, measure(timed) if timing else {})
+        results = compare(contest, said, measure(timed, said, contest.split) if timing else {})
         summaries = summarise_seeds(results, contest.data.task.metrics[0])
         show(contest, results, summaries, asked=split is not None, terminal=terminal)
         save_temperatures(results, terminal)

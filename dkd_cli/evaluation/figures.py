@@ -115,9 +115,16 @@ def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[
 
 def _timing(timing: Timing | None) -> dict[str, Any]:
     if timing is None:
-        return {"speed": None, "latency_by_length": [], "throughput_by_batch_size": [], "cost": None}
+        return {
+            "speed": None,
+            "text_latency": None,
+            "latency_by_length": [],
+            "throughput_by_batch_size": [],
+            "cost": None,
+        }
     return {
         "speed": asdict(timing.speed),
+        "text_latency": None if timing.text is None else asdict(timing.text),
         "latency_by_length": [asdict(one) for one in timing.grid.lengths],
         "throughput_by_batch_size": [asdict(one) for one in timing.grid.batches],
         "cost": None if timing.cost is None else asdict(timing.cost),

@@ -15,6 +15,7 @@ from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
 from dkd_cli.engine.cache.fingerprint import architecture
+from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.models.exported_model import ExportedClassifier, load_answering
 from dkd_cli.engine.models.inference import compute_for, predict_logits
@@ -28,6 +29,7 @@ from dkd_cli.evaluation.latency import Contestant, Speed, contestant, measure_sp
 from dkd_cli.evaluation.metrics import Metrics, task_metrics
 from dkd_cli.evaluation.pareto import pareto_front
 from dkd_cli.evaluation.speed_grid import SpeedGrid, measure_grid
+from dkd_cli.evaluation.text_latency import TextLatency, measure_text_latency
 from dkd_cli.recipe.schema import STRATEGIES, strategy_parts
 from dkd_cli.recipe.sweeps import variant
 
@@ -82,6 +84,8 @@ class Timing:
     speed: Speed
     grid: SpeedGrid
     cost: Cost | None
+    text: TextLatency | None = None
+    """From a text to its logits; None if it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -155,13 +159,17 @@ def answer_all(contest: Contest, advance: Advance) -> tuple[list[Predictions], d
     return said, timed
 
 
-def measure(timed: dict[Shape, Contestant]) -> dict[Shape, Timing]:
-    """Measure speed and cost of every shape."""
+def measure(timed: dict[Shape, Contestant], said: Sequence[Predictions], split: Split) -> dict[Shape, Timing]:
+    """Measure speed and cost of every shape; from texts, on the first model of each."""
     contestants = list(timed.values())
     speeds, grids = measure_speeds(contestants), measure_grid(contestants)
+    costs = [cost_of(one) for one in contestants]
+    sources = {one.shape: one.entrant.folder.source for one in reversed(said)}
+    # Loaded a second time, as `dkd predict` loads it: a static student computes with NumPy there.
+    texts = measure_text_latency([load_predictor(sources[shape], threads=1) for shape in timed], split)
     return {
-        shape: Timing(speed, grid, cost_of(one))
-        for (shape, one), speed, grid in zip(timed.items(), speeds, grids, strict=True)
+        shape: Timing(speed, grid, cost, text)
+        for shape, speed, grid, cost, text in zip(timed, speeds, grids, costs, texts, strict=True)
     }
 
 

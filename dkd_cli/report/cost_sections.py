@@ -28,6 +28,7 @@ def speed_blocks(models: Sequence[Model]) -> list[Block]:
         cost_rows.append(
             [
                 _group_name(group),
+                (group[0]["text_latency"] or {}).get("median_ms"),
                 group[0]["parameters"] / 1e6,
                 group[0]["layers"],
                 None if cost["flops"] is None else cost["flops"] / 1e9,
@@ -36,7 +37,7 @@ def speed_blocks(models: Sequence[Model]) -> list[Block]:
                 group[0]["compute"],
             ]
         )
-    notes = ["latency: forward passes alone, without tokenising."]
+    notes = ["latency: forward passes alone, without tokenising; from a text: with it, on one thread."]
     if counted := next((model["cost"] for model in timed if model["cost"]), None):
         rows, tokens = counted["batch"]
         notes.append(
@@ -59,6 +60,7 @@ def speed_blocks(models: Sequence[Model]) -> list[Block]:
         TableBlock(
             [
                 "model",
+                Column("from a text", 3, " ms"),
                 Column("parameters", 1, " M"),
                 "layers",
                 Column("operations", 2, " G"),

@@ -27,6 +27,7 @@ def show(
 ) -> None:
     """Print all tables of a contest, that of the models first."""
     models_table(contest, results, asked=asked, terminal=terminal)
+    text_latency_table(results, terminal)
     if summaries:
         seeds_table(contest, summaries, terminal)
     best = best_student(results, contest)
@@ -61,6 +62,40 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
     why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
     title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
     terminal.table(title, columns, rows, notes(contest, results))
+
+
+def text_latency_table(results: Sequence[Result], terminal: Terminal) -> None:
+    """Latency from a text, each shape once, beside that of the pass alone."""
+    rows: list[list[object]] = []
+    teachers = {name_of(one): one for one in results}
+    for result in {one.answers.shape: one for one in reversed(results)}.values():
+        if result.timing is None or (text := result.timing.text) is None:
+            continue
+        teacher = teachers.get(result.teacher or "")
+        theirs = teacher.timing.text if teacher is not None and teacher.timing is not None else None
+        alike = sum(one.answers.shape == result.answers.shape for one in results)
+        rows.append(
+            [
+                f"{name_of(result)}{f' and {alike - 1} like it' if alike > 1 else ''}",
+                text.median_ms,
+                text.p95_ms,
+                None if theirs is None else theirs.median_ms / text.median_ms,
+                result.timing.speed.median_ms,
+            ]
+        )
+    if rows:
+        terminal.table(
+            "from a text to its prediction: one text at a time, one thread",
+            [
+                "model",
+                Column("with tokenisation", 3, " ms"),
+                Column("p95", 3, " ms"),
+                Column("speed-up", 1, "×"),
+                Column("pass alone, all threads", 3, " ms"),
+            ],
+            rows[::-1],
+            ["as `dkd predict` computes it: static students with NumPy, exports with their own runtime"],
+        )
 
 
 def seeds_table(contest: Contest, summaries: Sequence[SeedSummary], terminal: Terminal) -> None:
