@@ -26,6 +26,15 @@ def test_a_static_student_has_a_schedule_of_its_own_and_the_rest_from_the_recipe
     assert (own.seed, own.max_steps, own.precision) == (7, 9, TRAIN.precision)
 
 
+def test_a_transfer_set_makes_epochs_longer_and_fewer() -> None:
+    static = Student(family="static")
+    alone, more = (student_train(TRAIN, static, transfer=transfer) for transfer in (False, True))
+    assert more.epochs < alone.epochs
+    assert more.learning_rate == alone.learning_rate
+    assert student_train(TRAIN, Student(layers=2), transfer=True) == TRAIN
+    assert student_train(TRAIN, Student(family="static", epochs=8.0), transfer=True).epochs == 8.0
+
+
 def test_a_students_own_settings_count_most() -> None:
     for family in ("encoder", "static"):
         own = student_train(TRAIN, Student(family=family, epochs=1.0, learning_rate=0.5, freeze="encoder"))

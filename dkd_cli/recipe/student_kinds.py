@@ -24,6 +24,8 @@ class StudentKind:
     """The one that loads its folders; None: dkd alone."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """In place of the recipe's `train`, whose values are meant for encoders."""
+    with_transfer: Mapping[str, Any] = field(default_factory=dict)
+    """Over `schedule`, where the recipe has a transfer set, which makes its epochs longer."""
 
 
 STUDENT_KINDS: dict[str, StudentKind] = {
@@ -35,12 +37,20 @@ STUDENT_KINDS: dict[str, StudentKind] = {
             "batch_size": 32,
             "warmup": 0.1,
             "freeze": "nothing",
-        }
+        },
+        with_transfer={"epochs": 5.0},
     ),
 }
 
 
-def student_train(train: Train, student: Student) -> Train:
-    """The schedule of a student: its own settings over those of its kind, over the recipe's `train`."""
+def student_train(train: Train, student: Student, *, transfer: bool = False) -> Train:
+    """The schedule of a student: its own settings over those of its kind, over the recipe's `train`.
+
+    Args:
+        train: the recipe's.
+        student: its section.
+        transfer: whether the recipe has a transfer set. A student that leaves it aside has the same schedule.
+    """
     own = {key: value for key in SCHEDULE if (value := getattr(student, key)) is not None}
-    return replace(train, **{**STUDENT_KINDS[student.family].schedule, **own})
+    kind = STUDENT_KINDS[student.family]
+    return replace(train, **{**kind.schedule, **(kind.with_transfer if transfer else {}), **own})

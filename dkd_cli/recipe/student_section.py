@@ -43,7 +43,7 @@ class Student:
     dimensions: Count | None = None
     """`static`: of a token vector, by principal components; null: the encoder's width."""
     epochs: Annotated[float, Gt(0)] | None = None
-    """null: as in `train`; of a `static` student 10."""
+    """null: as in `train`; of a `static` student 10, and 5 with a transfer set."""
     learning_rate: Annotated[float, Gt(0)] | None = None
     """null: as in `train`; of a `static` student 3e-3."""
     batch_size: Count | None = None
