@@ -68,6 +68,13 @@ def bench(
     return run
 
 
+def test_a_contestant_is_timed(bench: Callable[..., Any]) -> None:
+    found = bench("--only", "rte/bare-frozen", "--repeats", "2", "--steps", "1")
+    assert list(found["milliseconds"]) == ["rte/bare-frozen"]
+    assert all(len(values) == 2 and min(values) > 0 for values in found["milliseconds"].values())
+
+
+@pytest.mark.bench
 def test_every_contestant_is_timed(bench: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
     found = bench("--only", "rte/", "--only", "sst2/", "--repeats", "2", "--steps", "2")
     every = {f"{task}/{name}" for task, names in NAMES.items() for name in names}
@@ -119,8 +126,8 @@ def watch_here(words: Sequence[str], environment: Mapping[str, str]) -> Watched:
     ("name", "keys"),
     [
         ("memory", {"bare peak", "no-cache peak", "cold peak", "warm peak"}),
-        ("startup", {"first step", "imports", "beyond the imports"}),
-        ("sweep", {"sweep", "twelve bare runs", "allowed for"}),
+        pytest.param("startup", {"first step", "imports", "beyond the imports"}, marks=pytest.mark.bench),
+        pytest.param("sweep", {"sweep", "twelve bare runs", "allowed for"}, marks=pytest.mark.bench),
         ("select-data", {"scoring", "forward pass", "whole command over forward pass", "peak"}),
     ],
 )
@@ -263,6 +270,7 @@ strategy:
 
 
 @pytest.mark.slow
+@pytest.mark.bench
 def test_learning_curves_have_a_mean_for_each_cell(
     tiny_recipe: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

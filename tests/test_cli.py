@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -244,12 +244,13 @@ def test_help_is_fast_and_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'datasets', 'pydantic', 'yaml', 'rich'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
-    seconds = []
+    seconds = []  # of the processor: another program's load is not the command's fault
     for _ in range(3):
-        started = time.perf_counter()
+        started = os.times()
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
         )
-        seconds.append(time.perf_counter() - started)
+        ended = os.times()
+        seconds.append(sum(ended[2:4]) - sum(started[2:4]))
         assert done.returncode == 0, done.stderr
     assert min(seconds) < 0.4
