@@ -6,6 +6,7 @@ current versions of transformers. Knows nothing of texts, nor of what the vector
 
 from __future__ import annotations
 
+import hashlib
 from itertools import takewhile
 
 import torch
@@ -18,8 +19,22 @@ AT_ONCE = 512
 """Tokens in each forward pass: fixed, so that the vectors are the same on every run."""
 
 
-@torch.inference_mode()
+LAST: dict[str, Tensor] = {}
+"""The vectors of the encoder that was asked last, by a digest of its weights: all static students of one
+command are made from them."""
+
+
 def token_vectors(encoder: Model, tokenizer: Tokenizer) -> Tensor:
+    """As `compute_vectors`; those of the same encoder are computed once."""
+    key = _digest(encoder, tokenizer)
+    if key not in LAST:
+        LAST.clear()
+        LAST[key] = compute_vectors(encoder, tokenizer)
+    return LAST[key].clone()
+
+
+@torch.inference_mode()
+def compute_vectors(encoder: Model, tokenizer: Tokenizer) -> Tensor:
     """The mean of an encoder's last hidden states over a token and the special tokens around it.
 
     Args:
@@ -52,6 +67,14 @@ def principal(vectors: Tensor, dimensions: int) -> Tensor:
     chosen = directions[:, -dimensions:].flip(dims=[1])
     projected: Tensor = (centred @ chosen).float()
     return projected
+
+
+def _digest(encoder: Model, tokenizer: Tokenizer) -> str:
+    state = hashlib.blake2b(repr(_around(tokenizer)).encode(), digest_size=16)
+    for name, weight in encoder.state_dict().items():
+        state.update(name.encode())
+        state.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
 
 
 def _around(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
