@@ -72,6 +72,10 @@ class SystemProblem(DkdError):
     exit_code = 5
 
 
+class Busy(SystemProblem):
+    """Another process is at work on the same folder."""
+
+
 class NumericError(DkdError):
     """A number stopped being one: non-finite losses, gradients or predictions."""
 

@@ -70,6 +70,34 @@ def test_a_run_that_is_complete(recipe: Path, student: Path) -> None:
     assert contents(student) == before
 
 
+def test_a_dry_run_tells_what_is_there(recipe: Path, student: Path) -> None:
+    shown = heard("distill", recipe, *NONE, "--dry-run").out
+    assert f"would write {student} (finished)\n" in shown
+    changed = heard("distill", recipe, *NONE, "--dry-run", "--set", "train.learning_rate=1e-5").out
+    assert f"would write {student} (refused: holds another experiment: train.learning_rate is " in changed
+    fresh = heard("distill", recipe, *NONE, "--dry-run", "--seed", "7").out
+    assert fresh.endswith("student-none-seed7\n")
+    working = student.with_name(".student-none-seed8")
+    (working / "begun").mkdir(parents=True)
+    (working / "checkpoint-1").mkdir()
+    (working / "begun" / "recipe.yaml").write_text((student / "recipe.yaml").read_text())
+    begun = heard("distill", recipe, *NONE, "--dry-run", "--seed", "8").out
+    assert "student-none-seed8 (refused: holds another experiment: train.seed is 1 there and 8 here" in begun
+
+
+def test_teachers_that_are_all_made_elsewhere(tiny_recipe: TinyRecipe) -> None:
+    theirs = {"checkpoint": "theirs", "layers": None}
+    file = tiny_recipe({"teachers": {"small": theirs, "large": theirs}}, "b.yaml")
+    said = heard("train-teacher", file)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "all teachers of the recipe are made elsewhere: nothing to train",
+        f"next: dkd distill {file}",
+    ]
+    assert heard("train-teacher", file, "--dry-run").out.endswith("\nnothing to train\n")
+    assert refused(2, "train-teacher", file, "--teacher", "large")[0].startswith("teachers.large: is made")
+
+
 def test_a_folder_locked_by_a_live_process(recipe: Path) -> None:
     folder = recipe.parent / STUDENT
     working = folder.with_name(f".{folder.name}")
@@ -88,6 +116,10 @@ def test_a_folder_locked_by_a_live_process(recipe: Path) -> None:
         process.stdout.readline()
         line = f"{folder}: another process is at work on it; wait for it, or stop it"
         assert refused(5, "distill", recipe, *NONE, beside=recipe.parent) == [line]
+        several = heard("distill", recipe, *NONE, "--seed", "1,2")
+        assert (several.code, several.err.count("another process")) == (5, 1), "said once, at the end"
+        assert f"{folder.name} is left to the other process that is at work on it" in several.out
+        assert folder.with_name(folder.name.replace("seed1", "seed2")).is_dir()
         process.communicate()
     assert heard("distill", recipe, *NONE).code == 0, "a dead process holds nothing"
 

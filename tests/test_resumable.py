@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def test_a_resumed_run_counts_what_was_done_before(
     with pytest.raises(Killed):
         fit(job(advance=kill_at(4)))
     told: list[int] = []
-    fit(job(advance=lambda count, **fields: told.append(count)))
+    lines: list[str] = []
+    fit(replace(job(advance=lambda count, **fields: told.append(count)), say=lines.append))
+    assert lines == ["resuming from step 3, after 24 examples"]
     assert told[0] == 3 * 8
     assert sum(told) == 40
 

@@ -133,9 +133,12 @@ def train_teacher(
     only = tuple(teacher or ())
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
+        from dkd_cli.engine.runs.checkpoints import progress_of
         from dkd_cli.pipeline.teacher import teachers_to_make
 
-        show_plan(points, [run.folder for run in teachers_to_make(points, only)], terminal)
+        runs = teachers_to_make(points, only)
+        there = {run.folder: progress_of(run.folder, run.recipe, "teacher", run.name) for run in runs}
+        show_plan(points, there, terminal)
         return
     from dkd_cli.commands.train_teacher import train_teacher
 
@@ -185,9 +188,14 @@ def distill(
     terminal = Terminal(quiet)
     if dry_run:
         from dkd_cli.commands.recipes import show_plan
-        from dkd_cli.engine.runs.checkpoints import student_folder
+        from dkd_cli.engine.runs.checkpoints import progress_of, student_folder
 
-        show_plan(points, [student_folder(point) for point in points], terminal)
+        runs = {student_folder(point): point for point in points}
+        there = {
+            folder: progress_of(folder, point, "student", point.strategy.name)
+            for folder, point in runs.items()
+        }
+        show_plan(points, there, terminal)
         return
     from dkd_cli.commands.distill import distill
 
@@ -260,7 +268,7 @@ def select_data(
         from dkd_cli.commands.recipes import show_plan
 
         target = output if output is not None else Path(loaded.output_dir) / loaded.name
-        show_plan([loaded], [target], terminal)
+        show_plan([loaded], {target: "there already" if target.exists() else ""}, terminal)
         return
     from dkd_cli.commands.select_data import select_data
 

@@ -5,6 +5,7 @@ Every run is an ordinary teacher or student folder, so an interrupted comparison
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -62,6 +63,10 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
     write_json(folder / "comparison.json", comparison_figures(plan, result, metric))
     write_text(folder / "comparison.html", comparison_page(plan, result, metric))
     terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
+    best = best_run(plan, chosen, metric)
+    if best is not None:
+        step = "export {} --quantize int8" if plan.base.student.family == "encoder" else "predict {}"
+        terminal.say(f"next: dkd {step.format(shlex.quote(str(best)))}")
     raise_failures(list(outcomes.values()))
 
 
@@ -170,6 +175,16 @@ def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list
         else:
             chosen.append(BestSetting(entry, best[0], best[1], best[2], means))
     return chosen
+
+
+def best_run(plan: Comparison, chosen: Sequence[BestSetting], metric: str) -> Path | None:
+    """The folder of the best student on the validation split, of the strategy with the best mean."""
+    settled = [one for one in chosen if one.candidate is not None and one.validation is not None]
+    if not settled:
+        return None
+    strategy = max(settled, key=lambda one: merit(metric, one.validation or 0.0))
+    run = max(strategy.runs, key=lambda one: merit(metric, one.validation[metric]))
+    return Path(plan.base.output_dir) / plan.base.name / run.name
 
 
 def ask(

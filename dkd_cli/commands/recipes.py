@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -69,12 +69,16 @@ def check_recipes(references: Sequence[str], *, data: bool, terminal: Terminal) 
     raise_all(collect([partial(check, reference) for reference in references]))
 
 
-def show_plan(points: Sequence[Recipe], targets: Sequence[Path], terminal: Terminal) -> None:
-    """Output of `--dry-run`: the resolved recipe (a sweep's first point) and the folders to be made."""
+def show_plan(points: Sequence[Recipe], targets: Mapping[Path, str], terminal: Terminal) -> None:
+    """Print, for `--dry-run`, the resolved recipe (a sweep's first point) and the folders to be written.
+
+    Args:
+        points: resolved recipes.
+        targets: the folders, each with what is there, as `checkpoints.progress_of` describes it.
+        terminal: for the lines.
+    """
     terminal.say(dump_recipe(points[0]).rstrip("\n") + "\n")
-    if len(targets) > 1:
-        terminal.say(f"{len(targets)} runs:")
-    for target in targets:
-        begun = (target.parent / f".{target.name}").exists()
-        there = " (finished)" if target.exists() else " (begun)" if begun else ""
-        terminal.say(f"would write {target}{there}")
+    if len(targets) != 1:
+        terminal.say(f"{len(targets)} runs:" if targets else "nothing to train")
+    for target, there in targets.items():
+        terminal.say(f"would write {target}{f' ({there})' if there else ''}")

@@ -14,6 +14,8 @@ from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
 
+NOTHING_TO_TRAIN = "all teachers of the recipe are made elsewhere: nothing to train"
+
 
 def train_teacher(
     points: Sequence[Recipe], *, only: tuple[str, ...], fresh: bool, terminal: Terminal, typed: str
@@ -34,6 +36,10 @@ def train_teacher(
         RecipeError: for a name that is no teacher of the recipe, or one that is made elsewhere.
     """
     runs = teachers_to_make(points, only)
+    if not runs:
+        terminal.say(NOTHING_TO_TRAIN)
+        terminal.say(f"next: dkd distill{typed}")
+        return []
     quiet_libraries()
     with meeting() as peers, closing(Workshop(terminal, peers=peers)) as workshop:
         outcomes = run_points(runs, lambda run: one_teacher(workshop, run, fresh), terminal)

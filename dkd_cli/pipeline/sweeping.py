@@ -15,7 +15,7 @@ from dkd_cli import launch
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.metric_names import OF_ONE_CLASS, merit, positive_note
 from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.errors import DkdError, Problems, raise_all
+from dkd_cli.errors import Busy, DkdError, Problems, raise_all
 from dkd_cli.evaluation.metrics import Baseline, baseline
 from dkd_cli.files import write_json
 from dkd_cli.recipe.schema import Data, Recipe
@@ -89,7 +89,11 @@ def attempt(point: AnyPoint, make: Callable[[AnyPoint], Run], terminal: Terminal
         if launch.processes() > 1 and not problem.everywhere:
             raise
         error = problem.errors[0] if isinstance(problem, Problems) else problem
-        terminal.warn(f"{point.folder.name} failed: {error}")
+        if isinstance(error, Busy):
+            # Its error comes at the end, once; until then the others are made.
+            terminal.say(f"{point.folder.name} is left to the other process that is at work on it")
+        else:
+            terminal.warn(f"{point.folder.name} failed: {error}")
         return Outcome(point, None, error)
 
 

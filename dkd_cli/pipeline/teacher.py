@@ -24,7 +24,7 @@ from dkd_cli.recipe.teacher_kinds import made_elsewhere
 
 
 def teachers_to_make(points: Sequence[Recipe], only: tuple[str, ...]) -> list[TeacherRun]:
-    """The teachers to train: each once, however many points share it.
+    """The teachers to train: each once, however many points share it; none if all are made elsewhere.
 
     Args:
         points: resolved recipes.
@@ -62,9 +62,7 @@ def _chosen(recipe: Recipe, only: tuple[str, ...]) -> list[str]:
                 f"teachers.{name}", f"is made elsewhere ({elsewhere[name]})", "go on with `dkd distill`"
             )
     names = list(only) or [name for name in recipe.teachers if name not in elsewhere]
-    if not names:
-        raise RecipeError("teachers", "all of them are made elsewhere", "go on with `dkd distill`")
-    if recipe.data.unlabelled:
+    if names and recipe.data.unlabelled:
         raise RecipeError(
             "data.unlabelled",
             "is true, but a teacher learns from labels",

@@ -42,7 +42,7 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
     job = prepared.job
     seen = examples_seen(job.settings, job.rows_per_epoch, job.pool, peers.count)
     with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
-        fitted = fit(replace(job, advance=advance))
+        fitted = fit(replace(job, advance=advance, say=workshop.terminal.say))
 
     def save_weights(folder: Path) -> None:
         built.model.save_pretrained(folder)

@@ -44,21 +44,22 @@ def models_table(contest: Contest, results: Sequence[Result], *, asked: bool, te
     percent = KINDS[task.kind].agreement_is_share
     formats = len({result.answers.format for result in results}) > 1
     columns: list[Column | str] = [
-        *("model", "role", *(["format"] if formats else []), "strategy", "seed", "layers"),
-        Column("params", 1, " M"),
-        Column("size", 1, " MB"),
+        "model",
         *(Column(name, 4) for name in results[0].metrics),
         Column("retention", 1, " %"),
         Column("agreement", 1, " %") if percent else Column("agreement", 4),
+        Column("size", 1, " MB"),
         Column("latency", 2, " ms"),
-        Column("throughput", 0, "/s"),
         Column("speed-up", 2, "×"),
+        Column("throughput", 0, "/s"),
+        Column("params", 1, " M"),
+        *("layers", "role", *(["format"] if formats else []), "strategy"),
     ]
     rows = [row(contest, result, formats) for result in results]
     constant = baseline(contest.data, contest.split)
     if constant is not None:
-        before, after = [None] * (6 if formats else 5), [None] * 5
-        rows.append([constant.name, "baseline", *before, *constant.metrics.values(), *after])
+        after = ["baseline", *[None] * (2 if formats else 1)]
+        rows.append([constant.name, *constant.metrics.values(), *[None] * 8, *after])
     why = "" if asked or contest.split.name.startswith("test") else ", there being no labelled test split"
     title = f"{task.name}: {len(contest.split)} examples of {contest.split.name}{why}"
     terminal.table(title, columns, rows, notes(contest, results))
@@ -202,19 +203,18 @@ def row(contest: Contest, result: Result, formats: bool) -> list[object]:
         agreement *= 100
     return [
         answers.entrant.folder.label,
-        contest.role(answers.entrant),
-        *([answers.format] if formats else []),
-        run.strategy if run else None,
-        run.seed if run else None,
-        answers.layers,
-        answers.parameters / 1e6,
-        answers.entrant.folder.weights_mb,
         *result.metrics.values(),
         None if result.retention is None else 100 * result.retention,
         agreement,
+        answers.entrant.folder.weights_mb,
         None if result.timing is None else result.timing.speed.median_ms,
-        None if result.timing is None else result.timing.speed.examples_per_second,
         result.latency_speedup,
+        None if result.timing is None else result.timing.speed.examples_per_second,
+        answers.parameters / 1e6,
+        answers.layers,
+        contest.role(answers.entrant),
+        *([answers.format] if formats else []),
+        run.strategy if run else None,
     ]
 
 

@@ -74,10 +74,10 @@ def rich_table(
 
 
 def fitting_groups(
-    columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int
+    columns: Sequence[Column], rows: Sequence[Sequence[object]], width: int, gap: int = 3
 ) -> list[list[int]]:
-    """Split the columns into groups no wider than `width`, each led by column 0."""
-    needed = [1 + column_width + 2 for column_width in _widths(columns, rows)]
+    """Split the columns into groups no wider than `width`, each led by column 0; `gap`: space per column."""
+    needed = [column_width + gap for column_width in _widths(columns, rows)]
     groups = [[0]]
     for i in range(1, len(columns)):
         if len(groups[-1]) > 1 and sum(needed[j] for j in groups[-1]) + needed[i] > width:

@@ -23,6 +23,9 @@ from dkd_cli.report.printable import printable
 from dkd_cli.report.tables import Column, as_columns, fitting_groups, plain_table, rich_table
 
 SECONDS_BETWEEN_LINES = 15.0
+PLAIN_GAP = 2
+PLAIN_WIDTH = 100
+"""Columns of a table that is written to a file or a pipe."""
 
 Advance = Callable[..., None]
 """`advance(count, **fields)`: `count` more units are done; fields such as loss=0.53 are shown."""
@@ -63,8 +66,8 @@ class Terminal:
     ) -> None:
         """Print a table and its notes; a figure that does not exist is None.
 
-        A terminal that is too narrow shows the columns in several tables, each starting with the first
-        column; a file gets each row as one line, however long.
+        Columns that do not fit the terminal, or the 100 columns of a file, follow in further tables, each
+        starting with the first column.
         """
         if self.quiet:
             return
@@ -75,7 +78,11 @@ class Terminal:
                 cells = [[row[i] for i in group] for row in rows]
                 self._out.print(rich_table(title, chosen, cells, self._encoding), soft_wrap=False)
         else:
-            self._write("\n".join([title, *plain_table(named, rows)]))
+            lines = [title]
+            for group in fitting_groups(named, rows, PLAIN_WIDTH + PLAIN_GAP, PLAIN_GAP):
+                chosen = [named[i] for i in group]
+                lines += plain_table(chosen, [[row[i] for i in group] for row in rows])
+            self._write("\n".join(lines))
         for note in notes:
             self._write(note)
 

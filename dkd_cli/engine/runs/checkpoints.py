@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from dkd_cli.engine.runs.identity import Role, refuse_other, refuse_other_data, refuse_other_teachers
 from dkd_cli.engine.runs.snapshots import begun, clean, keep
-from dkd_cli.errors import DataError, SystemProblem
+from dkd_cli.errors import Busy, DataError, DkdError, Problems, SystemProblem
 from dkd_cli.files import remove, rename, write_json, write_text
 from dkd_cli.manifests import damage, staged
 from dkd_cli.reading.locate import PREFIX
@@ -183,6 +183,24 @@ def finished(
     return done
 
 
+def progress_of(final: Path, recipe: Recipe, role: Role, name: str) -> str:
+    """Describe how far a run is, for `--dry-run`: `finished`, `begun`, refused with the reason, or empty.
+
+    Teachers and data, which take time to digest, are not compared.
+    """
+    working = final.with_name(f".{final.name}")
+    try:
+        if finished(final, recipe, role, name) is not None:
+            return "finished"
+        if not begun(working):
+            return ""
+        refuse_other(working, load_recipe(str(working / BEGUN / "recipe.yaml")), recipe, role, name)
+    except (DkdError, Problems) as problem:
+        first = problem.errors[0] if isinstance(problem, Problems) else problem
+        return f"refused: {first.problem}; {first.remedy}"
+    return "begun"
+
+
 @contextmanager
 def claim(
     final: Path,
@@ -227,10 +245,9 @@ def claim(
             yield None
             return
         if isinstance(error, Timeout):
-            problem, remedy = "another process is at work on it", "wait for it, or stop it"
-        else:
-            problem, remedy = f"cannot be written ({error.strerror})", "choose another --output-dir"
-        raise SystemProblem(str(final), problem, remedy) from error
+            raise Busy(str(final), "another process is at work on it", "wait for it, or stop it") from error
+        problem = f"cannot be written ({error.strerror})"
+        raise SystemProblem(str(final), problem, "choose another --output-dir") from error
     with held:
         clean(working)
         _settle(working, final)

@@ -127,6 +127,7 @@ def fit(job: Job) -> Fitted:
         with job.peers.together():
             refuse_another_run(job, last)
         done = work(job.settings, job.rows_per_epoch, job.pool, last.step, job.peers.count)
+        job.say(f"resuming from step {last.step}, after {done.examples:,} examples")
         job.advance(done.examples)
     resumed = last is not None
     with (

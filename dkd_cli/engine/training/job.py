@@ -54,6 +54,8 @@ class Job:
     """Choose each training batch from so many; None: train on what comes."""
     peers: Processes = ALONE
     """The processes that share each batch."""
+    say: Callable[[str], None] = lambda line: None
+    """Receives a line if the run resumes."""
     warn: Callable[[str], None] = lambda line: None
     """Told, in a line, of a checkpoint that cannot be believed."""
     before_save: Callable[[], None] = lambda: None
