@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dkd_cli.commands import distill as distill_command
 from dkd_cli.commands import evaluate as evaluate_command
 from dkd_cli.commands import train_teacher as train_teacher_command
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import ModelError
-from dkd_cli.evaluation.temperature_file import read_temperature
-from dkd_cli.pipeline.answering import answer
+from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
+from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.reading.locate import local_path
 from dkd_cli.recipe.loader import load_points
 from dkd_cli.recipe.overrides import seeds_and_strategies
@@ -141,18 +144,21 @@ def predict(
         pairs: their partners, for a model of text pairs.
 
     Returns:
-        N rows in the order of the texts: `label`, `probability`, `uncertainty` and `probabilities`, or
-        `prediction` for a model of numbers.
+        N rows in the order of the texts: `label` (of several labels per text `labels`, a list),
+        `probability`, `uncertainty` and `probabilities`, or `prediction` for a model of numbers.
 
     Raises:
         ModelError: where there is no such classifier.
     """
     predictor = load_predictor(str(model))
-    temperature = read_temperature(local_path(str(model), ModelError))
+    folder, names = local_path(str(model), ModelError), predictor.labels
+    temperature = read_temperature(folder)
+    cuts = as_cuts(read_thresholds(folder), temperature, names or ())
+    answer = KINDS[predictor.kind].answer
     rows: list[dict[str, Any]] = []
     for start in range(0, len(texts), BATCH):
         logits, _ = predictor.logits(
             texts[start : start + BATCH], None if pairs is None else pairs[start : start + BATCH]
         )
-        rows += [answer(values, predictor.labels, temperature) for values in logits]
+        rows += [answer(values.astype(np.float64), temperature, cuts, names) for values in logits]
     return rows

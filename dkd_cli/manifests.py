@@ -31,8 +31,10 @@ class Listed(NamedTuple):
 
 
 @contextmanager
-def staged(final: Path) -> Iterator[Path]:
+def staged(final: Path, but: Collection[str] = ()) -> Iterator[Path]:
     """Yield an empty folder beside `final`; on success it is sealed and gets that name, which must be free.
+
+    The files named in `but` may change later.
 
     Raises:
         SystemProblem: where it cannot be written, such as on a full disk; nothing is left of it then.
@@ -43,7 +45,7 @@ def staged(final: Path) -> Iterator[Path]:
         with writing(final):
             folder.mkdir(parents=True)
             yield folder
-            seal(folder)
+            seal(folder, but)
             rename(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -53,7 +53,11 @@ LIGHT_MODULES = [
     in {"dkd_cli", *(f"dkd_cli.{base}" for base in ("__main__", "errors", "launch", "files", "stopping"))}
     or name.startswith(("dkd_cli.cli", "dkd_cli.recipe"))
 ]
-PLUG_IN_MODULES = ("dkd_cli.engine.method.losses", "dkd_cli.engine.method.uncertainty")
+PLUG_IN_MODULES = (
+    "dkd_cli.engine.method.labels",
+    "dkd_cli.engine.method.losses",
+    "dkd_cli.engine.method.uncertainty",
+)
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
 MAX_LINES = 400
 

@@ -19,16 +19,15 @@ from dkd_cli.engine.cache import rows as cached_rows
 from dkd_cli.engine.cache.entries import Cache
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.method.given import PROBABILITY_FLOOR, probability_logits
 from dkd_cli.engine.models.models import load_classifier
 from dkd_cli.engine.models.students import build_classifier
 from dkd_cli.engine.teachers.bank import (
     NO_TEACHERS,
-    PROBABILITY_FLOOR,
     Cached,
     FrozenTeacher,
     RecordedTeacher,
     TeacherBank,
-    probability_logits,
 )
 from dkd_cli.errors import NumericError
 

@@ -145,9 +145,9 @@ def test_missing_column_lists_those_there_are() -> None:
 
 
 def test_a_single_class_is_refused() -> None:
-    check_classes(("a", "b"), [0, 1], "a.csv")
+    check_classes([0, 1], "a.csv", ("a", "b").__getitem__)
     with pytest.raises(DataError, match=r"^a\.csv: the training split has only the class 'b'"):
-        check_classes(("a", "b"), [1, 1], "a.csv")
+        check_classes([1, 1], "a.csv", ("a", "b").__getitem__)
 
 
 def regression(**splits: Sequence[object]) -> dict[str, Labels]:

@@ -15,11 +15,12 @@ from small import CPU, LABELS, random_classifier, save_classifier
 
 from dkd_cli.engine.cache.entries import open_cache
 from dkd_cli.engine.method.distillation import StudentOutput, distillation_step
+from dkd_cli.engine.method.given import probability_logits
 from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.engine.models.models import LoadedModel
 from dkd_cli.engine.models.students import build_classifier
 from dkd_cli.engine.teachers.alignment import Projection
-from dkd_cli.engine.teachers.bank import TeacherBank, probability_logits
+from dkd_cli.engine.teachers.bank import TeacherBank
 from dkd_cli.errors import RecipeError
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import plan_student

@@ -8,13 +8,13 @@ import pytest
 import torch
 import transformers
 from conftest import tiny_rows
-from small import CPU, LABELS
+from small import CPU, LABELS, task_data
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split
 from dkd_cli.engine.models.inference import model_inputs
-from dkd_cli.engine.models.models import load_trained
+from dkd_cli.engine.models.models import load_classifier, load_trained
 from dkd_cli.errors import ModelError
 
 
@@ -77,4 +77,4 @@ def test_several_labels_at_once_are_refused(tmp_path: Path, tiny_encoder: Path) 
     config.problem_type = "multi_label_classification"
     config.save_pretrained(folder)
     with pytest.raises(ModelError, match="gives several labels at once"):
-        load_trained(str(folder))
+        load_classifier(str(folder), task_data(), labels=LABELS)

@@ -13,11 +13,18 @@ from dkd_cli.evaluation.resampling import SCORERS, drawn, resampled_scores
 CLASSES = ("accuracy", "macro_f1", "matthews")
 ONE_CLASS = ("f1", "precision", "recall")
 RANKED = ("average_precision", "roc_auc")
+DECIDED = ("micro_f1", "macro_f1", "subset_accuracy")
+SCORED = ("mean_average_precision", "label_ranking")
 NUMBERS = ("pearson", "spearman", "mse", "loss")
 
 
 def test_every_metric_can_be_resampled_and_has_a_name() -> None:
-    assert {*CLASSES, *ONE_CLASS, *RANKED, *NUMBERS} == set(SCORERS) == set(SCORES) == set(METRIC_NAMES)
+    assert (
+        {*CLASSES, *ONE_CLASS, *RANKED, *DECIDED, *SCORED, *NUMBERS}
+        == set(SCORERS)
+        == set(SCORES)
+        == set(METRIC_NAMES)
+    )
 
 
 @pytest.mark.parametrize("metric", CLASSES)
@@ -46,6 +53,14 @@ def test_rankings_with_ties(metric: str) -> None:
     check_against_repeated_rows(metric, scores, labels)
 
 
+@pytest.mark.parametrize("metric", [*DECIDED, *SCORED])
+def test_several_labels(metric: str) -> None:
+    generator = np.random.default_rng(3)
+    labels = (generator.random((23, 4)) < 0.3).astype(int)
+    scores = np.stack([np.round(labels + generator.normal(0, 1, (23, 4)), 1), np.full((23, 4), 0.5)])
+    check_against_repeated_rows(metric, scores if metric in SCORED else (scores > 0.4).astype(int), labels)
+
+
 @pytest.mark.parametrize("metric", NUMBERS)
 def test_numbers(metric: str) -> None:
     generator = np.random.default_rng(0)
@@ -58,7 +73,7 @@ def check_against_repeated_rows(metric: str, values: np.ndarray, truth: np.ndarr
     found = resampled_scores(metric, values, truth, 40, seed=5)
     for row, counts in enumerate(np.concatenate(list(drawn(len(truth), 40, 5))).astype(int)):
         for model, own in enumerate(values):
-            again = SCORES[metric](np.repeat(own, counts), np.repeat(truth, counts))
+            again = SCORES[metric](np.repeat(own, counts, axis=0), np.repeat(truth, counts, axis=0))
             assert found[row, model] == pytest.approx(np.nan if again is None else again, nan_ok=True)
 
 

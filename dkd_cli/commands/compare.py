@@ -17,7 +17,10 @@ from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
 from dkd_cli.data.metric_names import merit
+from dkd_cli.data.output_math import Floats
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
+from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
+from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.files import write_json, write_text
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
@@ -54,7 +57,7 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
             return
         outcomes = run(workshop, plan, done, teachers, students)
     chosen = choose(plan, outcomes, metric)
-    result = settle(plan, chosen, *ask(plan, chosen, terminal))
+    result = settle(plan, chosen, *ask(plan, chosen, terminal), known_cuts(plan, chosen))
     terminal.table(*score_table(plan, result, metric))
     terminal.table(*gain_table(plan, result))
     for line in result.verdict:
@@ -207,3 +210,15 @@ def ask(
         return said, answers(
             teacher_source(plan.base, name), plan.base, plan.data, rows, kept, advance, labels
         )
+
+
+def known_cuts(plan: Comparison, chosen: Sequence[BestSetting]) -> dict[str, Floats]:
+    """The logits above which labels are predicted, by the thresholds in each model's folder; of those that
+    have such."""
+    points = [point for one in chosen if one.candidate for point in one.candidate.points]
+    folders = [str(point.folder) for point in points]
+    if plan.teacher is not None:
+        folders.append(teacher_source(plan.base, plan.teacher))
+    names = plan.data.label_names or ()
+    found = {one: as_cuts(read_thresholds(Path(one)), read_temperature(Path(one)), names) for one in folders}
+    return {one: cuts for one, cuts in found.items() if cuts is not None}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
@@ -26,7 +27,8 @@ from dkd_cli.evaluation.scoring import (
     measure,
     summarise_seeds,
 )
-from dkd_cli.evaluation.temperature_file import NAME, write_temperature
+from dkd_cli.evaluation.temperature_file import NAME, read_temperature, read_thresholds, write_temperature
+from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.files import CellWriter, write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
@@ -192,12 +194,17 @@ def write_predictions(
     if answers is None:
         with terminal.progress(f"predicting {split.name}", len(split)) as advance:
             answers, _ = answer(model, data, split, None, advance)
-    names = data.label_names
-    values = predicted(data.task, answers.said.scored).tolist()
+    said_by, kind = answers.said, KINDS[data.task.kind]
+    cuts = said_by.cuts
+    if kind.thresholds and cuts is None and model.folder.path is not None:
+        folder, names = model.folder.path, data.label_names or ()
+        cuts = as_cuts(read_thresholds(folder), read_temperature(folder), names)
+    values = predicted(data.task, said_by.scored, cuts).tolist()
+    shown = [kind.shown(value, data.label_names) for value in values]
     written = io.StringIO()
     table = CellWriter(written, "\t")
     table.row(("index", "prediction"))
-    table.rows((i, names[value] if names else format(value, ".6g")) for i, value in enumerate(values))
+    table.rows((i, one if isinstance(one, str) else format(one, ".6g")) for i, one in enumerate(shown))
     write_text(path, written.getvalue())
     hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")

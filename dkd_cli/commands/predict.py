@@ -31,8 +31,11 @@ from dkd_cli.report.terminal import Terminal
 
 WINDOW = 32
 """Batches sorted together by length: texts of like length need little padding."""
-ANSWER = ("label", "probability", "uncertainty", "prediction", "probabilities", "answered_by")
+ANSWER = ("label", "labels", "probability", "uncertainty", "prediction", "probabilities", "answered_by")
 """The columns of the answers; one of the input that is called so is written as `input_label`."""
+
+SEPARATOR = "|"
+"""Between several labels of a text in csv, as training reads them."""
 
 Groups = Iterator[list[Row]]
 
@@ -197,7 +200,7 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
     begun = False
     for rows in groups:
         for row in rows:
-            flat = {name: value for name, value in row.items() if name != "probabilities"}
+            flat = {name: joined(name, value) for name, value in row.items() if name != "probabilities"}
             flat |= {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
             flat = {name: written(value) for name, value in flat.items()}
             if not begun:
@@ -205,6 +208,17 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
                 begun = True
             writer.row(flat.values())
         stream.flush()
+
+
+def joined(name: str, value: object) -> object:
+    """Several labels, and their probabilities, in one cell; any other value as it is.
+
+    >>> joined("labels", ["joy", "love"]), joined("tags", ["a"])
+    ('joy|love', ['a'])
+    """
+    if name in ANSWER and isinstance(value, list):
+        return SEPARATOR.join(map(str, value))
+    return value
 
 
 def written(value: object) -> object:

@@ -201,7 +201,7 @@ def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> Iterator[dict[st
         if pool.text_pairs is not None and task.text_pair is not None:
             record[task.text_pair] = pool.text_pairs[row]
         if pool.labels is not None:
-            record[task.label] = KINDS[task.kind].shown(pool.labels[row], data.label_names)
+            record |= KINDS[task.kind].cells(pool.labels[row], data.label_names, task.label)
         yield record
 
 
@@ -217,8 +217,9 @@ def class_counts(data: TaskData, pool: Split, chosen: Sequence[int]) -> dict[str
     """Class name -> how many were kept and dropped; one line in all where labels are numbers or absent."""
     if pool.labels is None or data.label_names is None:
         return {"all": {"kept": len(chosen), "dropped": len(pool) - len(chosen)}}
-    total = Counter(pool.labels)
-    taken = Counter(pool.labels[row] for row in chosen)
+    classes = [KINDS[data.task.kind].classes_of(label) for label in pool.labels]
+    total = Counter(label for found in classes for label in found)
+    taken = Counter(label for row in chosen for label in classes[row])
     return {
         name: {"kept": taken[index], "dropped": total[index] - taken[index]}
         for index, name in enumerate(data.label_names)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 
 from dkd_cli.comparison.runs import Candidate, ComparedStrategy, Comparison
 from dkd_cli.data.metric_names import LOWER_IS_BETTER, merit
+from dkd_cli.data.output_math import Floats, centred
 from dkd_cli.engine.cache.fingerprint import weight_files
 from dkd_cli.engine.runs.checkpoints import Run, teacher_source
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, score, task_metrics
-from dkd_cli.evaluation.per_class import class_scores
+from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
 from dkd_cli.evaluation.verdict import Context, Standing, verdict
@@ -25,6 +27,7 @@ from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
 
+NO_CUTS: Mapping[str, Floats] = MappingProxyType({})
 Settings = Mapping[str, Value]
 
 
@@ -83,15 +86,31 @@ class ComparisonResult:
 
 
 def settle(
-    plan: Comparison, chosen: Sequence[BestSetting], said: Mapping[Path, Logits], teacher_said: Logits | None
+    plan: Comparison,
+    chosen: Sequence[BestSetting],
+    said: Mapping[Path, Logits],
+    teacher_said: Logits | None,
+    cuts: Mapping[str, Floats] = NO_CUTS,
 ) -> ComparisonResult:
-    """Score the answers, compare the strategies and say what it means."""
+    """Score the answers, compare the strategies and say what it means.
+
+    Args:
+        plan: the comparison.
+        chosen: the strategies.
+        said: the logits of each student, by its folder.
+        teacher_said: those of the reference teacher.
+        cuts: of models that have thresholds, by folder: the logits above which labels are predicted.
+    """
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
     main = task.metrics[0]
-    rows = [_row(plan, one, said) for one in chosen]
+    rows = [_row(plan, one, said, cuts) for one in chosen]
     scored = [row for row in rows if row.standing.scores]
-    read = [compared(main, task, said[Path(folder)], labels) for row in scored for folder in row.folders]
+    read = [
+        compared(main, task, said[Path(folder)], labels, cuts.get(folder))
+        for row in scored
+        for folder in row.folders
+    ]
     sign = merit(main, 1.0)
     again = sign * _resampled(main, read)
     by_name: dict[str, NDArray[np.float64]] = {}
@@ -103,8 +122,11 @@ def settle(
         replace(row, standing=replace(row.standing, against=against.get(row.standing.name, {})))
         for row in rows
     ]
-    teacher = None if teacher_said is None else score(main, task, teacher_said, labels)
-    context = _context(plan, rows, said, teacher, teacher_said)
+    own = None if plan.teacher is None else cuts.get(teacher_source(plan.base, plan.teacher))
+    teacher = None if teacher_said is None else score(main, task, teacher_said, labels, own)
+    decided = {folder: centred(logits, cuts.get(str(folder))) for folder, logits in said.items()}
+    told = None if teacher_said is None else centred(teacher_said, own)
+    context = _context(plan, rows, decided, teacher, told)
     sentences = verdict([row.standing for row in rows], main, context)
     return ComparisonResult(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
 
@@ -119,12 +141,12 @@ def _context(
     """Facts that the verdict names besides the differences."""
     constant, main = baseline(plan.data, plan.reported), plan.data.task.metrics[0]
     floor = None if constant is None else constant.metrics[main]
-    names, labels = plan.data.label_names, plan.reported.labels or ()
+    names, labels, known = plan.data.label_names, plan.reported.labels or (), SCORED[plan.data.task.kind]
     lost: dict[str, list[str]] = {}
-    if names is not None and teacher_said is not None:
-        theirs = class_scores(teacher_said, labels, names)
+    if names is not None and known is not None and teacher_said is not None:
+        theirs = known.classes(teacher_said, labels, names)
         for row in rows:
-            ours = [class_scores(said[Path(folder)], labels, names) for folder in row.folders]
+            ours = [known.classes(said[Path(folder)], labels, names) for folder in row.folders]
             lost[row.standing.name] = [
                 one.label
                 for place, one in enumerate(theirs)
@@ -150,12 +172,14 @@ def _relative_size(plan: Comparison, rows: Sequence[Row]) -> float | None:
     return sizes[0] / sizes[1] if sizes[1] else None
 
 
-def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> Row:
+def _row(
+    plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits], cuts: Mapping[str, Floats]
+) -> Row:
     task, labels = plan.data.task, plan.reported.labels
     assert labels is not None, "scores are reported on labelled rows"
     points = chosen.candidate.points if chosen.candidate else ()
     folders = [point.folder for point in points]
-    metrics = [task_metrics(task, said[folder], labels) for folder in folders]
+    metrics = [task_metrics(task, said[folder], labels, cuts.get(str(folder))) for folder in folders]
     scores = [value for one in metrics if (value := one[task.metrics[0]]) is not None]
     # A student without a score (it says the same of every row) leaves its strategy without one.
     whole = tuple(scores) if len(scores) == len(folders) else ()
@@ -174,7 +198,7 @@ def _row(plan: Comparison, chosen: BestSetting, said: Mapping[Path, Logits]) -> 
         seeds=tuple(point.seed for point in points),
         metrics=tuple(metrics),
         folders=tuple(map(str, folders)),
-        digests=tuple(digest(predicted(task, said[folder])) for folder in folders),
+        digests=tuple(digest(predicted(task, said[folder], cuts.get(str(folder)))) for folder in folders),
         validations=tuple(run.validation for run in chosen.runs),
     )
 

@@ -9,11 +9,19 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dkd_cli.data.tasks import Task
 
+Labels = Sequence[Any] | None
+"""Class ids, numbers, or of several labels per text tuples of 1 and 0."""
 NO_LABEL = -100
 """Stands in for the class id of a row without one; it is no index, so what reads it by mistake fails."""
+
+
+def taken(labels: Labels, rows: Sequence[int]) -> Labels:
+    """The labels of some rows, in their order."""
+    return None if labels is None else [labels[row] for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +31,9 @@ class Split:
     name: str
     texts: Sequence[str]
     text_pairs: Sequence[str] | None
-    labels: Sequence[int] | Sequence[float] | None
-    """Class ids or target values; None where a test split hides them, and in unlabelled training data."""
+    labels: Labels
+    """Class ids, target values, or of several labels 1 or 0 for each of C; None where a test split hides
+    them, and in unlabelled training data."""
     example_ids: Sequence[str]
     """16 hex digits made of the texts alone, whatever the order of the rows and the sizes of the splits."""
     labelled: Sequence[bool] | None = None
@@ -39,7 +48,7 @@ class Split:
             name,
             [self.texts[row] for row in rows],
             None if self.text_pairs is None else [self.text_pairs[row] for row in rows],
-            None if self.labels is None else [self.labels[row] for row in rows],
+            taken(self.labels, rows),
             [self.example_ids[row] for row in rows],
             None if self.labelled is None else [self.labelled[row] for row in rows],
         )
@@ -94,10 +103,9 @@ class TaskData:
 
 def joined(labelled: Split, transfer: Split) -> Split:
     """Put a transfer set after labelled rows; where these have labels, `labelled` tells the two apart."""
-    labels: list[int] | list[float] | None = None
+    labels: Any = None
     if labelled.labels is not None:
-        missing = math.nan if isinstance(labelled.labels[0], float) else NO_LABEL
-        labels = [*labelled.labels, *[missing] * len(transfer)]
+        labels = [*labelled.labels, *[_no_label(labelled.labels[0])] * len(transfer)]
     return Split(
         labelled.name,
         [*labelled.texts, *transfer.texts],
@@ -106,6 +114,13 @@ def joined(labelled: Split, transfer: Split) -> Split:
         [*labelled.example_ids, *transfer.example_ids],
         None if labels is None else [True] * len(labelled) + [False] * len(transfer),
     )
+
+
+def _no_label(label: Any) -> Any:
+    """What stands in for a label of the same type."""
+    if isinstance(label, tuple):
+        return (NO_LABEL,) * len(label)
+    return math.nan if isinstance(label, float) else NO_LABEL
 
 
 def _digest(columns: Sequence[Sequence[object]]) -> str:

@@ -8,15 +8,16 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Container, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from dkd_cli.errors import DataError, RecipeError, raise_all
 from dkd_cli.reading.readers import no_column
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
-Labels = list[int] | list[float] | None
+Labels = list[Any] | None
 UNSEEN = -1_000_000
 """The class id of a test label that training lacks, further ones below it: no prediction equals them."""
 HIDDEN = "-1"
@@ -44,17 +45,24 @@ class LabelColumn:
     """True if classes that nothing else has are allowed; they get ids from `UNSEEN` down."""
 
 
+@dataclass(frozen=True, slots=True)
+class LabelLists:
+    """The labels of one split where each text has several, as names or ids; None where they are missing."""
+
+    table: Table
+    values: Sequence[tuple[str, ...] | None]
+    class_names: tuple[str, ...] | None
+    """The names that the data set, or the names of its columns, give."""
+    may_hide: bool
+
+
 def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
     """Read a label column as text; every value must be of one type.
 
     Raises:
         DataError: the column is missing, or its values are of several types.
     """
-    raw = table.column(column)
-    if raw is None and may_hide:
-        raw = [None] * len(table)
-    if raw is None:
-        raise no_column(table, column, "name one of: {} in data.label, or set data.unlabelled: true")
+    raw = label_cells(table, column, may_hide)
     types: dict[str, int] = {}
     for row, value in enumerate(raw):
         if not _missing(value):
@@ -68,8 +76,31 @@ def label_column(table: Table, column: str, may_hide: bool) -> LabelColumn:
         )
     if "something else" in types:
         row = types["something else"]
-        raise DataError(table.where(row), f"{raw[row]!r} is no label", "use names, ids, booleans or numbers")
-    return LabelColumn(table, [_text(value) for value in raw], table.class_names.get(column), may_hide)
+        remedy = "use names, ids, booleans or numbers"
+        if isinstance(raw[row], list | tuple):
+            remedy = "set data.kind: multi-label for several labels per text"
+        raise DataError(table.where(row), f"{shortened(raw[row])} is no label", remedy)
+    return LabelColumn(table, [label_text(value) for value in raw], table.class_names.get(column), may_hide)
+
+
+def label_cells(table: Table, column: str, may_hide: bool) -> Sequence[object]:
+    """The cells of a label column as they were read; all None where it is missing and may be hidden."""
+    cells = table.column(column)
+    if cells is None and may_hide:
+        return [None] * len(table)
+    if cells is None:
+        several = [name.strip() for name in column.split(",")]
+        if len(several) > 1 and all(table.column(name) is not None for name in several):
+            problem = f"data.label names {len(several)} columns"
+            raise DataError(table.place, problem, "set data.kind: multi-label, or name one column")
+        raise no_column(table, column, "name one of: {} in data.label, or set data.unlabelled: true")
+    return cells
+
+
+def shortened(value: object) -> str:
+    """A value in an error."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def without_labels(table: Table, column: str) -> LabelColumn:
@@ -112,7 +143,7 @@ def class_labels(
     readable = {name: column for name, column in columns.items() if not _hidden(column)}
     for split, column in readable.items():
         hidden_is_name = HIDDEN in (declared or known or ())
-        problems += _absent(column, hidden_is_name=hidden_is_name, droppable=split in TRAINING)
+        problems += absent_labels(column, hidden_is_name=hidden_is_name, droppable=split in TRAINING)
     raise_all(problems)
     names = declared or known or in_known_order(_inferred(columns[names_from]), orders)
     labels: dict[str, Labels] = dict.fromkeys(columns)
@@ -155,7 +186,7 @@ def target_values(columns: Mapping[str, LabelColumn]) -> dict[str, Labels]:
     for split, column in columns.items():
         if _hidden(column):
             continue
-        wrong = _absent(column, hidden_is_name=True, droppable=split in TRAINING)
+        wrong = absent_labels(column, hidden_is_name=True, droppable=split in TRAINING)
         comma = _has_decimal_commas(column.values)
         values = [
             _number((value or "").replace(",", ".") if comma else value or "") for value in column.values
@@ -178,14 +209,14 @@ def _has_decimal_commas(values: Sequence[str | None]) -> bool:
     return plain and any(len(found[1]) != 3 for found in commas)
 
 
-def check_classes(names: Sequence[str], train: Sequence[float], place: str) -> None:
-    """Refuse training labels that are all the same.
+def check_classes(train: Sequence[Any], place: str, shown: Callable[[Any], object]) -> None:
+    """Refuse training labels that are all the same; `shown` puts one in words.
 
     Raises:
         DataError: there is a single class.
     """
     if len(set(train)) < 2:
-        only = f"only the class {names[int(train[0])]!r}" if train else "no examples"
+        only = f"only the class {shown(train[0])!r}" if train else "no examples"
         raise DataError(place, f"the training split has {only}", "train on at least two classes")
 
 
@@ -205,7 +236,7 @@ def _type(value: object) -> str:
     return "text" if isinstance(value, str) else "something else"
 
 
-def _text(value: object) -> str | None:
+def label_text(value: object) -> str | None:
     if _missing(value):
         return None
     if isinstance(value, bool):
@@ -235,7 +266,9 @@ def _with_whole_ids(column: LabelColumn, names: Sequence[str]) -> LabelColumn:
     return replace(column, values=[None if value is None else whole[value] for value in column.values])
 
 
-def _absent(column: LabelColumn, *, hidden_is_name: bool, droppable: bool) -> list[DataError]:
+def absent_labels(
+    column: LabelColumn | LabelLists, *, hidden_is_name: bool, droppable: bool
+) -> list[DataError]:
     """Errors for the first rows without a label in a split with labels; the last one counts the others."""
     rows = [
         row

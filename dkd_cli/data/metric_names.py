@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.labels import plain_name
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, RecipeError
@@ -27,24 +28,31 @@ class Named:
     two_classes: bool = False
     one_class: bool = False
     """It is of one of two classes, the positive one, and another score for the other."""
+    decides: bool = False
+    """Of several labels it reads what is predicted, so that thresholds count."""
 
 
 CLASSES: tuple[str, ...] = ("classification",)
+SEVERAL: tuple[str, ...] = ("multi-label",)
 NUMBERS: tuple[str, ...] = ("regression",)
 
 METRIC_NAMES: dict[str, Named] = {
     "accuracy": Named(CLASSES),
-    "macro_f1": Named(CLASSES),
+    "macro_f1": Named((*CLASSES, *SEVERAL), decides=True),
     "matthews": Named(CLASSES),
     "f1": Named(CLASSES, two_classes=True, one_class=True),
     "precision": Named(CLASSES, two_classes=True, one_class=True),
     "recall": Named(CLASSES, two_classes=True, one_class=True),
     "average_precision": Named(CLASSES, two_classes=True, one_class=True),
     "roc_auc": Named(CLASSES, two_classes=True),
+    "micro_f1": Named(SEVERAL, decides=True),
+    "mean_average_precision": Named(SEVERAL),
+    "subset_accuracy": Named(SEVERAL, decides=True),
+    "label_ranking": Named(SEVERAL),
     "pearson": Named(NUMBERS),
     "spearman": Named(NUMBERS),
     "mse": Named(NUMBERS, lower_is_better=True),
-    "loss": Named((*CLASSES, *NUMBERS), lower_is_better=True),
+    "loss": Named((*CLASSES, *SEVERAL, *NUMBERS), lower_is_better=True),
 }
 LOWER_IS_BETTER = frozenset(name for name, one in METRIC_NAMES.items() if one.lower_is_better)
 OF_ONE_CLASS = tuple(name for name, one in METRIC_NAMES.items() if one.one_class)
@@ -127,6 +135,8 @@ def positive_note(data: TaskData, metrics: Sequence[str]) -> str | None:
 
 
 def _positive(task: Task, data: Data, names: Sequence[str] | None, ordered: bool) -> int | None:
+    if not KINDS[task.kind].positive and data.positive is None:
+        return None
     if data.positive is not None:
         if names is None or len(names) != 2:
             count = "a number to predict" if names is None else f"{len(names)} classes"
@@ -151,7 +161,7 @@ def _problem(metric: str, task: Task, names: Sequence[str] | None) -> Broken | N
     """Why a metric cannot be measured."""
     about = METRIC_NAMES[metric]
     if task.kind not in about.kinds:
-        what = "numbers" if task.kind == "classification" else "classes"
+        what = KINDS[about.kinds[0]].of
         return "train.metric", f"{metric!r} is a metric of {what}", _others(task)
     if about.two_classes and names is not None and len(names) != 2:
         return "train.metric", f"{metric!r} is for two classes, and here are {len(names)}", "choose macro_f1"

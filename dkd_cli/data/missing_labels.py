@@ -5,7 +5,8 @@ Knows nothing about splits or classes.
 
 from __future__ import annotations
 
-from dkd_cli.data.labels import HIDDEN, label_column
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.labels import HIDDEN
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError
 from dkd_cli.reading.tables import Table
@@ -24,7 +25,8 @@ def without_missing(table: Table, task: Task) -> tuple[Table, Table]:
     Raises:
         DataError: no row has a label, or the column holds values of several types.
     """
-    column = label_column(table, task.label, may_hide=False)
+    kind = KINDS[task.kind]
+    column = kind.column(table, task.label, task.separator, False)
     missing = {None, HIDDEN} if column.class_names else {None}
     labelled = [row for row, value in enumerate(column.values) if value not in missing]
     if not labelled:
@@ -33,4 +35,4 @@ def without_missing(table: Table, task: Task) -> tuple[Table, Table]:
     texts = [task.text] if task.text_pair is None else [task.text, task.text_pair]
     present = set(labelled)
     others = [row for row in range(len(table)) if row not in present]
-    return table.take(labelled, [*texts, task.label]), table.take(others, texts)
+    return table.take(labelled, [*texts, *kind.columns(task.label)]), table.take(others, texts)

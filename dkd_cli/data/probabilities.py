@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split
+from dkd_cli.data.label_lists import label_lists, label_sets
 from dkd_cli.data.labels import class_labels, label_column
 from dkd_cli.errors import DataError, RecipeError, raise_all
 from dkd_cli.reading.locate import file_path
@@ -28,13 +29,20 @@ Mask = NDArray[np.bool_]
 
 
 def read_probabilities(
-    reference: str, split: Split, label_names: Sequence[str], own_labels: Sequence[str] | None, key: str
+    reference: str,
+    split: Split,
+    label_names: Sequence[str],
+    own_labels: Sequence[str] | None,
+    key: str,
+    *,
+    sum_to_one: bool = True,
 ) -> NDArray[np.float32]:
-    """Read what a file says of every example of a split: [N, C], each row summing to 1.
+    """Read what a file says of every example of a split: [N, C], each row summing to 1 if `sum_to_one`.
 
     A row of the file belongs to the examples with its `example_id` or, where it has no such column, its
     `text` (and `text_pair`, where the split has pairs). It holds `probabilities` (a list, or a mapping from
-    class names; a class left out has 0), or a column for each class, or a `label` alone, which has 1.
+    class names; a class left out has 0), or a column for each class, or a `label` alone, which has 1; of
+    several labels per text a list of them.
 
     Args:
         reference: a jsonl or parquet file, or `pkg://package/path`.
@@ -42,6 +50,7 @@ def read_probabilities(
         label_names: the task's C classes, the order of the columns returned.
         own_labels: the same classes in the order of the file's lists; None: as in `label_names`.
         key: the teacher's place in the recipe.
+        sum_to_one: of one class per text; else each label has a probability of its own.
 
     Raises:
         RecipeError: `own_labels` are other classes than the task's.
@@ -57,7 +66,7 @@ def read_probabilities(
     if not reference.lower().endswith(SUFFIXES):
         raise DataError(reference, "not a jsonl or parquet file", f"name one in {key}.probabilities")
     table = read_table(file_path(reference), reference, ANSWER)
-    distributions = _distributions(table, order)
+    distributions = _distributions(table, order, sum_to_one)
     names, wanted = _wanted_keys(table, split)
     first = _first_rows(table, names, distributions)
     _check_complete(table.place, split, [row_key in first for row_key in wanted], names)
@@ -66,8 +75,8 @@ def read_probabilities(
     return distributions[rows][:, columns].astype(np.float32)
 
 
-def _distributions(table: Table, order: Sequence[str]) -> Matrix:
-    """[rows, C] in `order`, however the file writes them; every row sums to 1."""
+def _distributions(table: Table, order: Sequence[str], sum_to_one: bool) -> Matrix:
+    """[rows, C] in `order`, however the file writes them."""
     present = [name for name in order if name in table.columns]
     if PROBABILITIES in table.columns:
         values = _matrix(table, table.columns[PROBABILITIES], order)
@@ -75,6 +84,10 @@ def _distributions(table: Table, order: Sequence[str]) -> Matrix:
         raise_all(missing_columns(table, order))
         values = _matrix(table, list(zip(*(table.columns[name] for name in order), strict=True)), order)
     elif ANSWER in table.columns:
+        if not sum_to_one:
+            lists = label_lists(table, ANSWER, "|", False)
+            sets = label_sets({ANSWER: lists}, ANSWER, tuple(order), infer=False)[1][ANSWER]
+            return np.asarray(sets, dtype=np.float64)
         column = label_column(table, ANSWER, may_hide=False)
         ids = class_labels({ANSWER: column}, ANSWER, tuple(order))[1][ANSWER]
         one_hot: Matrix = np.eye(len(order))[np.asarray(ids, dtype=np.int64)]
@@ -85,7 +98,16 @@ def _distributions(table: Table, order: Sequence[str]) -> Matrix:
             f"has no answers: its columns are {', '.join(table.columns)}",
             f"add {PROBABILITIES!r}, a column for each class, or {ANSWER!r}",
         )
-    return _normalised(table, values)
+    return _normalised(table, values) if sum_to_one else _each_in_range(table, values)
+
+
+def _each_in_range(table: Table, values: Matrix) -> Matrix:
+    """Refuse what is no probability."""
+    wrong: Mask = ~np.all((values >= 0) & (values <= 1), axis=1)  # NaN is neither
+    where = [(row, values[row][~((values[row] >= 0) & (values[row] <= 1))][0]) for row in _first(wrong)]
+    remedy = "write numbers from 0 to 1, one for each label"
+    raise_all([DataError(table.where(row), f"a probability is {value:g}", remedy) for row, value in where])
+    return values
 
 
 def _normalised(table: Table, values: Matrix) -> Matrix:

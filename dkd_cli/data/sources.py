@@ -5,24 +5,18 @@ Knows nothing about tokenizers or models.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS
-from dkd_cli.data.labels import (
-    UNSEEN,
-    LabelColumn,
-    Labels,
-    check_classes,
-    label_column,
-    without_labels,
-)
+from dkd_cli.data.kinds import KINDS, Kind
+from dkd_cli.data.labels import UNSEEN, LabelColumn, Labels, check_classes
 from dkd_cli.data.metric_names import with_positive
 from dkd_cli.data.missing_labels import without_missing
+from dkd_cli.data.split_notes import POOL, TEST, TRAIN, VALIDATION, overlaps, single_examples
 from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tasks import Task, resolve_task
 from dkd_cli.data.transfer import Known, augmented_part, is_transfer_file, load_transfer, read_transfer
@@ -32,8 +26,6 @@ from dkd_cli.reading.locate import file_path
 from dkd_cli.reading.readers import READERS, is_file_name, missing_columns, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
-
-POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +62,29 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     if data.missing_labels != "refuse":
         _leave_out_missing(sources, task, data, notes)
     task, label_names, parts = _parts(sources, task, data, notes)
+    kind = KINDS[task.kind]
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
     pool = parts.pop(POOL, None)
     if pool is not None:
-        cuts = _cut(pool, sources.shares, data, TRAIN not in parts, notes) if sources.shares else {}
+        cuts = _cut(pool, sources.shares, data, TRAIN not in parts, notes, kind) if sources.shares else {}
         rest = cuts.pop("rest", pool)
         parts = {TRAIN: parts.pop(TRAIN, rest)} | cuts | parts
     if label_names is not None:
-        notes += _single_examples(label_names, parts)
+        notes += single_examples(label_names, parts, kind.classes_of)
     if data.unlabelled:
         parts[TRAIN] = _without_labels(parts[TRAIN], notes)
     whole = dict(parts)
     most = {TRAIN: data.max_train, VALIDATION: data.max_validation, TEST: data.max_test}
-    caps = {name: cap_training if name == TRAIN else cap for name in parts}
+    training = partial(cap_training, classes_of=kind.classes_of)
+    caps = {name: training if name == TRAIN else cap for name in parts}
     parts = {
         name: caps[name](part, most[name.split("_")[0]], data.split_seed) for name, part in parts.items()
     }
+    notes += kind.notes(label_names, parts[TRAIN].labels or (), task.separator)
     if label_names is not None and not data.unlabelled:
-        _check_train(label_names, parts, data, notes)
-    notes += _overlaps(parts)
+        _check_train(label_names, parts, data, notes, kind)
+    notes += overlaps(parts)
     transfer = None
     if sources.transfer or data.augment.copies:
         evaluated = [part for name, part in whole.items() if name != TRAIN]
@@ -107,7 +102,7 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
 def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str]) -> None:
     """Take the rows without a label out of the tables that are trained on, to drop or to transfer them."""
     for name in {POOL, TRAIN} & sources.tables.keys():
-        if missing_columns(sources.tables[name], [task.label]):
+        if missing_columns(sources.tables[name], KINDS[task.kind].columns(task.label)):
             continue  # an error that `_parts` reports with the others
         sources.tables[name], without = without_missing(sources.tables[name], task)
         if not len(without):
@@ -120,10 +115,18 @@ def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str
 
 
 def _cut(
-    pool: Part, shares: Mapping[str, float], data: Data, trained_on: bool, notes: list[str]
+    pool: Part, shares: Mapping[str, float], data: Data, trained_on: bool, notes: list[str], kind: Kind
 ) -> dict[str, Part]:
     """Cut splits out of the pool, and note what the cut had to take care of."""
-    made = cut(pool, shares, data.split_seed, data.near_duplicates, keep_classes=trained_on)
+    made = cut(
+        pool,
+        shares,
+        data.split_seed,
+        data.near_duplicates,
+        keep_classes=trained_on,
+        classes_of=kind.classes_of,
+        stratified=kind.stratified,
+    )
     if made.alike:
         notes.append(
             f"{made.alike:,} examples have a near-duplicate; each such group is on one side of the cut"
@@ -239,13 +242,14 @@ def _parts(
     The task that is returned knows which class is the positive one.
     """
     tables = sources.tables
-    if data.unlabelled and data.label and all(table.column(data.label) is None for table in tables.values()):
+    named = [table.column(name) for table in tables.values() for name in KINDS[task.kind].columns(task.label)]
+    if data.unlabelled and data.label and all(column is None for column in named):
         raise DataError(
             "data.label", f"no table has the column {data.label!r}", "leave it out, or correct the name"
         )
     wanted = [task.text] if task.text_pair is None else [task.text, task.text_pair]
     problems: list[DkdError] = []
-    columns: dict[str, LabelColumn] = {}
+    columns: dict[str, Any] = {}
     for name, table in tables.items():
         problems += missing_columns(table, wanted) or _not_text(table, wanted)
         try:
@@ -275,30 +279,34 @@ def _parts(
     )
 
 
-def _unseen(name: str, column: LabelColumn, ids: Labels) -> str | None:
+def _unseen(name: str, column: Any, ids: Labels) -> str | None:
     """A note on the rows whose class training lacks."""
+    if not isinstance(column, LabelColumn) or not column.may_be_unseen:
+        return None
     rows = [row for row, label in enumerate(ids or ()) if label <= UNSEEN]
-    if not rows or not column.may_be_unseen:
+    if not rows:
         return None
     names = sorted({str(column.values[row]) for row in rows})
     listed = ", ".join(names[:MOST_PROBLEMS]) + (", ..." if len(names) > MOST_PROBLEMS else "")
     return f"{name}: {len(rows):,} rows of classes that training lacks count as wrong: {listed}"
 
 
-def _label_column(
-    name: str, table: Table, sources: Sources, task: Task, data: Data, notes: list[str]
-) -> LabelColumn:
-    """The labels of one table; those of unlabelled training data are left aside, but for what is cut out."""
+def _label_column(name: str, table: Table, sources: Sources, task: Task, data: Data, notes: list[str]) -> Any:
+    """The labels of one table, as its kind of output reads them.
+
+    Those of unlabelled training data are left aside, but for what is cut out.
+    """
+    kind = KINDS[task.kind]
     if not data.unlabelled:
-        column = label_column(table, task.label, may_hide=name.startswith(TEST))
+        column = kind.column(table, task.label, task.separator, name.startswith(TEST))
         lenient = name.startswith(TEST) and data.unseen_labels == "count-as-wrong"
         return replace(column, may_be_unseen=lenient)
     training = name == TRAIN or (name == POOL and TRAIN not in sources.tables)
-    if training and table.column(task.label) is not None:
+    if training and not missing_columns(table, KINDS[task.kind].columns(task.label)):
         notes.append(f"{TRAIN}: the column {task.label!r} is left aside, as data.unlabelled says")
     if name == TRAIN or (name == POOL and not sources.shares):
-        return without_labels(table, task.label)
-    return label_column(table, task.label, may_hide=True)
+        return kind.hidden(table, task.label)
+    return kind.column(table, task.label, task.separator, True)
 
 
 def _texts(table: Table, column: str) -> list[str]:
@@ -340,52 +348,32 @@ def _without_labels(part: Part, notes: list[str]) -> Part:
     return part
 
 
-def _single_examples(names: Sequence[str], parts: Mapping[str, Part]) -> list[str]:
-    """Note the classes that have one example in all splits together, if it is trained on."""
-    counts = Counter(label for part in parts.values() for label in part.labels or ())
-    taught = sorted(set(parts[TRAIN].labels or ()))
-    single = [names[int(label)] for label in taught if counts[label] == 1]
-    if not single:
-        return []
-    listed = ", ".join(single[:MOST_PROBLEMS]) + (", ..." if len(single) > MOST_PROBLEMS else "")
-    count = f"{len(single):,} of {len(names):,} classes"
-    return [f"{count} have a single example, in train and never scored: {listed}"]
-
-
-def _check_train(names: Sequence[str], parts: Mapping[str, Part], data: Data, notes: list[str]) -> None:
+def _check_train(
+    names: tuple[str, ...], parts: Mapping[str, Part], data: Data, notes: list[str], kind: Kind
+) -> None:
     """Refuse a training split of one class, or one that lacks a class which is evaluated.
 
     With `data.unseen_labels: count-as-wrong`, a class that a test split alone has becomes a note.
     """
     train = parts[TRAIN]
-    check_classes(names, train.labels or (), train.table.place)
-    taught = set(train.labels or ())
+    check_classes(train.labels or (), train.table.place, lambda label: kind.shown(label, names))
+    taught = {label for found in train.labels or () for label in kind.classes_of(found)}
     problems: list[DataError] = []
     for name, part in parts.items():
+        first: dict[int, int] = {}
+        for row, found in zip(part.rows, part.labels or (), strict=False):
+            for label in kind.classes_of(found):
+                if label not in taught and label > UNSEEN:
+                    first.setdefault(label, row)
         if name.startswith(TEST) and data.unseen_labels == "count-as-wrong":
-            untaught = sorted(names[int(one)] for one in set(part.labels or ()) - taught if one > UNSEEN)
+            untaught = sorted(names[label] for label in first)
             if untaught:
                 notes.append(f"{name}: no row of training has the class {', '.join(untaught)}")
             continue
-        for label in sorted(set(part.labels or ()) - taught):
-            row = part.rows[list(part.labels or ()).index(label)]
-            problem = f"{name} has the class {names[int(label)]!r}, which the training split lacks"
+        for label, row in sorted(first.items()):
+            problem = f"{name} has the class {names[label]!r}, which the training split lacks"
             remedy = "add examples of it to the training split, or remove it" + (
                 "; data.unseen_labels: count-as-wrong keeps it" if name.startswith(TEST) else ""
             )
             problems.append(DataError(part.table.where(row), problem, remedy))
     raise_all(problems[:MOST_PROBLEMS])
-
-
-def _overlaps(parts: Mapping[str, Part]) -> list[str]:
-    """Count the examples that an evaluation split repeats, of those it is to be new to; they flatter it."""
-    whole = {name: part.whole_texts() for name, part in parts.items()}
-    notes = []
-    for name, texts in whole.items():
-        evaluated = set(texts)
-        if name != TRAIN and (shared := sum(text in evaluated for text in whole[TRAIN])):
-            notes.append(f"{shared:,} training texts also stand in {name}: its scores may be too high")
-        picked = whole.get(name.replace(TEST, VALIDATION), ()) if name.startswith(TEST) else ()
-        if shared := sum(text in evaluated for text in picked):
-            notes.append(f"{shared:,} validation texts also stand in {name}, on which checkpoints are picked")
-    return notes

@@ -9,16 +9,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from dkd_cli.data.examples import Split
+from dkd_cli.data.examples import Labels, Split, taken
 from dkd_cli.data.near_duplicates import group_near_duplicates, normalise
+from dkd_cli.data.stratified import ClassesOf, iterative_sides, one_class
 from dkd_cli.errors import DataError, RecipeError
 from dkd_cli.reading.tables import Table
 
 MOST_EMPTY = 0.01
 """More empty texts than this share are a mistake in the file, not a slip."""
 PAIR = "\x1f"
-Labels = Sequence[int] | Sequence[float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Part:
     rows: Sequence[int]
     texts: Sequence[str]
     text_pairs: Sequence[str] | None
-    labels: Sequence[int] | Sequence[float] | None
+    labels: Labels
     example_ids: Sequence[str]
 
     def __len__(self) -> int:
@@ -48,7 +49,7 @@ class Part:
             [self.rows[i] for i in indices],
             [self.texts[i] for i in indices],
             None if self.text_pairs is None else [self.text_pairs[i] for i in indices],
-            None if self.labels is None else [self.labels[i] for i in indices],
+            taken(self.labels, indices),
             [self.example_ids[i] for i in indices],
         )
 
@@ -69,7 +70,8 @@ def make_part(
     """
     part = Part(table, range(len(table)), texts, text_pairs, labels, ())
     keys = part.whole_texts()
-    order = sorted(range(len(keys)), key=lambda row: 0 if labels is None else labels[row])
+    ranked: Any = labels
+    order = sorted(range(len(keys)), key=lambda row: 0 if ranked is None else ranked[row])
     seen: Counter[str] = Counter()
     ids = [""] * len(keys)
     for row in order:
@@ -111,8 +113,8 @@ def without_duplicates(part: Part) -> tuple[Part, int, int]:
         What is left, how many were dropped, and how many of the texts left stand with several labels.
     """
     keys = part.whole_texts()
-    labels = part.labels if part.labels is not None else [0] * len(part)
-    kept: dict[tuple[str, float], int] = {}
+    labels: Any = part.labels if part.labels is not None else [0] * len(part)
+    kept: dict[tuple[str, Any], int] = {}
     for i, key in enumerate(zip(keys, labels, strict=True)):
         kept.setdefault(key, i)
     contradicting = sum(count > 1 for count in Counter(key for key, _ in kept).values())
@@ -141,7 +143,14 @@ class Cut:
 
 
 def cut(
-    part: Part, shares: Mapping[str, float], seed: int, threshold: float, *, keep_classes: bool = True
+    part: Part,
+    shares: Mapping[str, float],
+    seed: int,
+    threshold: float,
+    *,
+    keep_classes: bool = True,
+    classes_of: ClassesOf = one_class,
+    stratified: bool = False,
 ) -> Cut:
     """Cut splits out of an example set by a hash of the text; what is left is `rest`.
 
@@ -150,20 +159,28 @@ def cut(
     would be left in `rest`, the group with one whose hash is nearest to that side is moved there.
 
     Args:
-        part: labels that are integers are classes.
+        part: the examples.
         shares: the share of each split to cut out.
         seed: another one cuts elsewhere.
         threshold: Jaccard similarity from which on two texts are near-duplicates.
         keep_classes: whether `rest` is trained on, so that no class may be missing there.
+        classes_of: the classes of a label.
+        stratified: each split gets its share of every class, by `stratified.iterative_sides`; sides then
+            follow from all the rows, still not from their order.
     """
     texts = [PAIR.join(map(normalise, key.split(PAIR))) for key in part.whole_texts()]
     distinct = sorted(set(texts))
     index = {text: i for i, text in enumerate(distinct)}
     groups = group_near_duplicates(distinct, threshold)
     positions = {group: _position(distinct[group], seed) for group in set(groups)}
-    sides = {group: _side(position, shares) for group, position in positions.items()}
     of_rows = [groups[index[text]] for text in texts]
-    saved = _saved(part.labels, of_rows, sides, positions) if keep_classes else set()
+    classes = [classes_of(label) for label in part.labels or ()]
+    if stratified and classes:
+        every = {**shares, "rest": 1 - sum(shares.values())}
+        sides = iterative_sides(of_rows, classes, positions, every)
+    else:
+        sides = {group: _side(position, shares) for group, position in positions.items()}
+    saved = _saved(classes, of_rows, sides, positions) if keep_classes else set()
     sides |= dict.fromkeys(saved, "rest")
     indices: dict[str, list[int]] = {name: [] for name in (*shares, "rest")}
     for i, group in enumerate(of_rows):
@@ -177,22 +194,21 @@ def cut(
 
 
 def _saved(
-    labels: Labels, groups: Sequence[int], sides: Mapping[int, str], positions: Mapping[int, float]
+    classes: Sequence[tuple[int, ...]],
+    groups: Sequence[int],
+    sides: Mapping[int, str],
+    positions: Mapping[int, float],
 ) -> set[int]:
     """Groups to move to `rest`: for each class that has no example there, the nearest one with an example."""
     of_class: dict[int, set[int]] = {}
-    for label, group in zip(_classes(labels), groups, strict=False):
-        of_class.setdefault(label, set()).add(group)
+    for found, group in zip(classes, groups, strict=False):
+        for label in found:
+            of_class.setdefault(label, set()).add(group)
     saved: set[int] = set()
     for _, members in sorted(of_class.items()):
         if saved.isdisjoint(members) and all(sides[group] != "rest" for group in members):
             saved.add(max(members, key=lambda group: (positions[group], group)))
     return saved
-
-
-def _classes(labels: Labels) -> Sequence[int]:
-    """The class ids; none where there are no labels, or numbers."""
-    return [label for label in labels or () if isinstance(label, int)]
 
 
 def _position(text: str, seed: int) -> float:
@@ -214,31 +230,33 @@ def cap(part: Part, most: int | None, seed: int) -> Part:
     return part.take(sorted(_by_hash(part, seed)[:most]))
 
 
-def cap_training(part: Part, most: int | None, seed: int) -> Part:
+def cap_training(part: Part, most: int | None, seed: int, classes_of: ClassesOf = one_class) -> Part:
     """As `cap`, but keep an example of every class.
 
-    In place of each class that would be lost, the last example goes whose class has another one.
+    In place of each class that would be lost, the last example goes whose classes all have another one.
 
     Raises:
         RecipeError: there are more classes than examples to keep.
     """
-    classes = _classes(part.labels)
-    if most is None or len(part) <= most or not classes:
+    classes = [classes_of(label) for label in part.labels or ()]
+    known = {label for found in classes for label in found}
+    if most is None or len(part) <= most or not known:
         return cap(part, most, seed)
-    if most < len(set(classes)):
-        problem = f"{most} examples cannot hold {len(set(classes))} classes"
-        raise RecipeError("data.max_train", problem, "raise it, or leave it out")
     by_hash = _by_hash(part, seed)
     kept = set(by_hash[:most])
-    counts = Counter(classes[i] for i in kept)
-    lost = {classes[i]: i for i in reversed(by_hash[most:]) if classes[i] not in counts}
+    counts = Counter(label for i in kept for label in classes[i])
+    lost = {label: i for i in reversed(by_hash[most:]) for label in classes[i] if label not in counts}
+    added = set(lost.values())
     for i in reversed(by_hash[:most]):
-        if len(kept) + len(lost) == most:
+        if len(kept) + len(added) == most:
             break
-        if counts[classes[i]] > 1:
-            counts[classes[i]] -= 1
+        if all(counts[label] > 1 for label in classes[i]):
+            counts.subtract(classes[i])
             kept.remove(i)
-    return part.take(sorted(kept.union(lost.values())))
+    if most < len(known) or len(kept) + len(added) > most:
+        problem = f"{most} examples cannot hold {len(known)} classes"
+        raise RecipeError("data.max_train", problem, "raise it, or leave it out")
+    return part.take(sorted(kept | added))
 
 
 def _by_hash(part: Part, seed: int) -> list[int]:

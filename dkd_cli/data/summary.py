@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.errors import one_line
 
 LISTED = 10
@@ -20,7 +21,8 @@ def label_line(data: TaskData) -> str:
         return "train has no labels"
     if data.label_names is None:
         return f"labels in train: {number_range(labels)}"
-    counts = Counter(labels)
+    classes_of = KINDS[data.task.kind].classes_of
+    counts = Counter(one for label in labels for one in classes_of(label))
     return f"classes in train: {class_line({name: counts[i] for i, name in enumerate(data.label_names)})}"
 
 

@@ -26,6 +26,8 @@ class Task:
     label: str = "label"
     kind: str = "classification"
     """By the words of `kinds.KINDS`."""
+    separator: str = "|"
+    """Between the labels of a text in one column (`data.label_separator`)."""
     metrics: tuple[str, ...] = KINDS["classification"].metrics
     """The first one decides: it picks the best checkpoint and the best student, and differences are in it."""
     orders: tuple[tuple[str, ...], ...] = ()
@@ -107,6 +109,7 @@ def resolve_task(data: Data) -> Task:
         text_pair=data.text_pair or known.text_pair,
         label=data.label or known.label,
         kind=kind,
+        separator=data.label_separator,
         metrics=known.metrics if kind == known.kind else KINDS[kind].metrics,
         orders=known.orders if kind == known.kind else (),
         positive=known.positive if kind == known.kind else None,

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dkd_cli.data.examples import Split
-from dkd_cli.data.labels import label_column
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.near_duplicates import near_known, normalise
 from dkd_cli.data.splits import PAIR, Part, cap, make_part, without_empty
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, raise_all
 from dkd_cli.reading.decoding import decode
 from dkd_cli.reading.locate import file_path
-from dkd_cli.reading.readers import file_suffix, is_file_name, read_bytes, read_table
+from dkd_cli.reading.readers import file_suffix, is_file_name, missing_columns, read_bytes, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
 
@@ -147,18 +147,20 @@ def refuse_contradictions(
     Raises:
         DataError: up to five contradictions of each table.
     """
-    part = known.all_train
+    part, kind = known.all_train, KINDS[task.kind]
     labels: dict[str, set[str]] = {}
     for text, label in zip(part.whole_texts(), part.labels or (), strict=part.labels is not None):
-        accepted = (str(label),) if names is None else (names[int(label)], str(int(label)))
-        labels.setdefault(text, set()).update(accepted)
+        if kind.spellings is not None:
+            labels.setdefault(text, set()).update(kind.spellings(label, names))
     problems: list[DataError] = []
     for table in tables:
-        if table.column(task.label) is None:
+        if missing_columns(table, kind.columns(task.label)):
             continue
         notes.append(f"{NAME}: the labels in {table.place} are not used")
+        if kind.spellings is None:
+            continue
         found: list[DataError] = []
-        values = label_column(table, task.label, may_hide=True).values
+        values = kind.column(table, task.label, task.separator, True).values
         for row, (text, value) in enumerate(zip(whole_texts(table, task), values, strict=True)):
             if value is not None and text in labels and not _agrees(value, labels[text], names):
                 others = ", ".join(sorted(map(repr, labels[text] & set(names or labels[text]))))

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from dkd_cli.data.kinds import gold_log_probabilities, log_softmax
 from dkd_cli.data.labels import UNSEEN
-from dkd_cli.evaluation.metrics import Floats
+from dkd_cli.data.output_math import Floats, gold_log_probabilities, log_softmax
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0

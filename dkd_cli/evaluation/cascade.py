@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dkd_cli.data.kinds import log_softmax, normalised_entropy
-from dkd_cli.evaluation.metrics import Floats
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.output_math import Floats, centred
 
 STEPS = 20
 """Points of the curve after the first: shares of 0, 5, ..., 100 %."""
@@ -38,9 +38,16 @@ class CascadePoint:
     quality: float | None
 
 
-def uncertainty(logits: ArrayLike, temperature: float) -> Floats:
-    """Normalised entropy of softmax(z / T), [N, C] -> [N] in [0, 1]."""
-    return normalised_entropy(log_softmax(np.asarray(logits, dtype=np.float64) / temperature))
+def uncertainty(
+    logits: ArrayLike, temperature: float, kind: str = "classification", cuts: Floats | None = None
+) -> Floats:
+    """Normalised entropy of softmax(z / T), [N, C] -> [N] in [0, 1].
+
+    Of several labels that of the label nearest to its threshold, σ((z - cut) / T).
+    """
+    found = KINDS[kind].uncertainty
+    assert found is not None, "a number has no uncertainty, and no cascade"
+    return found(centred(np.asarray(logits, dtype=np.float64), cuts) / temperature)
 
 
 def at_threshold(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ class CascadeStep:
     """Its logits are divided by it before the softmax."""
     weights: str | None = None
     """The SHA-256 of the model's manifest; None for one that has none."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Of several labels the probability above which each is predicted; empty: one half, or one class."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,11 @@ class Cascade:
 def write_cascade(path: Path, cascade: Cascade) -> None:
     """Write the file, whole or not at all; local folders are named as seen from it."""
     steps = [replace(step, model=_seen_from(path, step.model)) for step in cascade.steps]
-    write_json(path, {"schema": SCHEMA, **asdict(replace(cascade, steps=tuple(steps)))})
+    content = {"schema": SCHEMA, **asdict(replace(cascade, steps=tuple(steps)))}
+    for step in content["steps"]:
+        if not step["thresholds"]:
+            del step["thresholds"]
+    write_json(path, content)
 
 
 def read_cascade(path: Path) -> Cascade:
@@ -96,6 +102,7 @@ def read_cascade(path: Path) -> Cascade:
         raise DataError(str(path), f"is no cascade ({error})", again) from error
     limit = cascade.max_uncertainty
     numbers = [step.temperature for step in steps] + ([] if limit is None else [limit])
+    numbers += [value for step in steps for value in step.thresholds.values()]
     sound = all(type(number) in (int, float) and 0 < number < float("inf") for number in numbers)
     if len(steps) < 2 or len(labels) < 2 or not sound:
         raise DataError(str(path), "is no cascade (a value is out of its range)", again)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from dkd_cli.data.examples import Split
+from dkd_cli.data.output_math import Floats, above_zero, sigmoid
 from dkd_cli.evaluation.calibration import probabilities
-from dkd_cli.evaluation.metrics import Floats
 
 MOST = 12
 LONGEST_TEXT = 400
@@ -17,16 +18,18 @@ LONGEST_TEXT = 400
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A row with the class ids (or numbers) of both."""
+    """A row with the class ids (numbers, or of several labels 1 and 0 for each) of both."""
 
     example_id: str
     text: str
     """Both texts of a pair, joined by a line break; truncated with an ellipsis."""
-    label: int | float | None
-    student: int | float
-    teacher: int | float
+    label: Any
+    """None where there is none."""
+    student: Any
+    teacher: Any
     student_probability: float | None
-    """The probability of the predicted class; None for numbers."""
+    """The probability of the predicted class; of several labels that of what it says on the label on which
+    both differ and are most certain; None for numbers."""
     teacher_probability: float | None
 
 
@@ -35,9 +38,12 @@ def disagreements(
 ) -> list[Disagreement]:
     """The surest ones first: by the smaller of the two probabilities, or for numbers by their distance.
 
+    Of several labels a row counts by the label on which both differ and are most certain.
+
     Args:
         split: N rows.
-        student: logits [N, C]; for numbers [N, 1]. Divided by its temperature where there is one.
+        student: logits [N, C]; for numbers [N, 1]. Less its cuts and divided by its temperature where there
+            are such.
         teacher: likewise.
         kind: of output.
         most: how many to return.
@@ -67,8 +73,28 @@ def _of_classes(split: Split, student: Floats, teacher: Floats, most: int) -> li
     ]
 
 
+def _of_labels(split: Split, student: Floats, teacher: Floats, most: int) -> list[Disagreement]:
+    own, theirs = sigmoid(np.abs(student)), sigmoid(np.abs(teacher))
+    said, told = above_zero(student), above_zero(teacher)
+    sure = np.where(said != told, np.minimum(own, theirs), 0.0)
+    contested = sure.argmax(axis=1)
+    order = [int(row) for row in np.argsort(-sure.max(axis=1), kind="stable")[:most] if sure[row].any()]
+    return [
+        _row(
+            split,
+            row,
+            tuple(said[row].tolist()),
+            tuple(told[row].tolist()),
+            float(own[row, contested[row]]),
+            float(theirs[row, contested[row]]),
+        )
+        for row in order
+    ]
+
+
 _BY_KIND: dict[str, Callable[[Split, Floats, Floats, int], list[Disagreement]]] = {
     "classification": _of_classes,
+    "multi-label": _of_labels,
     "regression": _of_numbers,
 }
 
@@ -76,8 +102,8 @@ _BY_KIND: dict[str, Callable[[Split, Floats, Floats, int], list[Disagreement]]] 
 def _row(
     split: Split,
     row: int,
-    student: int | float,
-    teacher: int | float,
+    student: Any,
+    teacher: Any,
     student_probability: float | None,
     teacher_probability: float | None,
 ) -> Disagreement:

@@ -8,39 +8,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dkd_cli.data.kinds import KINDS, log_softmax
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import LOWER_IS_BETTER
-from dkd_cli.evaluation.metrics import Floats, pearson
+from dkd_cli.data.output_math import Floats
+from dkd_cli.evaluation.metrics import pearson
 
 
 def _same(student: NDArray[Any], teacher: NDArray[Any]) -> float:
     return float(np.mean(student == teacher))
 
 
+def _same_labels(student: NDArray[Any], teacher: NDArray[Any]) -> float:
+    return float(np.mean((student == teacher).all(axis=-1)))
+
+
 AGREEMENT: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "classification": _same,
+    "multi-label": _same_labels,
     "regression": pearson,
 }
-"""By the kind of output: two predictions [N] -> the share of equal classes, or the correlation of numbers."""
+"""By the kind of output: two predictions [N] -> the share of rows with the same class, or the same labels, or
+the correlation of numbers."""
 
 
 def agreement(student_logits: ArrayLike, teacher_logits: ArrayLike, kind: str) -> float | None:
-    """The share of rows on which both predict one class, [N, C] each; for numbers their Pearson correlation.
+    """The share of rows on which both predict the same, [N, C] each; for numbers their Pearson correlation.
 
-    None if a constant prediction leaves the correlation undefined.
+    Of several labels the logits are less their cuts. None if a constant prediction leaves the correlation
+    undefined.
     """
     student, teacher = map(KINDS[kind].predicted, _paired(student_logits, teacher_logits))
     return AGREEMENT[kind](student, teacher)
 
 
-def mean_kl(student_logits: ArrayLike, teacher_logits: ArrayLike) -> float:
+def mean_kl(
+    student_logits: ArrayLike, teacher_logits: ArrayLike, kind: str = "classification"
+) -> float | None:
     """KL(teacher ‖ student) between the predicted distributions, [N, C] each, mean over rows, in nats.
+
+    None where outputs have no probabilities.
 
     >>> mean_kl([[2.0, 0.0]], [[2.0, 0.0]])
     0.0
     """
-    student, teacher = (log_softmax(logits) for logits in _paired(student_logits, teacher_logits))
-    return float(np.mean(np.sum(np.exp(teacher) * (teacher - student), axis=-1)))
+    student, teacher = _paired(student_logits, teacher_logits)
+    divergence = KINDS[kind].divergence
+    return None if divergence is None else float(np.mean(divergence(teacher, student)))
 
 
 def retention(metric: str, student: float | None, teacher: float | None) -> float | None:

@@ -20,6 +20,7 @@ from dkd_cli.evaluation.metrics import baseline, compared
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.scoring import Result, SeedSummary, Timing, best_student, on_the_front
 from dkd_cli.evaluation.significance import RESAMPLES
+from dkd_cli.evaluation.temperature_file import plain
 from dkd_cli.evaluation.training_log import training_log
 from dkd_cli.recipe.loader import dump_recipe
 from dkd_cli.version import __version__
@@ -88,7 +89,8 @@ def result_figures(result: Result, contest: Contest, teacher: Result | None) -> 
         "throughput_speedup": result.throughput_speedup,
         "per_class": _classes(result, teacher),
         "confusion": [list(row) for row in result.details.confusion],
-        "calibration": None if result.details.calibration is None else asdict(result.details.calibration),
+        "calibration": _calibration(result),
+        **({"by_label": by_label} if (by_label := [asdict(one) for one in result.details.by_label]) else {}),
         "cascade": _cascade(result, teacher),
         "disagreements": [asdict(one) for one in result.details.disagreements],
         "training": training_log(folder.path) if run and folder.path else None,
@@ -101,7 +103,8 @@ def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[
     if teacher is None:
         return None
     task, main, labels = contest.data.task, contest.data.task.metrics[0], contest.split.labels or ()
-    read = [compared(main, task, one.answers.said.scored, labels) for one in (best, teacher)]
+    said = [one.answers.said for one in (best, teacher)]
+    read = [compared(main, task, one.scored, labels, one.cuts) for one in said]
     own, theirs = resampled_scores(main, np.stack([one for one, _ in read]), read[0][1], RESAMPLES).T
     gaps = own - theirs
     gaps = gaps[np.isfinite(gaps)]
@@ -111,6 +114,11 @@ def _difference(contest: Contest, best: Result, teacher: Result | None) -> dict[
     sign = merit(main, 1.0)
     low, high = np.percentile(sign * gaps, [2.5, 97.5])
     return {"gain": sign * (scores[0] - scores[1]), "low": float(low), "high": float(high)}
+
+
+def _calibration(result: Result) -> dict[str, Any] | None:
+    found = result.details.calibration
+    return None if found is None else asdict(found) | {"fitted": plain(found.fitted)}
 
 
 def _timing(timing: Timing | None) -> dict[str, Any]:

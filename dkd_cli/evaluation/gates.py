@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split
 from dkd_cli.data.metric_names import merit
+from dkd_cli.data.output_math import Floats, centred
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.models.exports import Parity, Quality
 from dkd_cli.errors import ModelError
@@ -70,9 +71,17 @@ def check_batches(name: str, alone: Logits, together: Logits) -> None:
 
 
 def measure_quality(
-    name: str, task: Task, split: Split, expected: Logits, said: Logits, max_loss: float
+    name: str,
+    task: Task,
+    split: Split,
+    expected: Logits,
+    said: Logits,
+    max_loss: float,
+    cuts: Floats | None = None,
 ) -> Quality:
     """Score both logits [N, C] on the labels or, without labels, by their agreement.
+
+    `cuts` [C] are those of the source, which its export keeps.
 
     Raises:
         ModelError: if the metric is undefined, like the correlation of constants.
@@ -80,9 +89,9 @@ def measure_quality(
     metric = task.metrics[0]
     before: float | None = 1.0
     if split.labels is None:
-        metric, after = "agreement", agreement(said, expected, task.kind)
+        metric, after = "agreement", agreement(centred(said, cuts), centred(expected, cuts), task.kind)
     else:
-        before, after = (score(metric, task, logits, split.labels) for logits in (expected, said))
+        before, after = (score(metric, task, logits, split.labels, cuts) for logits in (expected, said))
     if before is None or after is None:
         problem = f"its {metric} on {split.name} is undefined, so the export cannot be judged"
         raise ModelError(name, problem, "train it further")

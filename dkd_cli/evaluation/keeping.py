@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike
 
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import LOWER_IS_BETTER
+from dkd_cli.data.output_math import Floats
 from dkd_cli.data.tasks import Task
-from dkd_cli.evaluation.metrics import Floats, Labels, compared, score
+from dkd_cli.evaluation.metrics import Labels, compared, score
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import RESAMPLES
 

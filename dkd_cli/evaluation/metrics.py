@@ -17,12 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import METRIC_NAMES
+from dkd_cli.data.output_math import Floats, centred
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
 
-Floats = NDArray[np.float64]
 Metrics = dict[str, float | None]
-Labels = Sequence[int] | Sequence[float] | NDArray[Any]
+Labels = Sequence[Any] | NDArray[Any]
 
 
 def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -31,11 +31,45 @@ def accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float
 
 
 def macro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
-    """Macro F1: the mean F1 of the classes that occur among the labels or the predictions."""
+    """Macro F1: the mean F1 of the classes that occur among the labels or the predictions; of several labels
+    per text [N, C] each."""
     # Importing it takes as long as the rest of a start, and nothing is scored before an epoch is over.
     from sklearn.metrics import f1_score
 
+    if predictions.ndim > 1:  # of labels that do not occur too, F1 would be 0
+        occurs = (predictions + labels).any(axis=0)
+        predictions, labels = predictions[:, occurs], labels[:, occurs]
+        if not occurs.any():
+            return 0.0
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
+def micro_f1(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Micro F1 of several labels: the F1 of all (text, label) pairs together, [N, C] each."""
+    return f1(predictions == 1, labels == 1)
+
+
+def mean_average_precision(scores: Floats, labels: NDArray[np.int64]) -> float | None:
+    """Mean average precision (mAP): the mean over labels of the average precision of each, [N, C] each.
+
+    Over the labels that some row has; None where there is none.
+    """
+    found = [average_precision(scores[:, place], labels[:, place] == 1) for place in range(scores.shape[1])]
+    defined = [one for one in found if one is not None]
+    return float(np.mean(defined)) if defined else None
+
+
+def subset_accuracy(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Subset accuracy: the share of rows with exactly the right labels, [N, C] each."""
+    return float(np.mean((predictions == labels).all(axis=1)))
+
+
+def label_ranking(scores: Floats, labels: NDArray[np.int64]) -> float:
+    """Label ranking average precision, [N, C] each: the share of right labels among those ranked at least as
+    high, mean over a row's labels and over rows; 1 for rows with no label or all."""
+    from sklearn.metrics import label_ranking_average_precision_score
+
+    return float(label_ranking_average_precision_score(labels, scores))
 
 
 def f1(predictions: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
@@ -109,6 +143,10 @@ SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
     "matthews": matthews,
+    "micro_f1": micro_f1,
+    "mean_average_precision": mean_average_precision,
+    "subset_accuracy": subset_accuracy,
+    "label_ranking": label_ranking,
     "f1": f1,
     "precision": precision,
     "recall": recall,
@@ -119,11 +157,11 @@ SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "mse": mse,
     "loss": loss,
 }
-"""From what `compared` gives of the rows, [N] and [N], to the score."""
+"""From what `compared` gives of the rows, [N] and [N] (of several labels [N, C] each), to the score."""
 
 
-def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
-    """Score logits [N, C] (regression: [N, 1]) against N labels.
+def task_metrics(task: Task, logits: ArrayLike, labels: Labels, cuts: Floats | None = None) -> Metrics:
+    """Score logits [N, C] (regression: [N, 1]) against N labels, with the cuts [C] of several labels.
 
     Returns:
         The task's own metrics first, in its order, then the general ones.
@@ -132,30 +170,37 @@ def task_metrics(task: Task, logits: ArrayLike, labels: Labels) -> Metrics:
         NumericError: if a prediction is not finite.
     """
     names = dict.fromkeys((*task.metrics, *KINDS[task.kind].always))
-    return {name: score(name, task, logits, labels) for name in names}
+    return {name: score(name, task, logits, labels, cuts) for name in names}
 
 
-def score(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> float | None:
+def score(
+    metric: str, task: Task, logits: ArrayLike, labels: Labels, cuts: Floats | None = None
+) -> float | None:
     """Score logits [N, C] against N labels by one metric; None where it is not defined on them."""
-    return SCORES[metric](*compared(metric, task, logits, labels))
+    return SCORES[metric](*compared(metric, task, logits, labels, cuts))
 
 
-def compared(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> tuple[NDArray[Any], NDArray[Any]]:
+def compared(
+    metric: str, task: Task, logits: ArrayLike, labels: Labels, cuts: Floats | None = None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return what a metric compares of each row, [N], and what it compares it with, [N].
 
     Predicted classes or numbers with the labels; for one of two classes whether it is predicted, or by how
-    much its logit is ahead, with whether it is the label; for `loss` the losses.
+    much its logit is ahead, with whether it is the label; for `loss` the losses. Of several labels [N, C]
+    each: those above their cuts, or the logits.
 
     Raises:
         NumericError: where a logit is not finite.
     """
-    guesses = predicted(task, logits)
+    guesses = predicted(task, logits, cuts)
     if len(guesses) != len(labels) or not len(labels):
         raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
     array = np.asarray(logits, dtype=np.float64)
     truth = np.asarray(labels, dtype=guesses.dtype)
     if metric == "loss":
         return KINDS[task.kind].losses(array, truth), truth
+    if KINDS[task.kind].thresholds and not METRIC_NAMES[metric].decides:
+        return array, truth
     if not METRIC_NAMES[metric].two_classes:
         return guesses, truth
     if array.shape[1] != 2:
@@ -169,8 +214,8 @@ def compared(metric: str, task: Task, logits: ArrayLike, labels: Labels) -> tupl
     return guesses == positive, truth == positive
 
 
-def predicted(task: Task, logits: ArrayLike) -> NDArray[Any]:
-    """Return the predicted class ids, or numbers, [N, C] -> [N].
+def predicted(task: Task, logits: ArrayLike, cuts: Floats | None = None) -> NDArray[Any]:
+    """Return the predicted class ids, or numbers, [N, C] -> [N]; of several labels 1 and 0, [N, C].
 
     Raises:
         NumericError: if a logit is not finite.
@@ -183,7 +228,7 @@ def predicted(task: Task, logits: ArrayLike) -> NDArray[Any]:
             f"{broken} of {len(array)} rows have a NaN or an infinity",
             "train again with a lower learning rate, or with train.precision fp32",
         )
-    return KINDS[task.kind].predicted(array)
+    return KINDS[task.kind].predicted(centred(array, cuts))
 
 
 @dataclass(frozen=True)
@@ -193,8 +238,8 @@ class Baseline:
     name: str
     """`always negative`, or `always 2.71`."""
     prediction: str | float
-    """The prediction for every row: the most frequent class (the first of equals), or for numbers their
-    mean."""
+    """The prediction for every row: the most frequent class (the first of equals), the labels that are best
+    given to all, or for numbers their mean."""
     metrics: Metrics
 
 
@@ -207,13 +252,11 @@ def baseline(data: TaskData, split: Split) -> Baseline | None:
     learnt, labels = data.splits["train"].labels, split.labels
     if learnt is None or labels is None:
         return None
-    if data.label_names is None:
-        mean = float(np.mean(learnt))
-        return Baseline(f"always {mean:.3g}", mean, task_metrics(data.task, _alike([mean], labels), labels))
-    counts = np.bincount(np.asarray(learnt, dtype=np.int64), minlength=len(data.label_names))
-    label = data.label_names[int(counts.argmax())]
-    shares = np.log((counts + 1) / (counts + 1).sum())
-    return Baseline(f"always {label}", label, task_metrics(data.task, _alike(shares, labels), labels))
+    kind = KINDS[data.task.kind]
+    found = kind.constant(learnt, data.outputs)
+    shown = kind.shown(found.prediction, data.label_names)
+    scores = task_metrics(data.task, _alike(found.logits, labels), labels, found.cuts)
+    return Baseline(found.name or f"always {shown}", shown, scores)
 
 
 def _alike(logits: ArrayLike, labels: Labels) -> Floats:

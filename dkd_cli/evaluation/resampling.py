@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Floats, Floats, Floats], Floats]
-"""(counts [B, N], predictions [N], labels [N]) -> scores [B]"""
+"""(counts [B, N], predictions [N], labels [N]) -> scores [B]; of several labels [N, C] each"""
 
 CELLS_AT_ONCE = 4_000_000
 """Counts in memory: 32 MB, for any number of resamples and examples."""
@@ -26,8 +27,9 @@ def resampled_scores(
 
     Args:
         metric: a name in `SCORERS`.
-        predictions: what `metrics.compared` gives of each, [M, N]: M models, N examples.
-        labels: what it compares them with, [N].
+        predictions: what `metrics.compared` gives of each, [M, N]: M models, N examples; of several labels
+            [M, N, C].
+        labels: what it compares them with, [N] or [N, C].
         resamples: B of them.
         seed: of the draws.
 
@@ -62,7 +64,7 @@ def _macro_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
     hit, named, true = _by_class(counts, predictions, labels)
     occurs = named + true > 0
     f1 = 2 * hit / np.where(occurs, named + true, 1.0)
-    return np.asarray(f1.sum(axis=1) / occurs.sum(axis=1), dtype=np.float64)
+    return np.asarray(f1.sum(axis=1) / np.maximum(occurs.sum(axis=1), 1), dtype=np.float64)
 
 
 def _f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
@@ -118,8 +120,43 @@ def _matthews(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
     return np.asarray(np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1.0)), 0.0))
 
 
+def _micro_f1(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    hit, named, true = (one.sum(axis=1) for one in _by_class(counts, predictions, labels))
+    return _share(2 * hit, named + true)
+
+
+def _subset_accuracy(counts: Floats, predictions: Floats, labels: Floats) -> Floats:
+    return _loss(counts, (predictions == labels).all(axis=1).astype(np.float64), labels)
+
+
+def _mean_average_precision(counts: Floats, scores: Floats, labels: Floats) -> Floats:
+    """NaN for resamples without any label; those that a resample lacks are left out of its mean."""
+    found = np.stack(
+        [_average_precision(counts, scores[:, place], labels[:, place]) for place in range(scores.shape[1])]
+    )
+    defined = np.isfinite(found)
+    total = np.where(defined, found, 0.0).sum(axis=0)
+    return np.asarray(np.where(defined.any(axis=0), total / np.maximum(defined.sum(axis=0), 1), np.nan))
+
+
+def _label_ranking(counts: Floats, scores: Floats, labels: Floats) -> Floats:
+    return _loss(counts, _ranking_of_rows(scores, labels == 1), labels)
+
+
+def _ranking_of_rows(scores: Floats, labels: NDArray[np.bool_]) -> Floats:
+    """Label ranking average precision of each row, [N, C] -> [N]; ties count as ranked before."""
+    among_all = rankdata(-scores, method="max", axis=1)
+    among_right = rankdata(np.where(labels, -scores, np.inf), method="max", axis=1)
+    right = labels.sum(axis=1)
+    shares = np.where(labels, among_right / among_all, 0.0).sum(axis=1) / np.maximum(right, 1)
+    return np.asarray(np.where((right == 0) | (right == labels.shape[1]), 1.0, shares), dtype=np.float64)
+
+
 def _by_class(counts: Floats, predictions: Floats, labels: Floats) -> tuple[Floats, Floats, Floats]:
-    """(predicted correctly, predicted, true) of each class, [B, C]."""
+    """(predicted correctly, predicted, true) of each class, [B, C]; rows are class ids, or of several labels
+    1 and 0 for each."""
+    if predictions.ndim > 1:
+        return counts @ (predictions * labels), counts @ predictions, counts @ labels
     classes = np.union1d(predictions, labels)
     named, true = predictions[:, None] == classes, labels[:, None] == classes
     return counts @ (named & true), counts @ named.astype(float), counts @ true.astype(float)
@@ -176,6 +213,10 @@ SCORERS: dict[str, Scorer] = {
     "accuracy": _accuracy,
     "macro_f1": _macro_f1,
     "matthews": _matthews,
+    "micro_f1": _micro_f1,
+    "mean_average_precision": _mean_average_precision,
+    "subset_accuracy": _subset_accuracy,
+    "label_ranking": _label_ranking,
     "f1": _f1,
     "precision": _precision,
     "recall": _recall,

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
+from dkd_cli.data.output_math import centred
 from dkd_cli.engine.cache.fingerprint import architecture
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.machine.precision import Compute
@@ -23,7 +23,14 @@ from dkd_cli.engine.models.models import Model, check_fit
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.evaluation.contests import Contest, Entrant
 from dkd_cli.evaluation.cost import Cost, cost_of
-from dkd_cli.evaluation.details import Details, Said, differences, own_details, student_before_teacher
+from dkd_cli.evaluation.details import (
+    Details,
+    Said,
+    differences,
+    fit_said,
+    own_details,
+    student_before_teacher,
+)
 from dkd_cli.evaluation.fidelity import agreement, mean_kl, retention
 from dkd_cli.evaluation.latency import Contestant, Speed, contestant, measure_speeds
 from dkd_cli.evaluation.metrics import Metrics, task_metrics
@@ -277,15 +284,16 @@ def _strategy_and_values(run: Run) -> str:
 def _scored(contest: Contest, own: Predictions, timings: dict[Shape, Timing]) -> Result:
     task, labels, validation = contest.data.task, contest.split.labels, contest.validation
     assert labels is not None, "a contest is about labelled rows"
-    metrics = task_metrics(task, own.said.scored, labels)
+    own = replace(own, said=fit_said(contest.data, validation, own.said))
+    metrics = task_metrics(task, own.said.scored, labels, own.said.cuts)
     chosen_by = metrics
     if validation is not None and own.said.validation is not None:
-        chosen_by = task_metrics(task, own.said.validation, validation.labels or ())
+        chosen_by = task_metrics(task, own.said.validation, validation.labels or (), own.said.cuts)
     return Result(
         own,
         metrics,
         chosen_by[task.metrics[0]],
-        own_details(contest.data, contest.split, validation, own.said),
+        own_details(contest.data, contest.split, own.said),
         timings.get(own.shape),
     )
 
@@ -293,21 +301,19 @@ def _scored(contest: Contest, own: Predictions, timings: dict[Shape, Timing]) ->
 def _beside(contest: Contest, own: Result, teacher: Result) -> Result:
     task, split = contest.data.task, contest.split
     main, said, told = task.metrics[0], own.answers.said, teacher.answers.said
-    details = replace(
-        own.details, disagreements=differences(split, (said, own.details), (told, teacher.details), task.kind)
-    )
+    details = replace(own.details, disagreements=differences(split, said, told, task.kind))
     if contest.role(own.answers.entrant) == "student":
         details = replace(
             details,
-            cascade=student_before_teacher(contest.data, split, contest.validation, said, own.details, told),
+            cascade=student_before_teacher(contest.data, split, contest.validation, said, told),
         )
     compared = replace(
         own,
         details=details,
         teacher=teacher.answers.entrant.folder.label,
         retention=retention(main, own.metrics[main], teacher.metrics[main]),
-        agreement=agreement(said.scored, told.scored, task.kind),
-        kl=mean_kl(said.scored, told.scored) if KINDS[task.kind].log_probabilities else None,
+        agreement=agreement(centred(said.scored, said.cuts), centred(told.scored, told.cuts), task.kind),
+        kl=mean_kl(said.scored, told.scored, task.kind),
     )
     if own.timing is None or teacher.timing is None:
         return compared

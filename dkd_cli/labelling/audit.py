@@ -17,7 +17,7 @@ from dkd_cli.evaluation.per_class import ClassScore, class_scores, confusion
 from dkd_cli.labelling.replies import Answer, error_rate, probabilities
 
 FLOOR = 1e-4
-"""As `engine.teachers.bank.PROBABILITY_FLOOR`: the logarithm of 0 is no logit."""
+"""As `engine.method.given.PROBABILITY_FLOOR`: the logarithm of 0 is no logit."""
 CONFIDENCE = 0.95
 
 

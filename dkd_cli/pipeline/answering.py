@@ -6,7 +6,7 @@ Imports no torch: an export answers without it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.data.kinds import log_softmax, normalised_entropy
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.cascade_file import Cascade
-from dkd_cli.evaluation.temperature_file import read_temperature
+from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
+from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.reading.locate import local_path
 from dkd_cli.reading.streams import TextRow
-
-DIGITS = 6
-"""Of what is written, and of uncertainties that are compared."""
 
 Row = dict[str, Any]
 
@@ -37,14 +35,17 @@ class AnsweringStep:
     load: Callable[[], Predictor]
     """Called where it is needed, any number of times."""
     temperature: float
+    thresholds: Mapping[str, float]
+    """Of several labels, by name; empty: one half for each."""
     max_uncertainty: float | None
     """Above it the next one is asked; None for the last, which answers everything."""
 
 
 def one_step(model: str) -> list[AnsweringStep]:
     """A classifier by itself."""
-    temperature = read_temperature(local_path(model, ModelError))
-    return [AnsweringStep(model, cache(partial(load_predictor, model)), temperature, None)]
+    folder = local_path(model, ModelError)
+    temperature, thresholds = read_temperature(folder), read_thresholds(folder)
+    return [AnsweringStep(model, cache(partial(load_predictor, model)), temperature, thresholds, None)]
 
 
 def cascade_steps(cascade: Cascade) -> list[AnsweringStep]:
@@ -56,6 +57,7 @@ def cascade_steps(cascade: Cascade) -> list[AnsweringStep]:
             one.model,
             cache(partial(load_predictor, one.model)),
             one.temperature,
+            one.thresholds,
             None if one is last else cascade.max_uncertainty,
         )
         for one in asked
@@ -111,14 +113,16 @@ def answers(
             if not waiting:
                 break
             first = steps[0].load()
-            order = _order(first, step)
+            order, names = _order(first, step), first.labels
+            cuts = as_cuts(step.thresholds, step.temperature, names or ())
             passed = []
             for start in range(0, len(waiting), batch_size):
                 chosen = waiting[start : start + batch_size]
                 logits, cut = _logits(step.load(), [group[row] for row in chosen])
                 tally.cut += cut if step is steps[0] else 0
                 for row, values in zip(chosen, logits, strict=True):
-                    rows[row] = answer(values[order], first.labels, step.temperature)
+                    said = values[order].astype(np.float64)
+                    rows[row] = KINDS[first.kind].answer(said, step.temperature, cuts, names)
                     if len(steps) > 1:
                         rows[row]["answered_by"] = step.name
                     if step.max_uncertainty is not None and rows[row]["uncertainty"] > step.max_uncertainty:
@@ -131,27 +135,6 @@ def answers(
         yield rows
 
 
-def answer(logits: NDArray[np.float32], labels: Sequence[str] | None, temperature: float) -> Row:
-    """One text's answer: softmax of the logits [C] over the temperature, and entropy over log C.
-
-    >>> answer(np.zeros(2, dtype=np.float32), ("no", "yes"), 1.0)["uncertainty"]
-    1.0
-    """
-    if labels is None:
-        return {"prediction": round(float(logits[0]), DIGITS)}
-    log_probabilities = log_softmax(logits.astype(np.float64) / temperature)
-    probabilities = np.exp(log_probabilities)
-    best = int(probabilities.argmax())
-    return {
-        "label": labels[best],
-        "probability": round(float(probabilities[best]), DIGITS),
-        "uncertainty": round(float(normalised_entropy(log_probabilities)), DIGITS),
-        "probabilities": {
-            label: round(float(p), DIGITS) for label, p in zip(labels, probabilities, strict=True)
-        },
-    }
-
-
 def _logits(predictor: Predictor, examples: Sequence[TextRow]) -> tuple[NDArray[np.float32], int]:
     texts = [example.text for example in examples]
     paired = examples[0].text_pair is not None
@@ -161,6 +144,9 @@ def _logits(predictor: Predictor, examples: Sequence[TextRow]) -> tuple[NDArray[
 def _order(first: Predictor, step: AnsweringStep) -> list[int]:
     """For each of the first model's classes, the output of a step that stands for it."""
     own, wanted = step.load().labels or (), first.labels or ()
+    if step.load().kind != first.kind:
+        problem = f"predicts {KINDS[step.load().kind].of}, the first model {KINDS[first.kind].of}"
+        raise ModelError(step.name, problem, "name models of one task")
     place = {label.casefold(): index for index, label in enumerate(own)}
     if place.keys() != {label.casefold() for label in wanted}:
         problem = f"knows {', '.join(own)}, the first model {', '.join(wanted)}"

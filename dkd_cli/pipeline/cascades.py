@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.output_math import centred
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
@@ -26,7 +29,9 @@ from dkd_cli.evaluation.cascade_choice import (
     choose_threshold,
 )
 from dkd_cli.evaluation.cascade_file import DIGITS, Cascade, CascadeStep, MeasuredCascade, weights_of
-from dkd_cli.evaluation.temperature_file import NAME, read_temperature
+from dkd_cli.evaluation.outputs import SCORED
+from dkd_cli.evaluation.temperature_file import NAME, read_temperature, read_thresholds
+from dkd_cli.evaluation.thresholds import as_cuts, as_thresholds, fit_cuts
 from dkd_cli.reading.locate import local_path
 from dkd_cli.recipe.schema import Recipe, labelled_data
 from dkd_cli.report.terminal import Advance, Terminal
@@ -38,27 +43,55 @@ Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class ModelRule:
+    """How the logits of one model are read."""
+
+    temperature: float
+    thresholds: Mapping[str, float]
+    cuts: NDArray[np.float64] | None
+    """[C], of several labels."""
+
+
+@dataclass(frozen=True)
 class CascadeOutputs:
     """Predictions of a cascade's models on a split."""
 
     split: Split
     logits: tuple[Logits, ...]
     """Of each model, [N, C], in the order of the task's labels."""
+    kind: str
+    """Of output."""
 
-    @property
-    def classes(self) -> list[Classes]:
-        """[N] of each model."""
-        return [said.argmax(axis=1).astype(np.int64) for said in self.logits]
+    def classes(self, rules: Sequence[ModelRule]) -> tuple[list[Classes], Classes | None]:
+        """[N] what each model predicts, and the labels; equal numbers are equal predictions."""
+        said = [
+            KINDS[self.kind].predicted(centred(logits, rule.cuts))
+            for logits, rule in zip(self.logits, rules, strict=True)
+        ]
+        labels = self.split.labels
+        coded = numbered([*said, *([] if labels is None else [np.asarray(labels)])])
+        return coded[: len(said)], None if labels is None else coded[-1]
 
-    @property
-    def labels(self) -> Classes | None:
-        """[N]."""
-        return None if self.split.labels is None else np.asarray(self.split.labels, dtype=np.int64)
-
-    def uncertainties(self, temperatures: Sequence[float]) -> list[Floats]:
+    def uncertainties(self, rules: Sequence[ModelRule]) -> list[Floats]:
         """[N] of each model but the last."""
-        pairs = zip(self.logits[:-1], temperatures[:-1], strict=True)
-        return [np.round(uncertainty(said, temperature), DIGITS) for said, temperature in pairs]
+        pairs = zip(self.logits[:-1], rules[:-1], strict=True)
+        return [
+            np.round(uncertainty(said, rule.temperature, self.kind, rule.cuts), DIGITS)
+            for said, rule in pairs
+        ]
+
+
+def numbered(predictions: Sequence[NDArray[Any]]) -> list[Classes]:
+    """Numbers [N] that are equal where predictions are: class ids as they are, several labels by their set.
+
+    >>> [one.tolist() for one in numbered([np.array([[1, 0], [0, 0]]), np.array([[1, 0], [0, 1]])])]
+    [[2, 0], [2, 1]]
+    """
+    if predictions[0].ndim == 1:
+        return [one.astype(np.int64) for one in predictions]
+    _, found = np.unique(np.concatenate(predictions), axis=0, return_inverse=True)
+    sizes = np.cumsum([len(one) for one in predictions])[:-1]
+    return [one.astype(np.int64) for one in np.split(found.reshape(-1), sizes)]
 
 
 class Cascading:
@@ -78,13 +111,13 @@ class Cascading:
         self._models, self._terminal = tuple(models), terminal
         self.recipe = recipe or _own_recipe(models[0])
         self.data: TaskData = load_task_data(labelled_data(self.recipe.data))
-        if self.data.label_names is None:
+        if KINDS[self.data.task.kind].uncertainty is None or self.data.label_names is None:
             problem = "predicts a number, which has no uncertainty"
             raise ModelError(models[0], problem, "name classifiers")
         self.labels = self.data.label_names
         self._predictors = [load_predictor(model) for model in models]
         self._orders = [
-            label_places(predictor, self.labels, model)
+            label_places(predictor, self.labels, model, self.data.task.kind)
             for predictor, model in zip(self._predictors, models, strict=True)
         ]
         for model in models[1:]:
@@ -113,7 +146,7 @@ class Cascading:
                 split_logits(predictor, split, advance)[:, order]
                 for predictor, order in zip(self._predictors, self._orders, strict=True)
             ]
-        return CascadeOutputs(split, tuple(said))
+        return CascadeOutputs(split, tuple(said), self.data.task.kind)
 
     def fit(self, wanted: CascadeTarget) -> Cascade:
         """Choose the threshold on the validation split.
@@ -122,15 +155,15 @@ class Cascading:
             DataError: where that has too few rows, or no labels to count a loss by.
         """
         asked = self.ask("validation")
-        if wanted.measure == "loss" and asked.labels is None:
+        if wanted.measure == "loss" and asked.split.labels is None:
             problem = "has no labels to count a loss by"
             raise DataError("the validation split", problem, "ask for --agreement instead")
-        temperatures = [
-            _temperature(model, said, asked.labels)
+        rules = [
+            _rule(model, said, asked, self.labels)
             for model, said in zip(self._models, asked.logits, strict=True)
         ]
         try:
-            chosen = choose_threshold(asked.uncertainties(temperatures), asked.classes, asked.labels, wanted)
+            chosen = choose_threshold(asked.uncertainties(rules), *asked.classes(rules), wanted)
         except ValueError as error:
             raise DataError(
                 "the validation split",
@@ -138,23 +171,22 @@ class Cascading:
                 "ask for less (--agreement, --loss, --confidence), or raise data.max_validation",
             ) from error
         steps = [
-            CascadeStep(model, temperature, weights_of(model))
-            for model, temperature in zip(self._models, temperatures, strict=True)
+            CascadeStep(model, rule.temperature, weights_of(model), rule.thresholds)
+            for model, rule in zip(self._models, rules, strict=True)
         ]
-        return self._cascade(steps, chosen, wanted, asked)
+        return self._cascade(steps, chosen, wanted, _measured(asked, rules, chosen.threshold))
 
     def measure(self, cascade: Cascade, name: str) -> MeasuredCascade:
         """Compute a cascade's scores on a split."""
-        return _measured(
-            self.ask(name), [step.temperature for step in cascade.steps], cascade.max_uncertainty
-        )
+        rules = [_read_rule(step.temperature, step.thresholds, self.labels) for step in cascade.steps]
+        return _measured(self.ask(name), rules, cascade.max_uncertainty)
 
     def _cascade(
         self,
         steps: Sequence[CascadeStep],
         chosen: ChosenThreshold,
         wanted: CascadeTarget,
-        asked: CascadeOutputs,
+        validation: MeasuredCascade,
     ) -> Cascade:
         return Cascade(
             steps=tuple(steps),
@@ -164,15 +196,13 @@ class Cascading:
             wanted=wanted.value,
             confidence=wanted.confidence,
             bound=1 - chosen.bound if wanted.measure == "agreement" else chosen.bound,
-            validation=_measured(asked, [step.temperature for step in steps], chosen.threshold),
+            validation=validation,
         )
 
 
-def _measured(
-    asked: CascadeOutputs, temperatures: Sequence[float], threshold: float | None
-) -> MeasuredCascade:
-    classes, labels = asked.classes, asked.labels
-    answers = answering(asked.uncertainties(temperatures), threshold)
+def _measured(asked: CascadeOutputs, rules: Sequence[ModelRule], threshold: float | None) -> MeasuredCascade:
+    classes, labels = asked.classes(rules)
+    answers = answering(asked.uncertainties(rules), threshold)
     said = np.stack(classes)[answers, np.arange(len(answers))]
     return MeasuredCascade(
         split=asked.split.name,
@@ -194,12 +224,15 @@ def _own_recipe(model: str) -> Recipe:
     return run.recipe
 
 
-def label_places(predictor: Predictor, labels: Sequence[str], model: str) -> list[int]:
+def label_places(predictor: Predictor, labels: Sequence[str], model: str, kind: str) -> list[int]:
     """For each of the task's labels, the model's output that stands for it.
 
     Raises:
-        ModelError: for a model of other classes.
+        ModelError: for a model of another kind of output, or of other classes.
     """
+    if predictor.kind != kind:
+        problem = f"predicts {KINDS[predictor.kind].of}, the task is one of {KINDS[kind].of}"
+        raise ModelError(model, problem, "name models of one task")
     place = {label.casefold(): index for index, label in enumerate(predictor.labels or ())}
     if len(place) != len(labels) or any(label.casefold() not in place for label in labels):
         known = ", ".join(predictor.labels or ("a number",))
@@ -221,11 +254,21 @@ def split_logits(predictor: Predictor, split: Split, advance: Advance) -> Logits
     return np.stack([found[row] for row in range(len(split))])
 
 
-def _temperature(model: str, logits: Logits, labels: Classes | None) -> float:
-    folder = local_path(model, ModelError)
+def _rule(model: str, logits: Logits, asked: CascadeOutputs, names: Sequence[str]) -> ModelRule:
+    """Temperature and thresholds of a model: those of its folder, or else fitted on these rows."""
+    folder, labels, known = local_path(model, ModelError), asked.split.labels, SCORED[asked.kind]
     if labels is None or (folder / NAME).is_file():
-        return read_temperature(folder)
-    return round(fit_temperature(logits, labels), DIGITS)
+        return _read_rule(read_temperature(folder), read_thresholds(folder), names)
+    assert known is not None, "numbers have no cascade"
+    temperature = round(fit_temperature(*known.rows(logits, labels)), DIGITS)
+    if not KINDS[asked.kind].thresholds:
+        return ModelRule(temperature, {}, None)
+    fitted = as_thresholds(fit_cuts(logits, labels, temperature), temperature, names)
+    return _read_rule(temperature, fitted, names)
+
+
+def _read_rule(temperature: float, thresholds: Mapping[str, float], names: Sequence[str]) -> ModelRule:
+    return ModelRule(temperature, thresholds, as_cuts(thresholds, temperature, names))
 
 
 def cascade_place(model: str) -> Path:

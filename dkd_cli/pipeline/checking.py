@@ -19,7 +19,6 @@ from dkd_cli.engine.models.models import (
     load_config,
     locate_model,
     positions,
-    refuse_several_labels,
     skeleton,
 )
 from dkd_cli.engine.models.students import pick_layers
@@ -116,7 +115,6 @@ def _check_source(
         return
     config = load_config(name, key)
     if source.trained and data is not None:
-        refuse_several_labels(config, name, key)
         label_order(config, data, source.labels, name, key)
     available = int(config.num_hidden_layers)
     if not available and not source.trained:

@@ -24,6 +24,7 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.odd_texts import odd_texts
+from dkd_cli.data.output_math import Floats
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
 from dkd_cli.engine.deploy.export_writers import WRITERS
@@ -60,7 +61,8 @@ from dkd_cli.evaluation.gates import (
     measure_parity,
     measure_quality,
 )
-from dkd_cli.evaluation.temperature_file import NAME
+from dkd_cli.evaluation.temperature_file import NAME, read_temperature, read_thresholds
+from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.files import remove_folder, rename, write_json
 from dkd_cli.manifests import damage, seal
 from dkd_cli.recipe.schema import Recipe, labelled_data
@@ -155,6 +157,14 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
     check_fit(loaded.model, [rows, odd_rows], longest, checkpoint)
     weights = state_digest(loaded.model)
     return ExportSource(checkpoint, folder, settings, data, rows, odd_rows, loaded, order, weights)
+
+
+def known_cuts(source: ExportSource) -> Floats | None:
+    """Read the thresholds in the checkpoint's folder: the logits above which labels are predicted, [C]."""
+    if source.folder is None:
+        return None
+    thresholds, temperature = read_thresholds(source.folder), read_temperature(source.folder)
+    return as_cuts(thresholds, temperature, source.data.label_names or ())
 
 
 def some_rows(split: Split) -> Split:
@@ -254,7 +264,13 @@ def write_and_judge(
             pair = (odd_answers(classifier, source, size) for size in (1, len(source.odd)))
             check_batches(source.named, *pair)
     quality = measure_quality(
-        source.named, source.data.task, source.rows.split, expected, said, gates.max_loss
+        source.named,
+        source.data.task,
+        source.rows.split,
+        expected,
+        said,
+        gates.max_loss,
+        known_cuts(source),
     )
     check_quality(source.named, quality)
     tokenizer.save_pretrained(staged)

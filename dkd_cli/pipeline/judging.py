@@ -16,6 +16,7 @@ from dkd_cli.engine.training.job import Metrics
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.fidelity import AGREEMENT
 from dkd_cli.evaluation.metrics import task_metrics
+from dkd_cli.evaluation.thresholds import fit_cuts
 from dkd_cli.pipeline.workshop import Splits
 from dkd_cli.recipe.schema import Train
 
@@ -39,8 +40,16 @@ def weights_of_classes(train: Train, data: TaskData) -> Tensor | None:
 
 
 def judge_by_labels(data: TaskData) -> Judge:
-    """Score by the task's metrics, against the labels of the validation split; the first one decides."""
-    return Judge(lambda logits, labels: task_metrics(data.task, logits, labels), data.task.metrics[0])
+    """Score by the task's metrics, against the labels of the validation split; the first one decides.
+
+    Thresholds of several labels are fitted on the same rows, as `dkd evaluate` does.
+    """
+
+    def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+        cuts = fit_cuts(logits, labels) if KINDS[data.task.kind].thresholds else None
+        return task_metrics(data.task, logits, labels, cuts)
+
+    return Judge(scores, data.task.metrics[0])
 
 
 def judge_by_teacher(train: Train, data: TaskData, splits: Splits, answers: Tensor) -> tuple[Splits, Judge]:

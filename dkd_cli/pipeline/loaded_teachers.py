@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
 from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.models.attention import check_heads, places, show_attention
 from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.label_order import label_order
@@ -25,7 +25,6 @@ from dkd_cli.engine.teachers.bank import (
     FrozenTeacher,
     RecordedTeacher,
     TeacherBank,
-    probability_logits,
 )
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import baseline, score
@@ -174,11 +173,13 @@ class LoadedTeachers:
         key = _answers(recipe, name)
         if key not in self._loaded:
             data = self._workshop.data(recipe)
+            logits_of = OUTPUTS[data.task.kind].from_probabilities
+            assert logits_of is not None, "the rules refuse an endpoint for numbers"
 
             def answers(split: str) -> torch.Tensor:
                 rows = data.taught() if split == "train" else data.splits[split]
                 found = answers_to(recipe, name, data, rows)
-                return probability_logits(torch.from_numpy(found))
+                return logits_of(torch.from_numpy(found))
 
             self._loaded[key] = Loaded(RecordedTeacher(answers("train")), lambda train: answers("validation"))
         return self._loaded[key]
@@ -186,7 +187,8 @@ class LoadedTeachers:
     def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
         data, settings = self._workshop.data(recipe), recipe.teachers[name]
         assert settings.probabilities is not None
-        if KINDS[data.task.kind].log_probabilities is None or data.label_names is None:
+        output = OUTPUTS[data.task.kind]
+        if output.from_probabilities is None or data.label_names is None:
             raise RecipeError(
                 f"teachers.{name}.probabilities",
                 "holds probabilities of classes, but the task is to predict a number",
@@ -194,9 +196,14 @@ class LoadedTeachers:
             )
         rows = data.taught() if split == "train" else data.splits[split]
         found = read_probabilities(
-            settings.probabilities, rows, data.label_names, settings.labels, f"teachers.{name}"
+            settings.probabilities,
+            rows,
+            data.label_names,
+            settings.labels,
+            f"teachers.{name}",
+            sum_to_one=output.probabilities_sum_to_one,
         )
-        return probability_logits(torch.from_numpy(found))
+        return output.from_probabilities(torch.from_numpy(found))
 
 
 LOADERS: dict[str, Callable[[LoadedTeachers, Recipe, str, LoadedModel, Splits], Loaded]] = {

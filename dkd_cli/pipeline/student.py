@@ -143,6 +143,7 @@ def prepare(
         compute=compute,
         metrics=judge.metrics,
         supervised=OUTPUTS[data.task.kind].supervised,
+        constant=OUTPUTS[data.task.kind].constant,
         metric=judge.metric,
         working=working,
         peers=workshop.peers,

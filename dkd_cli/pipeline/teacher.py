@@ -114,6 +114,7 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path, digest: str | No
         compute=compute,
         metrics=judge.metrics,
         supervised=OUTPUTS[data.task.kind].supervised,
+        constant=OUTPUTS[data.task.kind].constant,
         metric=judge.metric,
         working=working,
         peers=workshop.peers,

@@ -6,12 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dkd_cli.data.examples import Split
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.models import LoadedModel, depth
 from dkd_cli.engine.runs.checkpoints import Run, publish
 from dkd_cli.engine.teachers.bank import TeacherBank
 from dkd_cli.engine.training.counts import examples_seen
 from dkd_cli.engine.training.fit import fit
 from dkd_cli.engine.training.job import Job
+from dkd_cli.evaluation.details import Said, fit_said
+from dkd_cli.evaluation.temperature_file import Temperature, write_temperature
 from dkd_cli.files import write_text
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.report.model_card import model_card
@@ -44,8 +48,12 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
     with workshop.terminal.progress(final.name, seen) as advance, teachers.kept():
         fitted = fit(replace(job, advance=advance, say=workshop.terminal.say))
 
+    calibration = fitted_calibration(workshop, prepared)
+
     def save_weights(folder: Path) -> None:
         built.model.save_pretrained(folder)
+        if calibration is not None:
+            write_temperature(folder, calibration)
         # How the last texts were cut stays in it, unless the cache had all tokens: no part of the model.
         backend = getattr(built.tokenizer, "backend_tokenizer", None)
         if backend is not None:
@@ -83,6 +91,20 @@ def train_and_publish(workshop: Workshop, prepared: Prepared, final: Path) -> Ru
     }
     peers.decide(lambda: publish(job.working, final, done, save_weights, log))
     return peers.decide(lambda: done)
+
+
+def fitted_calibration(workshop: Workshop, prepared: Prepared) -> Temperature | None:
+    """Temperature and thresholds of the trained model, where it decides about labels by thresholds.
+
+    As `dkd evaluate` fits them on the validation split; None where that has no labels.
+    """
+    job, data = prepared.job, workshop.data(prepared.run.recipe)
+    validation = data.splits["validation"]
+    if not KINDS[data.task.kind].thresholds or validation.labels is None:
+        return None
+    size, precision = job.settings.eval_batch_size, job.settings.precision
+    logits = predict_logits(job.model, job.validation, job.collator, batch_size=size, precision=precision)
+    return fit_said(data, validation, Said(logits.numpy(), logits.numpy())).fitted
 
 
 def rows_by_kind(split: Split) -> dict[str, int]:

@@ -199,8 +199,9 @@ def _read_workbook(file: Content) -> Table:
 
 
 def class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The names of the classes in each column that declares them (the hub's `ClassLabel`)."""
-    return {name: tuple(f.names) for name, f in features.items() if getattr(f, "names", None)}
+    """The names of the classes in each column that declares them (the hub's `ClassLabel`, or lists of it)."""
+    of_items = {name: getattr(f, "feature", f) for name, f in features.items()}
+    return {name: tuple(f.names) for name, f in of_items.items() if getattr(f, "names", None)}
 
 
 READERS: dict[str, Callable[[Content], Table]] = {

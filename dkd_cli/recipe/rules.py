@@ -14,7 +14,7 @@ from dkd_cli.recipe.endpoint_rules import check_endpoints
 from dkd_cli.recipe.fields import did_you_mean
 from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
-from dkd_cli.recipe.words import score_reads
+from dkd_cli.recipe.words import KIND_WORDS, score_reads
 
 Broken = tuple[str, str, str]
 """(dotted key, problem, remedy)"""
@@ -140,15 +140,16 @@ def _data(recipe: Recipe) -> Iterator[Broken]:
             f"makes {total:g} together with `test_share`, which leaves nothing to train on",
             "make their sum less than 1",
         )
-    if data.positive is not None and data.kind == "regression":
-        yield "data.positive", "names a class, but `kind` is regression", "remove one of the two"
+    words = KIND_WORDS[data.kind or "classification"]
+    if data.positive is not None and not words.names_positive:
+        yield "data.positive", f"names a class, but `kind` is {data.kind}", "remove one of the two"
     if data.labels is None:
         return
     if data.positive is not None and data.positive not in data.labels:
         remedy = did_you_mean(data.positive, data.labels, f"name one of: {', '.join(data.labels)}")
         yield "data.positive", f"{_quoted(data.positive)} is not in `data.labels`", remedy
-    if data.kind == "regression":
-        yield "data.labels", "names classes, but `kind` is regression", "remove one of the two"
+    if not words.names_labels:
+        yield "data.labels", f"names classes, but `kind` is {data.kind}", "remove one of the two"
     if len(data.labels) < 2:
         yield "data.labels", f"names {len(data.labels)} classes", "name two or more, or leave it out"
     for label in sorted({label for label in data.labels if data.labels.count(label) > 1}):

@@ -15,7 +15,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from dkd_cli.recipe.asking import Asking, Price
 from dkd_cli.recipe.student_section import Student
 from dkd_cli.recipe.value_types import ClassWeights, Count, Name, Share, Weight
-from dkd_cli.recipe.words import Score, renamed
+from dkd_cli.recipe.words import OutputKind, Score, joined_by_comma, renamed
 
 Value = str | int | float | bool | None
 
@@ -53,8 +53,11 @@ class Data:
     `text`."""
     text_pair: Name | None = None
     """The column with the second text; null: the known task's, else none."""
-    label: Name | None = None
-    """The column with the label; null: the known task's, else `label`."""
+    label: Annotated[Name, joined_by_comma()] | None = None
+    """The column with the label, or of kind `multi-label` a list of columns, one for each label, with 1 and 0
+    or true and false; null: the known task's, else `label`."""
+    label_separator: Name = "|"
+    """Of kind `multi-label`: what separates the labels of a text in one column; JSON lists need none."""
     labels: tuple[str, ...] | None = None
     """The class names in the order of their ids; null: those of the data set, else in the known task's order,
     else sorted."""
@@ -62,8 +65,9 @@ class Data:
     """Of two classes the one that `f1`, `precision`, `recall` and `average_precision` are of; all four are
     then measured. null: the known task's, else the second of `0` and `1`, `false` and `true`, or `no` and
     `yes`."""
-    kind: Literal["classification", "regression"] | None = None
-    """null: the known task's, else classification."""
+    kind: OutputKind | None = None
+    """`classification`: one label per text; `multi-label`: any number of them; `regression`: a number; null:
+    the known task's, else classification."""
     unlabelled: bool = False
     """`true`: the training texts have no labels, or their labels are ignored; students learn from their
     teachers alone. Validation and test labels are used if there are any; `labels` names the classes."""

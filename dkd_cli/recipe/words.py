@@ -1,9 +1,10 @@
-"""The words of a recipe that other writings call otherwise, and what each selection score reads."""
+"""Words of a recipe: old ones, what selection scores read, and what kinds of output allow."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -21,6 +22,37 @@ def renamed(new_words: Mapping[str, str], *, noted: bool = False) -> BeforeValid
 
     return BeforeValidator(read)
 
+
+def joined_by_comma() -> BeforeValidator:
+    """Read a list of names as one text, the names separated by commas."""
+
+    def read(value: object) -> object:
+        if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
+            return ", ".join(value)
+        return value
+
+    return BeforeValidator(read)
+
+
+OutputKind = Literal["classification", "multi-label", "regression"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindWords:
+    """What a recipe may say of data of one kind of output."""
+
+    names_labels: bool
+    """`data.labels`"""
+    names_positive: bool
+    """`data.positive`"""
+
+
+KIND_WORDS: dict[str, KindWords] = {
+    "classification": KindWords(names_labels=True, names_positive=True),
+    "multi-label": KindWords(names_labels=True, names_positive=False),
+    "regression": KindWords(names_labels=False, names_positive=False),
+}
+"""By `data.kind`."""
 
 Score = Annotated[
     Literal[

@@ -60,7 +60,7 @@ def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Se
         ("classes", "Classes", class_blocks(closest, teacher, contest["labels"])),
         ("calibration", "Calibration", calibration_blocks(models, closest, contest["split"])),
         ("cascade", "Cascade", cascade_blocks(models, closest, teacher, metric, contest["split"])),
-        ("differences", "Where they differ", difference_blocks(closest, contest["labels"])),
+        ("differences", "Where they differ", difference_blocks(closest, contest["labels"], contest["kind"])),
         ("speed", "Speed and cost", speed_blocks(models)),
         ("training", "Training", training_blocks(models, metric)),
     ]

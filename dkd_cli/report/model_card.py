@@ -26,6 +26,10 @@ HUB_METRICS = {
     "recall": ("recall", "Recall"),
     "average_precision": ("average_precision", "Average precision"),
     "roc_auc": ("roc_auc", "Area under the ROC curve"),
+    "micro_f1": ("f1", "Micro F1"),
+    "mean_average_precision": ("mean_average_precision", "Mean average precision"),
+    "subset_accuracy": ("accuracy", "Subset accuracy"),
+    "label_ranking": ("label_ranking_average_precision", "Label ranking average precision"),
     "matthews": ("matthews_correlation", "Matthews correlation"),
     "pearson": ("pearsonr", "Pearson correlation"),
     "spearman": ("spearmanr", "Spearman correlation"),
@@ -38,7 +42,7 @@ MOST_CLASSES = 30
 PIPELINE = """\
 from transformers import pipeline
 
-classify = pipeline("text-classification", model="path/to/this/folder")
+classify = pipeline("text-classification", model="path/to/this/folder"OPTIONS)
 classify("some text")"""
 PREDICTOR = """\
 from dkd_cli.engine.deploy.load import load_predictor
@@ -47,6 +51,12 @@ predictor = load_predictor("path/to/this/folder")  # with NumPy: torch is not im
 logits, truncated = predictor.logits(["some text"], None)"""
 USE = {"transformers": PIPELINE, None: PREDICTOR}
 """By the library that loads the folder."""
+
+THRESHOLDS = (
+    "Each label has a probability of its own; `thresholds` in `calibration.json`, fitted on validation, say"
+    " from which calibrated probability on it is predicted, as `dkd predict` does.",
+    "",
+)
 
 STRATEGIES = {
     "none": "fine-tuned on the labels alone",
@@ -140,12 +150,13 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "## Use",
         "",
         "```python",
-        USE[_library(run)],
+        USE[_library(run)].replace("OPTIONS", ", top_k=None" if KINDS[data.task.kind].thresholds else ""),
         "```",
         "",
         "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
         " give probabilities that can be believed more.",
         "",
+        *(THRESHOLDS if KINDS[data.task.kind].thresholds else ()),
         "## Limits",
         "",
         f"- It has seen texts like those of its training data only, up to {recipe.data.max_length} tokens;"

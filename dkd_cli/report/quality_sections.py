@@ -128,15 +128,29 @@ def class_blocks(model: Model, teacher: Model | None, labels: Sequence[str] | No
     ]
     table = TableBlock(columns, rows, ["Δ: less the teacher's, in the same units."])
     beside = f" beside {teacher['model']}" if teacher else ""
-    return [
+    blocks: list[Block] = [
         Picture(plots.class_bars(model, teacher), f"F1 of each class of {model['model']}{beside}."),
         table if len(rows) <= plots.MOST_CLASSES else Folded(f"All {len(rows)} classes", [table]),
-        Picture(
-            plots.confusion(model, labels),
-            f"Confusion of {model['model']}: rows are true classes, columns predicted ones; the shade is the"
-            " share of the row.",
-        ),
     ]
+    if model["confusion"]:
+        shown = (
+            f"Confusion of {model['model']}: rows are true classes, columns predicted ones; the shade is the"
+            " share of the row."
+        )
+        blocks.append(Picture(plots.confusion(model, labels), shown))
+    if model.get("by_label"):
+        keys = ("label", "threshold", "ece", "calibrated_ece")
+        of_labels = [[one[key] for key in keys] for one in model["by_label"]]
+        heads: list[Column | str] = [
+            "label",
+            Column("threshold", 3),
+            Column("ECE", 4),
+            Column("ECE, calibrated", 4),
+        ]
+        note = "A label is predicted where its calibrated probability is above its threshold."
+        about = TableBlock(heads, of_labels, [note])
+        blocks.append(Folded("Threshold and calibration of each label", [about]))
+    return blocks
 
 
 def calibration_blocks(models: Sequence[Model], model: Model, split: str) -> list[Block]:
@@ -232,15 +246,16 @@ def cascade_blocks(
     ]
 
 
-def difference_blocks(model: Model, labels: Sequence[str] | None) -> list[Block]:
+def difference_blocks(model: Model, labels: Sequence[str] | None, kind: str) -> list[Block]:
     """The most confident disagreements, in full."""
 
-    def said(value: int | float | None) -> str:
+    def said(value: Any) -> str:
         if value is None:
             return "unknown"
-        return labels[int(value)] if labels else f"{value:.3f}"
+        shown = KINDS[kind].shown(value, None if labels is None else tuple(labels))
+        return shown if isinstance(shown, str) else f"{shown:.3f}"
 
-    def sure(value: int | float, probability: float | None) -> str:
+    def sure(value: Any, probability: float | None) -> str:
         return said(value) + (f" ({100 * probability:.0f} %)" if probability is not None else "")
 
     examples: list[Block] = [

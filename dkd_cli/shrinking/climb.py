@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.errors import DkdError, ModelError, Problems, raise_all
+from dkd_cli.errors import DkdError, ModelError, Problems, RecipeError, raise_all
 from dkd_cli.evaluation.gates import Gates
 from dkd_cli.evaluation.keeping import Kept, kept_score
 from dkd_cli.evaluation.text_latency import TextLatency, measure_text_latency
@@ -96,11 +97,15 @@ def judges_of(recipe: Recipe, source: str, terminal: Terminal) -> Judges:
         terminal: for progress.
 
     Raises:
+        RecipeError: for several labels per text.
         DataError, ModelError: where data or teacher cannot be read.
     """
     # These rows are of no other split: the limit is applied after the texts were divided.
     wide = replace(labelled_data(recipe.data), max_validation=None)
     data = judged(load_task_data(wide), recipe.train.metric)
+    if KINDS[data.task.kind].thresholds:
+        problem = f"is {data.task.kind}, whose thresholds are not compared here"
+        raise RecipeError("data.kind", problem, "use `dkd distill` and `dkd evaluate`")
     split = _at_most(data.splits["validation"])
     return Judges(data, split, teacher_logits(recipe, source, data, split, terminal))
 
@@ -120,7 +125,7 @@ def export_logits(folder: Path, data: TaskData, split: Split, terminal: Terminal
         said = split_logits(predictor, split, advance)
     if data.label_names is None:
         return said
-    return said[:, label_places(predictor, data.label_names, str(folder))]
+    return said[:, label_places(predictor, data.label_names, str(folder), data.task.kind)]
 
 
 def climb(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
 from dkd_cli.engine.deploy.text_tokens import TextTokens
 from dkd_cli.engine.models.export_formats import format_of
@@ -40,7 +41,8 @@ def exported_predictor(folder: Path, export: Export, threads: int | None = None)
         }
         return session.logits(inputs), sum(bool(one.overflowing) for one in encoded)
 
-    return Predictor(_labels(folder), export.text, export.text_pair, export.max_length, logits)
+    labels, kind = _labels(folder)
+    return Predictor(labels, kind, export.text, export.text_pair, export.max_length, logits)
 
 
 def available_threads() -> int:
@@ -51,13 +53,16 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _labels(folder: Path) -> tuple[str, ...] | None:
+def _labels(folder: Path) -> tuple[tuple[str, ...] | None, str]:
+    """The names of the outputs, and their kind."""
     path = folder / "config.json"
     try:
-        named = json.loads(path.read_text(encoding="utf-8"))["id2label"]
+        config = json.loads(path.read_text(encoding="utf-8"))
+        named = config["id2label"]
         labels = tuple(str(named[str(index)]) for index in range(len(named)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             str(path), f"does not name the classes ({error})", "export the model again"
         ) from error
-    return labels if len(labels) > 1 else None
+    kind = kind_of_model(config.get("problem_type"), len(labels))
+    return (labels if len(labels) > 1 else None), kind

@@ -21,6 +21,8 @@ class Predictor:
 
     labels: tuple[str, ...] | None
     """In the order of its outputs; None where it gives one number."""
+    kind: str
+    """Of output, by the words of `kinds.KINDS`."""
     text: str
     """The column that it was trained on, and its partner."""
     text_pair: str | None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
 from dkd_cli.engine.deploy.text_tokens import TextTokens
 from dkd_cli.engine.models.static_arrays import StaticArrays, StaticFacts
@@ -28,4 +29,5 @@ def static_predictor(folder: Path, arrays: StaticArrays, facts: StaticFacts) -> 
             raise NumericError(str(folder), "a logit is not finite", "train again with a lower learning rate")
         return said, sum(bool(one.overflowing) for one in encoded)
 
-    return Predictor(facts.labels, facts.text, facts.text_pair, facts.max_length or LONGEST, logits)
+    kind = kind_of_model(facts.problem_type, len(facts.labels or ("",)))
+    return Predictor(facts.labels, kind, facts.text, facts.text_pair, facts.max_length or LONGEST, logits)

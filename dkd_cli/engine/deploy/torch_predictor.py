@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.data.tasks import resolve_task
 from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
 from dkd_cli.engine.machine.precision import decide
@@ -21,7 +22,7 @@ def torch_predictor(name: str) -> Predictor:
     """Answers with the precision, the length and the columns of the model's recipe, where it has one.
 
     Raises:
-        ModelError: where there is no trained classifier, or it is damaged, or gives several labels at once.
+        ModelError: where there is no trained classifier, or it is damaged.
     """
     located = Path(locate_model(name, name))
     run = read_run(located) if located.is_dir() else None
@@ -55,6 +56,7 @@ def torch_predictor(name: str) -> Predictor:
     labels = tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))
     return Predictor(
         labels if len(labels) > 1 else None,
+        kind_of_model(model.config.problem_type, len(labels)),
         task.text if task else "text",
         task.text_pair if task else None,
         longest,

@@ -61,8 +61,24 @@ def _check_classes(plan: Plan, strategy: str, outputs: int) -> None:
         raise RecipeError(f"{key}.standardise", problem, "set it to false")
 
 
+def _check_labels(plan: Plan, strategy: str, outputs: int) -> None:
+    objective, key = plan.objective, "strategy.objective"
+    if not plan.teachers:
+        return
+    if objective.kd_loss not in OUTPUTS[plan.output].kd_losses:
+        why = {
+            "decoupled": "sets one target class against the others, and a text may have several labels",
+            "dist": "correlates the classes of one softmax, and each label has a probability of its own",
+        }[objective.kd_loss]
+        raise RecipeError(f"{key}.kd_loss", f"{objective.kd_loss!r} {why}", "set it to kl, mse, jsd or taid")
+    if objective.standardise:
+        problem = "takes away the level of the logits, by which labels are decided"
+        raise RecipeError(f"{key}.standardise", problem, "set it to false")
+
+
 CHECKS: dict[str, Callable[[Plan, str, int], None]] = {
     "classification": _check_classes,
+    "multi-label": _check_labels,
     "regression": _check_number,
 }
 """By the kind of output."""

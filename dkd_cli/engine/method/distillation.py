@@ -208,10 +208,9 @@ def _on_labels(
     share = student.share
 
     def supervised(logits: Tensor, labels: Tensor) -> Tensor:
-        values = output.supervised(logits, labels)
-        if class_weights is None or output.label_weights is None:
-            return values
-        return values * output.label_weights(labels, class_weights.to(values))
+        if class_weights is None or output.weighted is None:
+            return output.supervised(logits, labels)
+        return output.weighted(logits, labels, class_weights.to(logits.device, torch.float32))
 
     if student.labelled is None:
         return share.mean(counts * supervised(student.logits, labels), size)

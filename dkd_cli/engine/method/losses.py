@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dkd_cli.engine.method.labels import by_label
 from dkd_cli.engine.method.uncertainty import entropy
 
 
@@ -31,6 +33,26 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     tensor([0.6931, 0.6931])
     """
     return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def binary_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of several labels: the mean over labels of -w log σ(z) where one holds, else -log σ(-z).
+
+    Args:
+        logits: [B, C].
+        labels: [B, C], 1 or 0.
+        weights: w, [C]; None: 1.
+
+    Returns:
+        [B], in nats per label.
+
+    >>> binary_cross_entropy(torch.tensor([[0.0, 0.0]]), torch.tensor([[1, 0]]))
+    tensor([0.6931])
+    """
+    targets = labels.float()
+    return F.binary_cross_entropy_with_logits(
+        logits.float(), targets, reduction="none", pos_weight=weights
+    ).mean(dim=-1)
 
 
 def squared_error(logits: Tensor, labels: Tensor) -> Tensor:
@@ -346,7 +368,9 @@ def _log_relations(states: Tensor, real: Tensor, heads: int) -> Tensor:
     return F.log_softmax(alike.masked_fill(~real[:, None, None], -1e30), dim=-1)
 
 
-def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0) -> Tensor:
+def dynamic_kd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float = 1.0, multi_label: bool = False
+) -> Tensor:
     """Plug-in loss: KD-KL weighted by the student's normalised entropy, mean over the batch.
 
     mean_i u_i · KD-KL_i, with u detached. Add it to the loss on the labels in any training loop.
@@ -355,6 +379,7 @@ def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature:
         student_logits: [B, C] with C >= 2.
         teacher_logits: [B, C].
         temperature: softens both sides.
+        multi_label: each logit is a label of its own: both factors are means over labels.
 
     Returns:
         A scalar, in nats times T².
@@ -363,5 +388,8 @@ def dynamic_kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature:
     >>> dynamic_kd_loss(sure, unsure), dynamic_kd_loss(unsure, torch.tensor([[1.0, 0.0]]))
     (tensor(0.), tensor(0.1109))
     """
+    if multi_label:
+        divergence = by_label(partial(kd_kl, temperature=temperature))(student_logits, teacher_logits)
+        return (divergence * by_label(entropy)(student_logits)).mean()
     uncertainty = entropy(student_logits)
     return (kd_kl(student_logits, teacher_logits, temperature) * uncertainty).mean()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from dkd_cli.engine.method import losses
+from dkd_cli.engine.method.labels import by_label
 from dkd_cli.recipe.schema import Objective
 
 KdLoss = Callable[[Objective, Tensor, Tensor, Tensor | None], Tensor]
@@ -51,6 +52,26 @@ KD_LOSSES: dict[str, KdLoss] = {
     "dist": _dist,
 }
 """KD losses by their name in a recipe (`strategy.objective.kd_loss`)."""
+
+
+def per_label(loss: KdLoss) -> KdLoss:
+    """The mean over labels of a KD loss between two classes, the label and its absence."""
+
+    def mean_over_labels(
+        objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        return by_label(lambda own, theirs: loss(objective, own, theirs, None))(student, teacher)
+
+    return mean_over_labels
+
+
+LABEL_KD_LOSSES: dict[str, KdLoss] = {
+    "mse": _mse,
+    "kl": per_label(_kl),
+    "jsd": per_label(_jsd),
+    "taid": per_label(_taid),
+}
+"""Those that mean something for several labels per text."""
 
 
 def kd(

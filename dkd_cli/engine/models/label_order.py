@@ -14,6 +14,7 @@ import torch
 from transformers import PretrainedConfig
 
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.errors import ModelError
 
 GENERIC = re.compile(r"LABEL_\d+")
@@ -69,8 +70,9 @@ def label_order(
         key: the recipe's key, for errors.
 
     Raises:
-        ModelError: for another number of outputs, other names, or no names at all.
+        ModelError: for another kind of output, another number of them, other names, or no names at all.
     """
+    _check_kind(config, data, name, key)
     if data.label_names is None:
         if config.num_labels != 1:
             raise ModelError(
@@ -101,6 +103,19 @@ def label_order(
             key, f"{name!r} knows {own}, the task has {wanted}", "set data.labels or the teacher's labels"
         )
     return order
+
+
+def _check_kind(config: PretrainedConfig, data: TaskData, name: str, key: str) -> None:
+    """Refuse outputs that are trained as several labels where the task has one, and the other way round."""
+    several = KINDS["multi-label"].problem_type
+    if (config.problem_type == several) == (KINDS[data.task.kind].problem_type == several):
+        return
+    if config.problem_type == several:
+        problem = f"{name!r} gives several labels at once, and its outputs are no probabilities of one"
+        raise ModelError(key, problem, "choose a classifier of one label, or set data.kind: multi-label")
+    problem = f"{name!r} gives one label per text, and the task has several (data.kind: multi-label)"
+    remedy = f'choose another, or set "problem_type": "{several}" in its config.json if it was trained so'
+    raise ModelError(key, problem, remedy)
 
 
 def put_in_order(model: torch.nn.Module, order: Sequence[int] | None) -> None:

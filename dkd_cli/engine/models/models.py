@@ -230,22 +230,10 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
             f"{name!r} has no trained classification head ({sorted(info['missing_keys'])[0]} is missing)",
             "fine-tune it first (`dkd train-teacher`), or name a trained classifier",
         )
-    refuse_several_labels(model.config, name, key)
     model.requires_grad_(False).eval()
     tokenizer = load_tokenizer(name, key)
     agree_on_padding(model, tokenizer, name, key)
     return LoadedModel(model, tokenizer)
-
-
-def refuse_several_labels(config: transformers.PretrainedConfig, name: str, key: str) -> None:
-    """Refuse a classifier whose outputs are each a label of their own.
-
-    Raises:
-        ModelError: for such a model.
-    """
-    if config.problem_type == "multi_label_classification":
-        problem = f"{name!r} gives several labels at once, and its outputs are no probabilities of one"
-        raise ModelError(key, problem, "choose a classifier of one label")
 
 
 def check_fit(model: Model, encoded: Sequence[EncodedSplit], max_length: int, key: str) -> None:

@@ -121,6 +121,8 @@ class StaticFacts:
 
     labels: tuple[str, ...] | None
     """In the order of its outputs; None where it predicts a number."""
+    problem_type: str | None
+    """As transformers calls it."""
     max_length: int | None
     """In tokens; None: not known."""
     text: str
@@ -186,6 +188,7 @@ def facts_of(config: Mapping[str, Any]) -> StaticFacts:
     reads = config.get("reads", {})
     return StaticFacts(
         labels if len(labels) > 1 else None,
+        config.get("problem_type"),
         reads.get("max_length"),
         reads.get("text", "text"),
         reads.get("text_pair"),

@@ -32,6 +32,8 @@ from dkd_cli.recipe.teacher_kinds import kind_of
 from dkd_cli.version import __version__
 
 NO_TEACHERS: Mapping[str, str] = MappingProxyType({})
+MAY_CHANGE = ("calibration.json",)
+"""What `dkd evaluate` writes again."""
 DATA = "data.json"
 BEGUN, FINISHED, REPLACED = "begun", "finished", "replaced"
 """In a working folder: the settings that the run began with, the finished model, and the model that it
@@ -339,7 +341,7 @@ def publish(
         "validation": dict(run.validation),
         "seconds": run.seconds,
     }
-    with staged(finished) as folder:
+    with staged(finished, but=MAY_CHANGE) as folder:
         save_weights(folder)
         write_text(folder / "recipe.yaml", dump_recipe(run.recipe))
         write_json(folder / "training.json", log)

@@ -40,10 +40,6 @@ FLOAT32 = np.dtype("<f4")
 BFLOAT16 = np.dtype("<i2")
 """Its bits: NumPy has no such number."""
 
-PROBABILITY_FLOOR = 1e-4
-"""The least probability that a teacher's file gives a class: the logarithm of 0 is no logit. A bare label
-then stands 9.2 above the other logits, about as sure as trained classifiers are."""
-
 
 @dataclass(frozen=True)
 class Cached:
@@ -335,25 +331,6 @@ class Queried:
             torch.zeros(len(known.logits), dtype=torch.bool, device=known.logits.device),
             known.computed & False,
         )
-
-
-def probability_logits(probabilities: Tensor) -> Tensor:
-    """Logits whose softmax gives these class probabilities (no smaller than the floor): log p, less its mean.
-
-    Logits are known up to a constant. KD-MSE depends on it, so it is settled: the mean over classes is 0.
-
-    Args:
-        probabilities: [N, C], each row summing to 1.
-
-    Returns:
-        [N, C] float32.
-
-    >>> probability_logits(torch.tensor([[0.8, 0.2]]))
-    tensor([[ 0.6931, -0.6931]])
-    """
-    floored = probabilities.double().clamp(min=PROBABILITY_FLOOR)
-    logs = (floored / floored.sum(dim=-1, keepdim=True)).log()
-    return (logs - logs.mean(dim=-1, keepdim=True)).float()
 
 
 NO_TEACHERS = TeacherBank({}, Compute(torch.device("cpu"), torch.float32, "never asked"))

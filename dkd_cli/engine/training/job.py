@@ -14,6 +14,7 @@ from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput
 from dkd_cli.engine.method.losses import cross_entropy
+from dkd_cli.engine.method.outputs import constant_class
 from dkd_cli.engine.models.models import Model
 from dkd_cli.engine.teachers.alignment import Projection
 from dkd_cli.engine.training.counts import Work
@@ -40,6 +41,8 @@ class Job:
     metrics: Metrics
     supervised: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     """The loss on the labels [N] of logits [N, C], which an evaluation logs; one value for each row."""
+    constant: Callable[[Tensor], int | None] = constant_class
+    """Logits [N, C] -> the class that every row is given; None where they are given several."""
     metric: str
     """The one that picks the best checkpoint."""
     working: Path

@@ -147,8 +147,8 @@ class DistillationTrainer(ResumableTrainer):
         for name, value in job.metrics(logits.numpy(), labels.numpy()).items():
             # An undefined correlation (a constant prediction) must not become the best checkpoint.
             found[name] = -1.0 if value is None else float(value)
-        if logits.size(1) > 1 and len(guesses := set(logits.argmax(dim=1).tolist())) == 1:
-            found["constant"] = float(*guesses)
+        if (constant := job.constant(logits)) is not None:
+            found["constant"] = float(constant)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.items()}
         return EvalLoopOutput(logits.numpy(), labels.numpy(), metrics, len(labels))
 

@@ -1,0 +1,149 @@
+"""Several labels per text through the commands: train, distil, evaluate, predict, and what others read."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from command_line import heard
+from conftest import NEUTRAL, tiny_rows
+from transformers import AutoConfig, pipeline
+
+from dkd_cli import api
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.tasks import Task
+from dkd_cli.evaluation.metrics import task_metrics
+from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
+
+CALM = set(NEUTRAL.split()[:4])
+Write = Callable[..., Path]
+
+
+def write_texts(path: Path, single: bool = False) -> Path:
+    """The tiny texts; `calm` is a second label of those with some neutral words."""
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["text", "labels"])
+        for text, label in tiny_rows():
+            calm = ["calm"] if CALM & set(text.split()) and not single else []
+            writer.writerow([text, "|".join([label, *calm])])
+    return path
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Write, tmp_path: Path) -> Path:
+    data = {"source": str(write_texts(tmp_path / "several.csv")), "kind": "multi-label", "label": "labels"}
+    return tiny_recipe({"data": data, "train": {"epochs": 4}})
+
+
+def test_from_a_recipe_to_predictions(recipe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "tiny"
+    api.train_teacher(str(recipe))
+    strategies = ["static", "dynamic-teacher,dynamic-data,dynamic-objective"]
+    api.distill(str(recipe), strategies=strategies)
+    student = folder / "student-static-seed1"
+    thresholds = read_thresholds(student)
+    assert set(thresholds) == {"calm", "negative", "positive"}
+    figures = api.evaluate([folder], timing=False)
+    assert read_thresholds(student) == thresholds  # fitted on the same rows
+    contest = figures["evaluations"][0]
+    assert contest["baseline"]["name"] == "each label by its frequency"
+    own = next(model for model in contest["models"] if model["model"] == "student-static-seed1")
+    assert set(own["metrics"]) == set(KINDS["multi-label"].always)
+    assert own["metrics"]["micro_f1"] > contest["baseline"]["metrics"]["micro_f1"]
+    assert {one["label"]: one["threshold"] for one in own["by_label"]} == pytest.approx(thresholds)
+    assert [one["label"] for one in own["per_class"]] == ["calm", "negative", "positive"]
+    assert own["cascade"] is not None
+
+    texts = [text for text, _ in tiny_rows()[:9]]
+    rows = api.predict(student, texts)
+    for row in rows:
+        above = {name for name, p in row["probabilities"].items() if p > thresholds[name]}
+        assert set(row["labels"]) == above
+        assert row["probability"] == [row["probabilities"][name] for name in row["labels"]]
+        assert row["probability"] == sorted(row["probability"], reverse=True)
+    said = pipeline("text-classification", model=str(student), top_k=None)(texts[0])
+    scores = {one["label"]: one["score"] for one in said}
+    logit = {name: np.log(p / (1 - p)) / read_temperature(student) for name, p in scores.items()}
+    for name, p in rows[0]["probabilities"].items():
+        assert 1 / (1 + np.exp(-logit[name])) == pytest.approx(p, abs=1e-3)
+    assert AutoConfig.from_pretrained(student).problem_type == "multi_label_classification"
+
+    (tmp_path / "in.txt").write_text("\n".join(texts), encoding="utf-8")
+    table = heard("predict", str(student), str(tmp_path / "in.txt"))
+    assert table.code == 0
+    cells = list(csv.DictReader(table.out.splitlines()))
+    assert [cell["labels"] for cell in cells] == ["|".join(row["labels"]) for row in rows]
+    lines = heard("predict", str(student), str(tmp_path / "in.txt"), "--json").out.splitlines()
+    assert [json.loads(line)["labels"] for line in lines] == [row["labels"] for row in rows]
+
+
+def test_a_classifier_of_one_label_teaches_no_several(
+    recipe: Path, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    from small import save_classifier
+
+    teacher = save_classifier(tmp_path / "softmax", tiny_encoder, ("calm", "negative", "positive"))
+    overrides = [f"teachers={{large: {{checkpoint: {teacher}}}}}"]
+    said = heard("distill", str(recipe), "--strategy", "static", "--set", overrides[0])
+    assert said.code == 4
+    assert "gives one label per text, and the task has several" in said.err
+
+
+def test_a_checkpoint_made_elsewhere_and_a_file_teach(
+    recipe: Path, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    from small import save_classifier
+
+    settings: dict[str, Any] = {"problem_type": "multi_label_classification"}
+    names = ("positive", "negative", "calm")  # in another order
+    teacher = save_classifier(tmp_path / "elsewhere", tiny_encoder, names, **settings)
+    said = heard(
+        "distill",
+        str(recipe),
+        "--strategy",
+        "static",
+        "--set",
+        f"teachers={{large: {{checkpoint: {teacher}}}}}",
+    )
+    assert said.code == 0, said.err
+    rows = [{"text": text, "probabilities": {label: 0.9, "calm": 0.4}} for text, label in tiny_rows()]
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    changes = f"teachers={{llm: {{probabilities: {answers}}}}}"
+    assert (
+        heard("distill", str(recipe), "--strategy", "static", "--set", changes, "--set", "name=file").code
+        == 0
+    )
+    rows[3]["probabilities"] = [0.5, 0.5]
+    answers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    wrong = heard("distill", str(recipe), "--strategy", "static", "--set", changes, "--set", "name=wrong")
+    assert wrong.code == 3
+    assert "2 probabilities where there are 3 classes" in wrong.err
+
+
+def test_with_one_label_per_text_the_metrics_are_those_of_classification() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(4, size=60)
+    guesses = np.where(generator.random(60) < 0.6, labels, generator.integers(4, size=60))
+    logits = 2.0 * np.eye(4)[guesses] - 1.0  # the guess alone is above its threshold
+    one = task_metrics(Task("one"), logits, labels)
+    several = task_metrics(Task("several", kind="multi-label"), logits, np.eye(4, dtype=int)[labels])
+    assert several["macro_f1"] == pytest.approx(one["macro_f1"])
+    assert several["subset_accuracy"] == pytest.approx(one["accuracy"])
+    assert several["micro_f1"] == pytest.approx(one["accuracy"])
+
+
+def test_one_label_per_text_runs_through_the_same_commands(tiny_recipe: Write, tmp_path: Path) -> None:
+    source = str(write_texts(tmp_path / "one.csv", single=True))
+    data = {"source": source, "kind": "multi-label", "label": "labels"}
+    path = tiny_recipe({"data": data, "train": {"epochs": 4}})
+    run = api.distill(str(path), strategies=["none"])[0]
+    assert run.validation["micro_f1"] > 0.8
+    assert torch.isfinite(torch.tensor(run.validation["loss"]))
