@@ -22,8 +22,8 @@ def class_weights(
 ) -> np.ndarray | None:
     """Weight of each class, scaled so that the mean over the training rows is 1.
 
-    `balanced` weighs a class by N / (K n), of N rows in K classes that occur, n of them in this one. Of several
-    labels per text (N - n) / n where a text has the label, and nothing is scaled.
+    `balanced` weighs a class by N / (K n), of N rows in K classes that occur, n of them in this one. Of
+    several labels per text it is (N - n) / n where a text has the label, and nothing is scaled.
 
     >>> class_weights("balanced", np.array([0, 0, 0, 1]), ["ham", "spam"]).round(2)
     array([0.67, 2.  ], dtype=float32)
@@ -32,7 +32,8 @@ def class_weights(
 
     Args:
         setting: the recipe's; None: no weights.
-        labels: class ids [N] of the labelled training rows, of several labels 1 and 0 [N, K]; None where there are none.
+        labels: class ids [N] of the labelled training rows, of several labels 1 and 0 [N, K]; None where
+            there are none.
         names: of the classes; None where the output is a number.
 
     Returns:
