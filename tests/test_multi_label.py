@@ -50,7 +50,7 @@ def test_from_a_recipe_to_predictions(recipe: Path, tmp_path: Path) -> None:
     student = folder / "student-static-seed1"
     thresholds = read_thresholds(student)
     assert set(thresholds) == {"calm", "negative", "positive"}
-    figures = api.evaluate([folder], timing=False)
+    figures = api.evaluate(folder, timing=False)
     assert read_thresholds(student) == thresholds  # fitted on the same rows
     contest = figures["evaluations"][0]
     assert contest["baseline"]["name"] == "each label by its frequency"

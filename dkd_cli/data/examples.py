@@ -117,7 +117,7 @@ def joined(labelled: Split, transfer: Split) -> Split:
 
 
 def _no_label(label: Any) -> Any:
-    """What stands in for a label of the same type."""
+    """Placeholder for a missing label of the same type."""
     if isinstance(label, tuple):
         return (NO_LABEL,) * len(label)
     return math.nan if isinstance(label, float) else NO_LABEL

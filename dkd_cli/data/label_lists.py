@@ -229,7 +229,7 @@ def _unknown(column: LabelLists, name: str, row: int, known: list[str], inferred
 
 
 def counts_note(names: Sequence[str], labels: Sequence[tuple[int, ...]]) -> str:
-    """How many labels there are, how many a text has, and how often the rarest occur.
+    """Summarise the number of labels, how many a text has, and how often the rarest occur.
 
     >>> counts_note(("joy", "grief"), [(1, 0), (1, 1), (0, 0)])
     '2 labels, 1.00 per text; 1 of 3 texts have none; rarest: grief 1, joy 2'

@@ -1,4 +1,4 @@
-"""What logits mean, in NumPy: predictions, probabilities, uncertainty, divergence and loss of each row.
+"""Arithmetic on logits in NumPy: predictions, probabilities, uncertainty, divergence and loss of each row.
 
 Knows nothing about labels' names, and which function is for which kind of output is in `data/kinds.py`.
 """

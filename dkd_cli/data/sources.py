@@ -300,7 +300,7 @@ def _label_column(name: str, table: Table, sources: Sources, task: Task, data: D
     if not data.unlabelled:
         column = kind.column(table, task.label, task.separator, name.startswith(TEST))
         lenient = name.startswith(TEST) and data.unseen_labels == "count-as-wrong"
-        return replace(column, may_be_unseen=lenient)
+        return replace(column, may_be_unseen=lenient) if isinstance(column, LabelColumn) else column
     training = name == TRAIN or (name == POOL and TRAIN not in sources.tables)
     if training and not missing_columns(table, KINDS[task.kind].columns(task.label)):
         notes.append(f"{TRAIN}: the column {task.label!r} is left aside, as data.unlabelled says")

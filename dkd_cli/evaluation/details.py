@@ -98,7 +98,7 @@ def fit_said(data: TaskData, validation: Split | None, said: Said) -> Said:
 
 
 def own_details(data: TaskData, split: Split, own: Said) -> Details:
-    """What needs no teacher."""
+    """Compute the details that need no teacher."""
     known = SCORED[data.task.kind]
     if known is None:
         return Details()

@@ -33,7 +33,7 @@ class LabelCalibration:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredOutput:
-    """What is measured of one kind of output beyond its metrics."""
+    """Measures of one kind of output beyond its metrics."""
 
     rows: Callable[[NDArray[Any], Labels], Rows]
     """Logits [N, C] and labels -> logits [M, K] and class ids [M], of which calibration is measured."""

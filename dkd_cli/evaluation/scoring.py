@@ -191,6 +191,7 @@ def compare(contest: Contest, said: Sequence[Predictions], timings: dict[Shape, 
         said: the predictions of all models.
         timings: by shape; empty if nothing was timed.
     """
+    said = [replace(one, said=fit_said(contest.data, contest.validation, one.said)) for one in said]
     largest = _largest_teacher(said, contest)
     alone = {answers.entrant.folder.source: _scored(contest, answers, timings) for answers in said}
     results = []
@@ -284,7 +285,6 @@ def _strategy_and_values(run: Run) -> str:
 def _scored(contest: Contest, own: Predictions, timings: dict[Shape, Timing]) -> Result:
     task, labels, validation = contest.data.task, contest.split.labels, contest.validation
     assert labels is not None, "a contest is about labelled rows"
-    own = replace(own, said=fit_said(contest.data, validation, own.said))
     metrics = task_metrics(task, own.said.scored, labels, own.said.cuts)
     chosen_by = metrics
     if validation is not None and own.said.validation is not None:

@@ -44,7 +44,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ModelRule:
-    """How the logits of one model are read."""
+    """Temperature and thresholds by which the logits of one model are read."""
 
     temperature: float
     thresholds: Mapping[str, float]

@@ -39,7 +39,7 @@ OutputKind = Literal["classification", "multi-label", "regression"]
 
 @dataclass(frozen=True, kw_only=True)
 class KindWords:
-    """What a recipe may say of data of one kind of output."""
+    """Keys that a recipe may set for one kind of output."""
 
     names_labels: bool
     """`data.labels`"""
