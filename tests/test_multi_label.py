@@ -68,7 +68,7 @@ def test_from_a_recipe_to_predictions(recipe: Path, tmp_path: Path) -> None:
         assert set(row["labels"]) == above
         assert row["probability"] == [row["probabilities"][name] for name in row["labels"]]
         assert row["probability"] == sorted(row["probability"], reverse=True)
-    said = pipeline("text-classification", model=str(student), top_k=None)(texts[0])
+    said = pipeline("text-classification", model=str(student), top_k=None)([texts[0]])[0]
     scores = {one["label"]: one["score"] for one in said}
     logit = {name: np.log(p / (1 - p)) / read_temperature(student) for name, p in scores.items()}
     for name, p in rows[0]["probabilities"].items():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.labels import UNSEEN
 from dkd_cli.data.metric_names import judged
 from dkd_cli.engine.runs.checkpoints import given_labels
@@ -149,7 +150,8 @@ def plan_contests(
 
 def _unseen(data: TaskData, rows: Split) -> list[str]:
     """A note on rows that no model can predict right."""
-    count = sum(label <= UNSEEN for label in rows.labels or ()) if data.label_names is not None else 0
+    classes_of = KINDS[data.task.kind].classes_of
+    count = sum(one <= UNSEEN for label in rows.labels or () for one in classes_of(label))
     if not count:
         return []
     return [f"{count:,} of the {len(rows):,} rows of {rows.name} are of classes that training lacks: wrong"]
