@@ -65,7 +65,10 @@ def test_the_first_rung_that_keeps_enough_is_ready_in_one_folder(shrunk: tuple[S
     }
     assert load_predictor(str(folder / "shrunk")).labels == ("negative", "positive")
     assert f"next: dkd predict {folder / 'shrunk'}" in said.out
-    assert (folder / "shrink.svg").read_text().startswith("<svg")
+    picture = (folder / "shrink.svg").read_text()
+    assert picture.startswith("<svg")
+    assert "mathdefault" not in picture
+    assert all(rung.name in picture for rung in STATIC)
 
 
 def test_the_teacher_is_trained_and_time_is_estimated_first(shrunk: tuple[Said, Path]) -> None:

@@ -143,5 +143,5 @@ def _inline(text: str, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     # Several pictures share a page, where unused ids would only clash.
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
-    text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    text = text.replace(INK, "currentColor").replace(RULE, "var(--rule, #b8b8b8)")
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(label)}"', 1).strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from dkd_cli.report.palette import INK, STRATEGY_COLOURS, TEACHER
 from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import duration
 from dkd_cli.shrinking.climb import Measured, ShrinkTarget
+
+CHOSEN = "#c86f00"
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +64,7 @@ def ladder_rows(found: Shrunk) -> tuple[list[Column | str], list[list[object]], 
         Column("at least", 1, " %"),
         Column("confidence", 1, " %"),
         Column("latency", 3, " ms"),
-        Column("size", 1, " MB"),
+        Column("size", 2, " MB"),
         "as",
         "",
     ]
@@ -150,13 +153,11 @@ def ladder_picture(found: Shrunk) -> str:
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.set_xscale("log")
-        colour = STRATEGY_COLOURS["static"]
         points = []
         for one, front in zip(shown, fronts, strict=True):
             assert one.kept is not None
-            mark = "#c86f00" if one is found.chosen else colour
-            place = one.latency.median_ms, one.kept.student
+            mark = CHOSEN if one is found.chosen else STRATEGY_COLOURS["static"]
+            place = math.log10(one.latency.median_ms), one.kept.student
             axes.scatter(
                 *place, s=60, color=mark if front else "none", edgecolor=mark, linewidth=1.8, zorder=3
             )
@@ -164,7 +165,7 @@ def ladder_picture(found: Shrunk) -> str:
             points.append((*place, label, mark))
         if shown and shown[0].kept is not None:
             metric, theirs = shown[0].kept.metric, shown[0].kept.teacher
-            place = found.teacher.latency.median_ms, theirs
+            place = math.log10(found.teacher.latency.median_ms), theirs
             axes.scatter(*place, s=60, color=TEACHER, zorder=3)
             points.append((*place, f"teacher, {found.teacher.size_mb:.0f} MB", TEACHER))
             lower = metric in LOWER_IS_BETTER
@@ -173,19 +174,18 @@ def ladder_picture(found: Shrunk) -> str:
             axes.set_ylabel(metric)
             if lower:
                 axes.invert_yaxis()
-        axes.set_xlabel("latency of one text, ms (tokenisation included, one thread, log scale)")
-        axes.margins(0.15, 0.2)
+        axes.set_xlabel("latency of one text, ms (tokenisation included, one thread)")
+        axes.margins(0.1, 0.2)
         low, high = axes.get_xlim()
-        axes.set_xlim(low, high * 4)
-        _label_log(axes, points)
+        high += 0.3 * (high - low)
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+        ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+        axes.set_xticks([math.log10(tick) for tick in ticks], [f"{tick:g}" for tick in ticks])
+        axes.set_xlim(low, high)
+        label_points(axes, points)
 
     return svg(draw, width=9.2, height=4.6, label=f"{found.name}: quality against latency of each student")
-
-
-def _label_log(axes: Any, points: Sequence[tuple[float, float, str, str]]) -> None:
-    """As `label_points`, which compares places on a linear axis; here each point is a column of its own."""
-    for point in points:
-        label_points(axes, [point])
 
 
 def shrink_figures(found: Shrunk) -> dict[str, Any]:
