@@ -14,7 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from dkd_cli.data.examples import Split
-from dkd_cli.data.probabilities import read_probabilities
+from dkd_cli.data.probabilities import covered, of_labels, read_probabilities
 from dkd_cli.errors import DataError, Problems, RecipeError
 
 NAMES = ("bad", "fair", "good")
@@ -63,6 +63,47 @@ def test_every_way_to_write_a_distribution(workdir: Path, name: str, answers: Ro
     found = read([{"text": text, **row} for text, row in zip(TEXTS, answers, strict=True)], name)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, WANTED, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("a.csv", ["text,good,fair,bad", "first text,0.7,0.2,0.1", "second text,0,.5,5e-1"]),
+        (
+            "a.csv",
+            ["text,label,p(bad),p(fair),p(good)", "first text,good,0.1,0.2,0.7", "second text,bad,0.5,0.5,0"],
+        ),
+        (
+            "a.tsv",
+            ["text\tprobabilities", "first text\t[0.1, 0.2, 0.7]", 'second text\t{"bad": 0.5, "fair": 0.5}'],
+        ),
+    ],
+    ids=["columns", "as dkd predict writes them", "json"],
+)
+def test_csv_spells_numbers(workdir: Path, name: str, lines: Sequence[str]) -> None:
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    found = read_probabilities(name, split(), NAMES, None, "teachers.llm")
+    np.testing.assert_allclose(found, WANTED, rtol=1e-6)
+
+
+def test_a_cell_of_csv_that_is_no_number_is_named(workdir: Path) -> None:
+    Path("a.csv").write_text("text,bad,fair,good\nfirst text,0.1,0.2,much\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^a\.csv:2: 'much' is no number"):
+        read_probabilities("a.csv", split(), NAMES, None, "teachers.llm")
+
+
+def test_rows_that_a_file_has_are_found_by_id_text_or_pair(workdir: Path) -> None:
+    path = write([{"text": TEXTS[1], "probabilities": WANTED[1]}])
+    assert covered(path, split(), "teachers.llm") == [False, True]
+    path = write([{"example_id": "id-0", "text": "x", "probabilities": WANTED[1]}])
+    assert covered(path, split(), "teachers.llm") == [True, False]
+    path = write([{"text": "one", "text_pair": "b", "probabilities": WANTED[1]}])
+    assert covered(path, split(["a", "b"], ["one", "one"]), "teachers.llm") == [False, True]
+
+
+def test_labels_are_certain_probabilities() -> None:
+    assert of_labels([1, -1], 3).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert of_labels([[1, 0, 1], [0, 0, 0]], 3).tolist() == [[1, 0, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -187,12 +228,12 @@ def test_five_problems_of_each_kind_at_most(workdir: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "line"),
     [
-        ("answers.csv", "answers.csv: not a jsonl or parquet file; name one in teachers.llm.probabilities"),
+        ("answers.txt", "answers.txt: not a jsonl, parquet, csv or tsv file; name one in teachers.llm."),
         ("nowhere.jsonl", "nowhere.jsonl: there is no such file"),
         ("pkg://no_such_package/a.jsonl", "pkg://no_such_package/a.jsonl: the package"),
     ],
 )
 def test_bad_files(workdir: Path, reference: str, line: str) -> None:
-    Path("answers.csv").write_text("text,label\nx,bad\n")
+    Path("answers.txt").write_text("text,label\nx,bad\n")
     with pytest.raises(DataError, match="^" + re.escape(line)):
         read_probabilities(reference, split(), NAMES, None, "teachers.llm")

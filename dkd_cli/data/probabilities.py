@@ -5,7 +5,9 @@ Knows nothing about logits, nor about how a file is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,11 @@ from dkd_cli.data.label_lists import label_lists, label_sets
 from dkd_cli.data.labels import class_labels, label_column
 from dkd_cli.errors import DataError, RecipeError, raise_all
 from dkd_cli.reading.locate import file_path
-from dkd_cli.reading.readers import missing_columns, read_table
+from dkd_cli.reading.readers import file_suffix, missing_columns, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
-SUFFIXES = (".jsonl", ".parquet")
+TEXT_SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (".jsonl", ".parquet", *TEXT_SUFFIXES)
 PROBABILITIES, ANSWER = "probabilities", "label"
 SUM_TOLERANCE = 1e-3 + 1e-9
 """Three classes at 0.333 each still pass: they sum to 1 within 1e-3, but for the last bit of a double."""
@@ -45,7 +48,8 @@ def read_probabilities(
     several labels per text a list of them.
 
     Args:
-        reference: a jsonl or parquet file, or `pkg://package/path`.
+        reference: a jsonl, parquet, csv or tsv file, or `pkg://package/path`; in csv and tsv a column for a
+            class may also be called `p(CLASS)`, as `dkd predict --all-probabilities` writes it.
         split: gives the N rows and their order; the file may have rows for other examples too.
         label_names: the task's C classes, the order of the columns returned.
         own_labels: the same classes in the order of the file's lists; None: as in `label_names`.
@@ -63,9 +67,7 @@ def read_probabilities(
             f"names {', '.join(order)}, the task has {', '.join(label_names)}",
             "name the task's classes in the order of the file's lists",
         )
-    if not reference.lower().endswith(SUFFIXES):
-        raise DataError(reference, "not a jsonl or parquet file", f"name one in {key}.probabilities")
-    table = read_table(file_path(reference), reference, ANSWER)
+    table = _typed(_read(reference, key), order)
     distributions = _distributions(table, order, sum_to_one)
     names, wanted = _wanted_keys(table, split)
     first = _first_rows(table, names, distributions)
@@ -73,6 +75,62 @@ def read_probabilities(
     rows = [first[row_key] for row_key in wanted]
     columns = [order.index(name) for name in label_names]
     return distributions[rows][:, columns].astype(np.float32)
+
+
+def covered(reference: str, split: Split, key: str) -> list[bool]:
+    """Return for each example of a split whether a file of probabilities has a row for it, [N].
+
+    Raises:
+        DataError: the file is broken, or does not say which examples its rows are for.
+    """
+    table = _read(reference, key)
+    names, wanted = _wanted_keys(table, split)
+    columns = [table.columns[name] for name in names]
+    known = set(columns[0] if len(columns) == 1 else zip(*columns, strict=True))
+    return [one in known for one in wanted]
+
+
+def of_labels(labels: Sequence[object], classes: int) -> NDArray[np.float32]:
+    """Labels as certain probabilities, [N, C]: a class id has 1; several labels are rows of 0 and 1 already.
+
+    >>> of_labels([1, 0], 2).tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    own = np.asarray(labels)
+    if own.ndim == 2:
+        return own.astype(np.float32)
+    return np.eye(classes, dtype=np.float32)[np.maximum(own.astype(np.int64), 0)]
+
+
+def _read(reference: str, key: str) -> Table:
+    if file_suffix(reference) not in SUFFIXES:
+        raise DataError(
+            reference, "not a jsonl, parquet, csv or tsv file", f"name one in {key}.probabilities"
+        )
+    return read_table(file_path(reference), reference, ANSWER)
+
+
+def _typed(table: Table, order: Sequence[str]) -> Table:
+    """The table with numbers and JSON where csv has texts, and classes under their own names."""
+    if file_suffix(table.place) not in TEXT_SUFFIXES:
+        return table
+    columns = dict(table.columns)
+    for name in order:
+        if name not in columns and f"p({name})" in columns:
+            columns[name] = columns[f"p({name})"]
+        if name in columns:
+            columns[name] = [_parsed(cell, float) for cell in columns[name]]
+    if PROBABILITIES in columns:
+        columns[PROBABILITIES] = [_parsed(cell, json.loads) for cell in columns[PROBABILITIES]]
+    return replace(table, columns=columns)
+
+
+def _parsed(cell: object, parse: Callable[[str], object]) -> object:
+    """The value that a cell spells; the cell itself where it spells none, which is refused with its line."""
+    try:
+        return parse(str(cell))
+    except ValueError:
+        return cell
 
 
 def _distributions(table: Table, order: Sequence[str], sum_to_one: bool) -> Matrix:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from dkd_cli.data.examples import Split
 from dkd_cli.data.metric_names import merit
-from dkd_cli.data.probabilities import read_probabilities
 from dkd_cli.engine.cache.fingerprint import fingerprint
 from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.method.outputs import OUTPUTS
@@ -136,28 +138,60 @@ class LoadedTeachers:
 
             self._loaded[key] = Loaded(teacher, on_validation, [layer for layer, _ in pairs])
             if kind_of(recipe.teachers[name]).name == "checkpoint":
-                self._look_at(recipe, name, "validation", lambda: on_validation(recipe.train))
+                self._look_at(recipe, name, "validation", None, lambda: on_validation(recipe.train))
         return self._loaded[key]
 
-    def _file(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+    def _recorded(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
         key = _answers(recipe, name)
         if key not in self._loaded:
-            answers = RecordedTeacher(self._recorded(recipe, name, "train"))
-            self._loaded[key] = Loaded(answers, lambda train: self._recorded(recipe, name, "validation"))
-            self._look_at(recipe, name, "train", lambda: self._recorded(recipe, name, "train"))
+            data = self._workshop.data(recipe)
+            output = OUTPUTS[data.task.kind]
+            if output.from_probabilities is None or data.label_names is None:
+                raise RecipeError(
+                    f"teachers.{name}.probabilities",
+                    "holds probabilities of classes, but the task is to predict a number",
+                    f"name a trained model in teachers.{name}.checkpoint",
+                )
+            logits_of, sum_to_one = output.from_probabilities, output.probabilities_sum_to_one
+
+            def answers(split: Split) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+                found, own = answers_to(recipe, name, data, split, sum_to_one=sum_to_one)
+                return logits_of(torch.from_numpy(found)), own
+
+            taught, own = answers(data.taught())
+            self._loaded[key] = Loaded(
+                RecordedTeacher(taught), lambda train: answers(data.splits["validation"])[0]
+            )
+            if not own.all():
+                self._workshop.terminal.say(
+                    f"teachers.{name}: {int((~own).sum()):,} of {len(own):,} texts have no answer; "
+                    "their label stands for it"
+                )
+            if kind_of(recipe.teachers[name]).name == "probabilities":
+                rows = [row for row in range(len(data.splits["train"])) if own[row]]
+                self._look_at(recipe, name, "train", rows, lambda: taught[rows])
         return self._loaded[key]
 
-    def _look_at(self, recipe: Recipe, name: str, split: str, predict: Callable[[], torch.Tensor]) -> None:
-        """Print a borrowed teacher's score next to the baseline's; warn if it is the lower one."""
+    def _look_at(
+        self,
+        recipe: Recipe,
+        name: str,
+        split: str,
+        which: Sequence[int] | None,
+        predict: Callable[[], torch.Tensor],
+    ) -> None:
+        """Print a borrowed teacher's score next to the baseline's; warn if it is the lower one.
+
+        `which`: the rows of the split that it predicts; None: all.
+        """
         data, terminal = self._workshop.data(recipe), self._workshop.terminal
-        rows = data.splits[split]
+        rows = data.splits[split] if which is None else data.splits[split].take(which, split)
         key = name, split, *_answers(recipe, name)
         if rows.labels is None or key in self._looked_at:
             return
         self._looked_at.add(key)
         constant, metric = baseline(data, rows), data.task.metrics[0]
-        predicted = predict()[: len(rows)]  # a file answers the transfer texts too
-        own = score(metric, data.task, predicted.float().cpu().numpy(), rows.labels)
+        own = score(metric, data.task, predict().float().cpu().numpy(), rows.labels)
         other = None if constant is None else constant.metrics[metric]
         shown = f"{metric} {'undefined' if own is None else f'{own:.4f}'}"
         beside = "" if constant is None or other is None else f"; {constant.name}: {other:.4f}"
@@ -169,48 +203,12 @@ class LoadedTeachers:
             f"another order, or it was made for another task; check teachers.{name}.labels"
         )
 
-    def _asked(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
-        key = _answers(recipe, name)
-        if key not in self._loaded:
-            data = self._workshop.data(recipe)
-            logits_of = OUTPUTS[data.task.kind].from_probabilities
-            assert logits_of is not None, "the rules refuse an endpoint for numbers"
-
-            def answers(split: str) -> torch.Tensor:
-                rows = data.taught() if split == "train" else data.splits[split]
-                found = answers_to(recipe, name, data, rows)
-                return logits_of(torch.from_numpy(found))
-
-            self._loaded[key] = Loaded(RecordedTeacher(answers("train")), lambda train: answers("validation"))
-        return self._loaded[key]
-
-    def _recorded(self, recipe: Recipe, name: str, split: str) -> torch.Tensor:
-        data, settings = self._workshop.data(recipe), recipe.teachers[name]
-        assert settings.probabilities is not None
-        output = OUTPUTS[data.task.kind]
-        if output.from_probabilities is None or data.label_names is None:
-            raise RecipeError(
-                f"teachers.{name}.probabilities",
-                "holds probabilities of classes, but the task is to predict a number",
-                f"name a trained model in teachers.{name}.checkpoint",
-            )
-        rows = data.taught() if split == "train" else data.splits[split]
-        found = read_probabilities(
-            settings.probabilities,
-            rows,
-            data.label_names,
-            settings.labels,
-            f"teachers.{name}",
-            sum_to_one=output.probabilities_sum_to_one,
-        )
-        return output.from_probabilities(torch.from_numpy(found))
-
 
 LOADERS: dict[str, Callable[[LoadedTeachers, Recipe, str, LoadedModel, Splits], Loaded]] = {
     "trained": LoadedTeachers._model,
     "checkpoint": LoadedTeachers._model,
-    "probabilities": LoadedTeachers._file,
-    "endpoint": LoadedTeachers._asked,
+    "probabilities": LoadedTeachers._recorded,
+    "endpoint": LoadedTeachers._recorded,
 }
 """By the kind's name (`recipe.teacher_kinds`)."""
 

@@ -20,7 +20,7 @@ from dkd_cli.engine.models.models import Tokenizer, locate_model
 from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
 from dkd_cli.errors import DkdError, Problems, collect, raise_all
-from dkd_cli.pipeline.answered import label_files, with_answers
+from dkd_cli.pipeline.answered import recorded_files, with_answers
 from dkd_cli.pipeline.augmentation import augmented
 from dkd_cli.recipe.schema import Augment, Data, Recipe, Train
 from dkd_cli.report.terminal import Terminal
@@ -41,13 +41,13 @@ class Splits:
     collator: PaddingCollator
 
 
-DataKey = tuple[Data, str | None, tuple[Path, ...]]
+DataKey = tuple[Data, str | None, tuple[str, ...]]
 
 
 def data_key(recipe: Recipe) -> DataKey:
     """Everything that decides a recipe's texts: also the augmentation's encoder and an endpoint's answers."""
     encoder = recipe.model if recipe.data.augment.copies else None
-    return recipe.data, encoder, tuple(label_files(recipe).values())
+    return recipe.data, encoder, tuple(recorded_files(recipe).values())
 
 
 class Workshop:
