@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from dkd_cli.data.class_weights import class_weights
 from dkd_cli.engine.method.distillation import StrategyStep, StudentOutput
+from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.strategies import FINE_TUNING
 from dkd_cli.engine.teachers.bank import NO_TEACHERS
 from dkd_cli.errors import RecipeError
@@ -97,3 +99,14 @@ def test_a_teacher_and_a_student_train_with_them(tiny_recipe: TinyRecipe, tmp_pa
     other = ("--output-dir", tmp_path / "other", "--set", "train.class_weights={no: 2}")
     said = refused(2, "train-teacher", recipe, "--teacher", "large", *other)
     assert said[0].startswith("train.class_weights.no: is no class")
+
+
+def test_of_several_labels_each_counts_as_much_as_its_absence() -> None:
+    labels = [(1, 0), (0, 0), (0, 1), (0, 1)]
+    found = class_weights("balanced", labels, ["rare", "half"])
+    assert found is not None
+    assert found.tolist() == [3.0, 1.0]
+    logits, truth = torch.zeros(1, 2), torch.tensor([[1, 0]])
+    loss = OUTPUTS["multi-label"].weighted
+    assert loss is not None
+    assert loss(logits, truth, torch.from_numpy(found)).item() == pytest.approx((3 + 1) * math.log(2) / 2)

@@ -10,16 +10,18 @@ from dkd_cli.engine.method.checks import CHECKS
 from dkd_cli.engine.method.objectives import KD_LOSSES
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import INFORMATIVENESS
+from dkd_cli.evaluation.disagreements import _BY_KIND
 from dkd_cli.evaluation.fidelity import AGREEMENT
+from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.recipe.fields import choices, hints
 from dkd_cli.recipe.loader import parse_recipe
 from dkd_cli.recipe.schema import Data, DataSelection
-from dkd_cli.recipe.words import SCORE_READS, score_reads
+from dkd_cli.recipe.words import KIND_WORDS, SCORE_READS, score_reads
 
 
 def test_every_kind_of_a_recipe_is_an_entry() -> None:
     words = set(choices(hints(Data)["kind"]))
-    for room in (KINDS, OUTPUTS, CHECKS, AGREEMENT):
+    for room in (KIND_WORDS, KINDS, OUTPUTS, CHECKS, AGREEMENT, SCORED, _BY_KIND):
         assert set(room) == words
 
 
