@@ -55,6 +55,8 @@ DATA_SUFFIXES = (
     ".html",
     ".txt",
     ".bin",
+    ".onnx",
+    ".toml",
     ".py",
     ".svg",
 )
