@@ -2,7 +2,8 @@
 
 Weights have a scale for each output channel, activations one for each token vector, computed at run time.
 With one scale for a whole batch, as in onnxruntime's own dynamic quantisation, texts change each other's
-logits. Only standard operators are used. Knows nothing about models or tasks.
+logits. Only standard operators are used: onnxruntime joins `DequantizeLinear` and `MatMul` into products of
+integers when it loads a graph. Knows nothing about models or tasks.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class _Rewriting:
         self.tables = _token_tables(graph)
         self.constants: dict[str, NDArray[Any]] = {}
         self.rows: dict[str, tuple[str, str]] = {}
-        """Activation -> its integers and its scales: queries, keys and values read the same one."""
+        """Activation -> its shares and its scales: queries, keys and values read the same one."""
         self.nodes: list[NodeProto] = []
 
     def run(self) -> None:
@@ -95,45 +96,43 @@ class _Rewriting:
         found = self.weights.get(node.input[1])
         if found is None or found.ndim != 2 or found.size < FEWEST_WEIGHTS:
             return False
-        integers, scales = self._activation(node.input[0])
-        turned = bool(settings.get("transB"))
-        weight, own_scales = self._weight(node.input[1], turned)
+        shares, scales = self._activation(node.input[0])
+        weight = self._weight(node.input[1], bool(settings.get("transB")))
         output = node.output[0]
-        counts = self._add("MatMulInteger", [integers, weight, self._middle(), self._zero()], output, "sums")
-        numbers = self._add("Cast", [counts], output, "numbers", to=1)
-        by_column = self._add("Mul", [numbers, own_scales], output, "by-column")
+        product = self._add("MatMul", [shares, weight], output, "product")
         bias = node.input[2] if len(node.input) > 2 and node.input[2] else None
         if bias is None:
-            self._add("Mul", [by_column, scales], output)
+            self._add("Mul", [product, scales], output)
         else:
-            self._add("Add", [self._add("Mul", [by_column, scales], output, "by-row"), bias], output)
+            self._add("Add", [self._add("Mul", [product, scales], output, "by-row"), bias], output)
         return True
 
     def _activation(self, name: str) -> tuple[str, str]:
-        """The integers [..., K] of an activation and the scales [..., 1] of its vectors."""
+        """An activation [..., K] over the largest number of each vector, and those numbers [..., 1]."""
         if name not in self.rows:
-            sizes = self._add("Abs", [name], name, "sizes")
-            largest = self._add("ReduceMax", [sizes, self._last_axis()], name, "largest", keepdims=1)
-            scales = self._add(
-                "Max", [largest, self._constant("smallest", np.float32(SMALLEST))], name, "scales"
-            )
-            shares = self._add("Div", [name, scales], name, "shares")
+            smallest = self._constant("smallest", np.float32(SMALLEST))
+            axis = self._constant("last-axis", np.array([-1], np.int64))
             step = self._constant("step", np.float32(1 / HIGHEST))
-            self.rows[name] = (
-                self._add("QuantizeLinear", [shares, step, self._middle()], name, "integers"),
-                scales,
-            )
+            middle = self._constant("middle", np.uint8(MIDDLE))
+            sizes = self._add("Abs", [name], name, "sizes")
+            largest = self._add("ReduceMax", [sizes, axis], name, "largest", keepdims=1)
+            scales = self._add("Max", [largest, smallest], name, "scales")
+            exact = self._add("Div", [name, scales], name, "exact-shares")
+            integers = self._add("QuantizeLinear", [exact, step, middle], name, "integers")
+            self.rows[name] = self._add("DequantizeLinear", [integers, step, middle], name, "shares"), scales
         return self.rows[name]
 
-    def _weight(self, name: str, turned: bool) -> tuple[str, str]:
-        """The integers [K, N] of a weight, and the scales [N] of its columns over an activation's steps."""
+    def _weight(self, name: str, turned: bool) -> str:
+        """A weight [K, N], stored as integers with a scale for each column."""
         stored = f"{name}/int8/{'turned' if turned else 'weight'}"
         if stored not in self.constants:
             weight = self.weights[name].T if turned else self.weights[name]
-            integers, scales = _integers(weight, axis=0)
-            self.constants[stored] = integers
-            self.constants[f"{stored}-scales"] = (scales[0] / HIGHEST).astype(np.float32)
-        return stored, f"{stored}-scales"
+            self.constants[stored], scales = _integers(weight, axis=0)
+            self.constants[f"{stored}-scales"] = scales[0].astype(np.float32)
+            self.constants[f"{stored}-zeros"] = np.zeros(scales.shape[1], np.int8)
+            inputs = [stored, f"{stored}-scales", f"{stored}-zeros"]
+            self._add("DequantizeLinear", inputs, stored, "numbers", axis=1)
+        return f"{stored}/int8/numbers"
 
     def _lookup(self, node: NodeProto) -> bool:
         """Replace a lookup in the token table, which has a scale for each token."""
@@ -177,15 +176,6 @@ class _Rewriting:
     def _constant(self, name: str, value: Any) -> str:
         self.constants[f"int8/{name}"] = np.asarray(value)
         return f"int8/{name}"
-
-    def _middle(self) -> str:
-        return self._constant("middle", np.uint8(MIDDLE))
-
-    def _zero(self) -> str:
-        return self._constant("zero", np.int8(0))
-
-    def _last_axis(self) -> str:
-        return self._constant("last-axis", np.array([-1], np.int64))
 
 
 def _integers(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
