@@ -143,14 +143,25 @@ def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) ->
         encoded = tokenizer(
             texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
         )
+        stand_in = {"input_ids": [empty_token(tokenizer)], "token_type_ids": [0]}
         for name, width in WIDTHS.items():
             if name in encoded:
-                parts.setdefault(name, []).append(TokenRows.join(encoded[name], width))
+                rows = (row or stand_in[name] for row in encoded[name])
+                parts.setdefault(name, []).append(TokenRows.join(rows, width))
         full = np.flatnonzero(parts["input_ids"][-1].lengths == max_length).tolist()
         cut[[start + row for row in _truncated(texts, pairs, full, tokenizer, max_length)]] = True
     columns: dict[str, Sequence[Any]] = {name: TokenRows.chain(rows) for name, rows in parts.items()}
     columns.setdefault("input_ids", TokenRows.join([]))
     return EncodedSplit(split, columns | label_columns(split), cut)
+
+
+def empty_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token that a text without any is read as, where a tokenizer adds none of its own.
+
+    As padding it would be masked, and a decoder's answer would come from the padding of its batch.
+    """
+    named = (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id, tokenizer.pad_token_id)
+    return next((int(one) for one in named if one is not None), 0)
 
 
 def label_columns(split: Split) -> dict[str, Sequence[Any]]:

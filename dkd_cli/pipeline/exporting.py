@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, encode
+from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, empty_token, encode
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.odd_texts import odd_texts
@@ -288,7 +288,13 @@ def write_and_judge(
         graph=graph,
         max_length=source.recipe.data.max_length,
         truncation_side=tokenizer.truncation_side,
-        padding=Padding(tokenizer.padding_side, tokenizer.pad_token_id, tokenizer.pad_token_type_id),
+        padding=Padding(
+            tokenizer.padding_side,
+            tokenizer.pad_token_id,
+            tokenizer.pad_token_type_id,
+            None if tokenizer("")["input_ids"] else empty_token(tokenizer),
+        ),
+        special_tokens_as_text=bool(getattr(tokenizer, "split_special_tokens", False)),
         text=task.text,
         text_pair=task.text_pair,
         parity=parity,
@@ -316,7 +322,8 @@ def check_tokens(source: ExportSource, staged: Path, made: Export) -> None:
             read = reader(split.texts[part], None if split.text_pairs is None else split.text_pairs[part])
             for row, encoded in enumerate(read, start):
                 real = np.array(encoded.attention_mask, dtype=bool)
-                if np.array(encoded.ids)[real].tolist() != rows[row]["input_ids"].tolist():
+                tokens = np.array(encoded.ids, dtype=int)[real].tolist() or [made.padding.empty]
+                if tokens != rows[row]["input_ids"].tolist():
                     other.append(split.texts[row])
         if other:
             problem = (

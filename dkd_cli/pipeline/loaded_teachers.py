@@ -20,6 +20,7 @@ from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.models.label_order import label_order
 from dkd_cli.engine.models.layers import layer_pairs
 from dkd_cli.engine.models.models import LoadedModel, check_fit, depth, load_classifier
+from dkd_cli.engine.models.trial import check_hidden_states
 from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.engine.teachers.alignment import Projection, check_alignable, make_projections
 from dkd_cli.engine.teachers.bank import (
@@ -106,6 +107,11 @@ class LoadedTeachers:
             check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
+            if pairs:
+                for one, layers, called in zip(
+                    (student, loaded), depths, ("student", f"teachers.{name}"), strict=True
+                ):
+                    check_hidden_states(one.model, one.tokenizer, layers, called)
             shown = "hidden states"
             if pairs and objective.hidden_loss == "relations":
                 check_heads(

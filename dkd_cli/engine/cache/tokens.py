@@ -32,7 +32,8 @@ def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str | None:
     # Left over from the previous call; every call sets them again.
     backend.no_truncation()
     backend.no_padding()
-    besides = json.dumps([tokenizer.truncation_side, _columns(tokenizer)])
+    special = ["special tokens as text"] if getattr(tokenizer, "split_special_tokens", False) else []
+    besides = json.dumps([tokenizer.truncation_side, _columns(tokenizer), *special])
     return checksum(backend.to_str().encode(), besides.encode()).hex()
 
 

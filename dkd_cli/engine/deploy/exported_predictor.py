@@ -8,18 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
 from dkd_cli.engine.deploy.text_tokens import TextTokens
 from dkd_cli.engine.models.export_formats import format_of
-from dkd_cli.engine.models.exports import Export
+from dkd_cli.engine.models.exports import Export, Padding
 from dkd_cli.errors import ModelError
 
 
 def export_tokens(folder: Path, export: Export) -> TextTokens:
     """An export's tokenizer, padding to the longest text of a batch."""
-    return TextTokens(folder, export.max_length, export.padding, export.truncation_side)
+    return TextTokens(
+        folder,
+        export.max_length,
+        export.padding,
+        export.truncation_side,
+        special_as_text=export.special_tokens_as_text,
+    )
 
 
 def exported_predictor(folder: Path, export: Export, threads: int | None = None) -> Predictor:
@@ -39,10 +46,24 @@ def exported_predictor(folder: Path, export: Export, threads: int | None = None)
             "attention_mask": np.array([one.attention_mask for one in encoded], dtype=np.int64),
             "token_type_ids": np.array([one.type_ids for one in encoded], dtype=np.int64),
         }
+        inputs = stand_in(inputs, export.padding)
         return session.logits(inputs), sum(bool(one.overflowing) for one in encoded)
 
     labels, kind = _labels(folder)
     return Predictor(labels, kind, export.text, export.text_pair, export.max_length, logits)
+
+
+def stand_in(inputs: dict[str, NDArray[np.int64]], padding: Padding) -> dict[str, NDArray[np.int64]]:
+    """Inputs [B, L] in which texts without a token have `padding.empty`, where the export names one."""
+    if padding.empty is None:
+        return inputs
+    blank = ~inputs["attention_mask"].any(axis=1)
+    if not inputs["attention_mask"].shape[1]:
+        inputs = {name: np.zeros((len(rows), 1), dtype=np.int64) for name, rows in inputs.items()}
+    place = -1 if padding.side == "left" else 0
+    for name, value in (("input_ids", padding.empty), ("attention_mask", 1), ("token_type_ids", 0)):
+        inputs[name][blank, place] = value
+    return inputs
 
 
 def available_threads() -> int:

@@ -24,6 +24,7 @@ class TextTokens:
         max_length: longer texts are truncated.
         padding: how a batch is filled up; None: not at all.
         truncation_side: the end that is cut off, `left` or `right`.
+        special_as_text: whether special tokens that a text spells are ordinary text.
 
     Raises:
         ModelError: without a readable tokenizer.json.
@@ -31,7 +32,13 @@ class TextTokens:
     """
 
     def __init__(
-        self, folder: Path, max_length: int, padding: Padding | None, truncation_side: str = "right"
+        self,
+        folder: Path,
+        max_length: int,
+        padding: Padding | None,
+        truncation_side: str = "right",
+        *,
+        special_as_text: bool = False,
     ) -> None:
         try:
             from tokenizers import Tokenizer
@@ -42,6 +49,7 @@ class TextTokens:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the tokenizers library raises nothing more special
             raise ModelError(str(path), f"cannot be read ({error})", "make the model again") from error
+        self._tokenizer.encode_special_tokens = special_as_text
         self._tokenizer.enable_truncation(max_length, direction=truncation_side)
         if padding is None:
             self._tokenizer.no_padding()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from dkd_cli.data.encoding import PaddingCollator, empty_token
 from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.data.tasks import resolve_task
 from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
@@ -34,15 +35,20 @@ def torch_predictor(name: str) -> Predictor:
     longest = min(longest, tokenizer.model_max_length)
     task = resolve_task(run.recipe.data) if run else None
 
+    collator, nothing = PaddingCollator(tokenizer), empty_token(tokenizer)
+
     @torch.inference_mode()
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
-        batch = tokenizer(
-            list(texts),
-            None if pairs is None else list(pairs),
-            truncation=True,
-            max_length=longest,
-            padding=True,
-            return_tensors="pt",
+        encoded = tokenizer(
+            list(texts), None if pairs is None else list(pairs), truncation=True, max_length=longest
+        )
+        types = encoded.get("token_type_ids")
+        batch = collator(
+            [
+                {"input_ids": ids or [nothing], "row": row}
+                | ({} if types is None else {"token_type_ids": types[row] or [0]})
+                for row, ids in enumerate(encoded["input_ids"])
+            ]
         )
         with compute.autocast():
             output = model(**model_inputs(model, batch, compute.device)).logits
@@ -50,7 +56,7 @@ def torch_predictor(name: str) -> Predictor:
         if not np.isfinite(said).all():
             raise NumericError(name, "an answer is not a finite number", "train again in fp32")
         # Tokenizers in plain Python have no encodings and do not tell what they cut.
-        cut = sum(bool(one.overflowing) for one in batch.encodings or ())
+        cut = sum(bool(one.overflowing) for one in encoded.encodings or ())
         return said, cut
 
     labels = tuple(str(model.config.id2label[index]) for index in range(model.config.num_labels))

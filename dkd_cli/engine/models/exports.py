@@ -60,6 +60,8 @@ class Padding:
     side: Literal["left", "right"]
     token_id: int
     token_type: int
+    empty: int | None = None
+    """The token that a text without any is read as; None where there is no such text."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Export:
     truncation_side: Literal["left", "right"] = "right"
     """The end of a text that is cut off."""
     padding: Padding
+    special_tokens_as_text: bool = False
+    """Whether special tokens that a text spells are ordinary text."""
     text: str
     """The column that the model was trained on, and its partner."""
     text_pair: str | None

@@ -26,6 +26,7 @@ from dkd_cli.engine.models.first_token import answer_from_first_token
 from dkd_cli.engine.models.label_order import label_order, put_in_order
 from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import StaticConfig, StaticForSequenceClassification
+from dkd_cli.engine.models.trial import check_reading
 from dkd_cli.errors import ModelError, raise_all, reason
 from dkd_cli.manifests import MANIFEST, damage
 from dkd_cli.reading.hub import hub_answers
@@ -233,6 +234,7 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
     model.requires_grad_(False).eval()
     tokenizer = load_tokenizer(name, key)
     agree_on_padding(model, tokenizer, name, key)
+    check_reading(model, tokenizer, name, key)
     return LoadedModel(model, tokenizer)
 
 
@@ -293,7 +295,7 @@ def positions(model: Model) -> int | None:
     if getattr(model.config, "position_biased_input", True) is False:
         return None  # DeBERTa: far distances share a bucket
     limit: int | None = getattr(model.config, "max_position_embeddings", None)
-    return limit
+    return limit if limit is None or limit > 0 else None  # XLNet says -1
 
 
 def forward_names(model: Model) -> frozenset[str]:

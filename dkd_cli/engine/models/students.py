@@ -27,11 +27,12 @@ from dkd_cli.engine.models.models import (
 from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import SPECIAL, StaticConfig, static_classifier
 from dkd_cli.engine.models.token_vectors import principal, token_vectors
+from dkd_cli.engine.models.trial import check_reading
 from dkd_cli.errors import ModelError
 from dkd_cli.recipe.rules import parse_take
 from dkd_cli.recipe.schema import Recipe
 
-PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window")
+PER_LAYER = ("layer_types", "mlp_layer_types", "attention_window", "attention_layers")
 """Configuration keys with a value for each layer."""
 
 
@@ -99,7 +100,7 @@ def build_classifier(
     first = tuple(range(1, len(picks) + 1))
     _check_labels(config, data, None, name, key)
     _check_cut(config, name, key, shallower=len(picks) < available, other=take == "random" or picks != first)
-    _describe_cut(config, picks)
+    _describe_cut(config, picks, name, key)
     _describe_task(config, data)
     transformers.set_seed(seed)
     model, info = load_pretrained(name, key, config=config, ignore_mismatched_sizes=True)
@@ -111,6 +112,7 @@ def build_classifier(
         notes = _put_layers(model, picks, name, key)
     tokenizer = load_tokenizer(name, key)
     agree_on_padding(model, tokenizer, name, key)
+    check_reading(model, tokenizer, name, key, trained=True)
     return LoadedModel(model, tokenizer, notes)
 
 
@@ -227,13 +229,21 @@ def _check_cut(
         )
 
 
-def _describe_cut(config: transformers.PretrainedConfig, picks: tuple[int, ...]) -> None:
+def _describe_cut(config: transformers.PretrainedConfig, picks: tuple[int, ...], name: str, key: str) -> None:
     available = config.num_hidden_layers
+    if len(picks) == available:
+        return
     for attribute in PER_LAYER:
         values = getattr(config, attribute, None)
         if isinstance(values, (list, tuple)) and len(values) == available:
             setattr(config, attribute, [values[pick - 1] for pick in picks])
-    config.num_hidden_layers = len(picks)
+    if hasattr(config, "attention_types"):  # GPT-Neo's `attention_layers`, as they are saved
+        config.attention_types = [[list(config.attention_layers), 1]]
+    try:
+        config.num_hidden_layers = len(picks)
+    except NotImplementedError as error:
+        problem, remedy = f"{name!r} has its layers in blocks", "keep all of its layers"
+        raise ModelError(f"{key}.layers", problem, remedy) from error
 
 
 def _describe_task(config: transformers.PretrainedConfig, data: TaskData) -> None:

@@ -32,6 +32,7 @@ from dkd_cli.engine.machine.precision import Compute
 from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model, positions
+from dkd_cli.engine.models.padding import looks_for_padding
 from dkd_cli.engine.teachers.batches import passes
 from dkd_cli.engine.teachers.matching import Common
 from dkd_cli.errors import NumericError
@@ -109,12 +110,14 @@ class TeacherOutputs:
         self.unanswered = len(keys)
         self.computed = np.zeros(len(keys), dtype=bool)
         """[U], whether the run at hand computed it."""
-        settled = {
+        settled: dict[str, Any] = {
             "inputs": inputs,
             "padding": teacher.collator.side,
             "precision": compute.name,
             "device": compute.device.type,
         }
+        if looks_for_padding(teacher.model):
+            settled["padding_token"] = teacher.collator.padding["input_ids"]
         aligned = {"layers": list(teacher.layers), "positions": teacher.positions}
         width = len(teacher.layers) * teacher.model.config.hidden_size
         self.on_disk = CachedRows(keys, classes, FLOAT32, _entry(teacher, settled | {"kept": "logits"}))

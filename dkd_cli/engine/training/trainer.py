@@ -274,7 +274,7 @@ class DistillationTrainer(ResumableTrainer):
                 **model_inputs(job.model, inputs, self.args.device),
                 output_hidden_states=job.needs_hidden_states,
             )
-        return [output.logits, *(output.hidden_states or ())]
+        return [output.logits, *(getattr(output, "hidden_states", None) or ())]
 
     def _learn(self, batch: Batch, outputs: Sequence[Tensor]) -> Tensor:
         """The loss of the outputs."""
