@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from architectures import save_architecture
 from damage import flip
 from small import CPU, LABELS, encoded, save_classifier, split, task_data
 from torch import Tensor
@@ -396,21 +395,3 @@ def test_a_file_answers_beside_a_model_and_is_never_queried(teacher: Make) -> No
         both.hidden_states("large", rows), alone.hidden_states("large", rows), strict=True
     ):
         assert torch.equal(ours, theirs)
-
-
-@pytest.mark.parametrize(("name", "told"), [("bert", False), ("gpt2", True)])
-def test_answers_of_heads_that_look_for_padding_are_told_apart_by_it(
-    name: str, told: bool, cache: Cache, tmp_path: Path
-) -> None:
-    """GPT-2's head reads the token before the padding; BERT's never sees any."""
-    source = save_architecture(tmp_path / "model", name)
-    model = build_classifier(str(source), task_data(), seed=1, key="teachers.a").model
-    tokens, collator = encoded(source, split("train", 0, 8))
-    cached = Cached(cache, name, {"weights": "the same"})
-    for padding in (0, 4):
-        collator.padding["input_ids"] = padding
-        teacher = FrozenTeacher(model, tokens, collator, cached=cached)
-        bank = TeacherBank({"a": teacher}, CPU)
-        bank.logits("a", torch.arange(8))
-        bank.flush()
-    assert bank.queries["a"] == (8 if told else 0)

@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from architectures import save_architecture
 from conftest import tiny_rows
-from small import CPU, LABELS, task_data
+from small import CPU, LABELS, encoded, split, task_data
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from dkd_cli.data.encoding import PaddingCollator, encode
 from dkd_cli.data.examples import Split
+from dkd_cli.engine.cache.entries import Cache
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import load_classifier, load_trained
+from dkd_cli.engine.models.students import build_classifier
+from dkd_cli.engine.teachers.bank import Cached, FrozenTeacher, TeacherBank
 from dkd_cli.errors import ModelError
 
 
@@ -78,3 +82,21 @@ def test_several_labels_at_once_are_refused(tmp_path: Path, tiny_encoder: Path) 
     config.save_pretrained(folder)
     with pytest.raises(ModelError, match="gives several labels at once"):
         load_classifier(str(folder), task_data(), labels=LABELS)
+
+
+@pytest.mark.parametrize(("name", "told"), [("bert", False), ("gpt2", True)])
+def test_answers_of_heads_that_look_for_padding_are_told_apart_by_it(
+    name: str, told: bool, tmp_path: Path
+) -> None:
+    """GPT-2's head reads the token before the padding; BERT's never sees any."""
+    source = save_architecture(tmp_path / "model", name)
+    model = build_classifier(str(source), task_data(), seed=1, key="teachers.a").model
+    tokens, collator = encoded(source, split("train", 0, 8))
+    cached = Cached(Cache(tmp_path / "cache", 10**9, pytest.fail), name, {"weights": "the same"})
+    for padding in (0, 4):
+        collator.padding["input_ids"] = padding
+        teacher = FrozenTeacher(model, tokens, collator, cached=cached)
+        bank = TeacherBank({"a": teacher}, CPU)
+        bank.logits("a", torch.arange(8))
+        bank.flush()
+    assert bank.queries["a"] == (8 if told else 0)
