@@ -49,7 +49,7 @@ def read_probabilities(
 
     Args:
         reference: a jsonl, parquet, csv or tsv file, or `pkg://package/path`; in csv and tsv a column for a
-            class may also be called `p(CLASS)`, as `dkd predict --all-probabilities` writes it.
+            class may also be called `p(CLASS)`, as `--all-probabilities` of `dkd predict` writes it.
         split: gives the N rows and their order; the file may have rows for other examples too.
         label_names: the task's C classes, the order of the columns returned.
         own_labels: the same classes in the order of the file's lists; None: as in `label_names`.
