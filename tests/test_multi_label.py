@@ -17,9 +17,12 @@ from transformers import AutoConfig, pipeline
 
 from dkd_cli import api
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.label_lists import columns_of
 from dkd_cli.data.tasks import Task
+from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
+from dkd_cli.recipe.loader import dump_recipe, parse_recipe
 
 CALM = set(NEUTRAL.split()[:4])
 Write = Callable[..., Path]
@@ -147,3 +150,13 @@ def test_one_label_per_text_runs_through_the_same_commands(tiny_recipe: Write, t
     run = api.distill(str(path), strategies=["none"])[0]
     assert run.validation["micro_f1"] > 0.8
     assert torch.isfinite(torch.tensor(run.validation["loss"]))
+
+
+def test_the_recipe_names_a_column_for_each_label_as_a_list() -> None:
+    data = "{source: a.csv, kind: multi-label, label: [toxic, insult]}"
+    text = f"name: a\nmodel: m\ndata: {data}\nteachers: {{t: {{}}}}"
+    recipe = parse_recipe(text, "a.yaml")
+    assert columns_of(recipe.data.label or "") == ["toxic", "insult"]
+    assert parse_recipe(dump_recipe(recipe), "again.yaml").data == recipe.data
+    with pytest.raises(RecipeError, match="names a class, but `kind` is multi-label"):
+        parse_recipe(text.replace("label: [", "positive: toxic, label: ["), "a.yaml")
