@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from dkd_cli.comparison.forecast import forecast
+from dkd_cli.comparison.paid import paid_teachers, price_figures
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
-from dkd_cli.comparison.tables import comparison_page, gain_table, score_table
+from dkd_cli.comparison.tables import comparison_page, gain_table, price_table, score_table
 from dkd_cli.data.metric_names import merit
 from dkd_cli.data.output_math import Floats
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
@@ -60,10 +61,13 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
     result = settle(plan, chosen, *ask(plan, chosen, terminal), known_cuts(plan, chosen))
     terminal.table(*score_table(plan, result, metric))
     terminal.table(*gain_table(plan, result))
+    if paid := paid_teachers(plan.base):
+        terminal.table(*price_table(paid))
     for line in result.verdict:
         terminal.say(line)
     folder = Path(plan.base.output_dir) / plan.base.name
-    write_json(folder / "comparison.json", comparison_figures(plan, result, metric))
+    figures = comparison_figures(plan, result, metric)
+    write_json(folder / "comparison.json", figures | {"paid": price_figures(paid)})
     write_text(folder / "comparison.html", comparison_page(plan, result, metric))
     terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
     best = best_run(plan, chosen, metric)

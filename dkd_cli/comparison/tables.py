@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from dkd_cli.comparison.paid import PaidTeacher, paid_teachers, price_rows
 from dkd_cli.comparison.results import ComparisonResult
 from dkd_cli.comparison.runs import Comparison
 from dkd_cli.data.metric_names import LOWER_IS_BETTER, positive_note
@@ -53,6 +54,12 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
     title = f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}"
     positive = positive_note(plan.data, [main, metric])
     return TableParts(title, columns, rows, [*([positive] if positive else []), *result.notes])
+
+
+def price_table(paid: Sequence[PaidTeacher]) -> TableParts:
+    """Paid teachers beside the students: accuracy on the audited texts, and price."""
+    columns, rows = price_rows(paid)
+    return TableParts("price of a prediction", columns, rows, ["Prices are in the currency of `price`."])
 
 
 def scale_of(metric: str) -> float:
@@ -113,6 +120,9 @@ def comparison_page(plan: Comparison, result: ComparisonResult, metric: str) -> 
         Section("gains", "Gains", [*([drawn] if intervals else []), PageTable(*gains[1:])]),
         Section("strategies", scores.title, [PageTable(*scores[1:])]),
     ]
+    if paid := paid_teachers(plan.base):
+        prices = price_table(paid)
+        sections.append(Section("prices", prices.title, [PageTable(*prices[1:])]))
     return html_page(
         f"{plan.base.name}: is distillation worth it?",
         result.verdict,
