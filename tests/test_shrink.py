@@ -80,6 +80,13 @@ def test_the_teacher_is_trained_and_time_is_estimated_first(shrunk: tuple[Said, 
     assert first < begun
 
 
+def test_a_dry_run_trains_nothing(recipe: Path, tmp_path: Path) -> None:
+    said = heard("shrink", recipe, "--dry-run", "--output-dir", tmp_path)
+    assert said.code == 0, said
+    assert "2 of 2 are to be made" in said.out
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
 def test_test_rows_are_read_once_for_the_chosen_one(shrunk: tuple[Said, Path]) -> None:
     said, folder = shrunk
     assert said.out.count(" on test ") == 2  # teacher and student

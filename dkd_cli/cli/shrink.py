@@ -77,6 +77,9 @@ def shrink(
     seed: Seed = None,
     output_dir: OutputDir = None,
     no_cache: NoCache = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the rungs and the estimated time, then stop.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find the smallest student that keeps most of its teacher.
@@ -105,4 +108,4 @@ def shrink(
     from dkd_cli.shrinking.climb import ShrinkTarget
 
     wanted = ShrinkTarget(keep=shares[0], confidence=shares[1], latency_ms=limits[0], size_mb=limits[1])
-    run(base, wanted, every=every, terminal=Terminal(quiet), cached=not no_cache)
+    run(base, wanted, every=every, terminal=Terminal(quiet), dry_run=dry_run, cached=not no_cache)

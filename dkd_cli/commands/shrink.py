@@ -48,8 +48,14 @@ from dkd_cli.shrinking.results import (
 
 
 def shrink(
-    base: Recipe, wanted: ShrinkTarget, *, every: bool, terminal: Terminal, cached: bool = True
-) -> Shrunk:
+    base: Recipe,
+    wanted: ShrinkTarget,
+    *,
+    every: bool,
+    terminal: Terminal,
+    dry_run: bool = False,
+    cached: bool = True,
+) -> Shrunk | None:
     """Climb the ladder of students until one keeps what is asked for, and put it into one folder.
 
     Args:
@@ -57,6 +63,7 @@ def shrink(
         wanted: what the student has to keep, and its limits.
         every: climb on to the last rung, whichever suffices.
         terminal: for progress, the table and the answer.
+        dry_run: print what would be trained and how long it would take, then stop.
         cached: whether teachers' answers and tokens are read from and written to the cache on disk.
 
     Raises:
@@ -69,6 +76,8 @@ def shrink(
     with closing(Workshop(terminal, cached=cached)) as workshop:
         ladder = plan_ladder(base, workshop)
         announce(ladder, workshop, wanted, every)
+        if dry_run:
+            return None
         for teacher in ladder.teachers:
             one_teacher(workshop, teacher, fresh=False)
         judges = judges_of(base, ladder.source, terminal)
