@@ -98,12 +98,28 @@ def broken_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text('{"version": "1.0"')
 
 
+def beside_an_adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
+def only_an_adapter(folder: Path) -> None:
+    beside_an_adapter(folder)
+    (folder / "config.json").unlink()
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+
+
+MERGED = (
+    " (adapter_config.json); merge it (merge_and_unload of peft, then save_pretrained) and name the "
+    "merged folder"
+)
 AS_SAFETENSORS = "; save it again as safetensors (the default of save_pretrained)"
 STORY = "); see --debug for the whole story"
 # What is done to the folder, how the line goes on after the folder's name, its end
 DAMAGE: list[tuple[Callable[[Path], None], str, str]] = [
     (no_folder, " is not there; name a folder, a hub id or pkg://package/path", ""),
     (no_config, " has no config.json; name the folder that save_pretrained wrote", ""),
+    (beside_an_adapter, f" has an adapter next to its weights{MERGED}", ""),
+    (only_an_adapter, f" is an adapter without the model it adapts{MERGED}", ""),
     (no_weights, f" has no weights{AS_SAFETENSORS}", ""),
     (only_pickle, f" has pickled weights only, which can run code{AS_SAFETENSORS}", ""),
     (own_code, " needs code of its own to be run; choose an architecture transformers has", ""),

@@ -35,6 +35,8 @@ from dkd_cli.reading.locate import package_path
 Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
 FEWEST_TOKENS = 16
+ADAPTER_FILE = "adapter_config.json"
+"""Written by peft for LoRA and other adapters."""
 
 AutoConfig.register(StaticConfig.model_type, StaticConfig)
 AutoModelForSequenceClassification.register(StaticConfig, StaticForSequenceClassification)
@@ -67,6 +69,14 @@ def locate_model(name: str, key: str, *, exported: bool = False) -> str:
     path = path.expanduser()
     if not path.is_dir():
         raise ModelError(key, f"{name!r} is not there", "name a folder, a hub id or pkg://package/path")
+    if (path / ADAPTER_FILE).is_file():
+        # Without the library that reads adapters it would be ignored, and with it applied, without a word.
+        whole = (path / "config.json").is_file()
+        problem = (
+            "has an adapter next to its weights" if whole else "is an adapter without the model it adapts"
+        )
+        remedy = "merge it (merge_and_unload of peft, then save_pretrained) and name the merged folder"
+        raise ModelError(key, f"{name!r} {problem} ({ADAPTER_FILE})", remedy)
     if not (path / "config.json").is_file():
         raise ModelError(key, f"{name!r} has no config.json", "name the folder that save_pretrained wrote")
     if (path / EXPORT_FILE).is_file() and not exported:
