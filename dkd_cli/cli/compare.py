@@ -37,6 +37,14 @@ def compare(
     overrides: Overrides = None,
     output_dir: OutputDir = None,
     no_cache: NoCache = False,
+    exports: Annotated[
+        bool,
+        typer.Option(
+            "--exports",
+            help="Also compare the teacher and the best student of each strategy as int8 exports, about half "
+            "a minute each: score, size and time of a text.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and their estimated time, then stop.")
     ] = False,
@@ -65,4 +73,4 @@ def compare(
     load_contenders(asked)  # what is wrong with a recipe is said at once, before torch is loaded
     from dkd_cli.commands.compare import compare
 
-    compare(asked, dry_run=dry_run, terminal=Terminal(quiet), cached=not no_cache)
+    compare(asked, dry_run=dry_run, terminal=Terminal(quiet), cached=not no_cache, exports=exports)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from dkd_cli.comparison.deployed import check_packages, deploy, deployed_table, deployment_verdict
 from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.paid import paid_teachers, price_figures
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
@@ -35,7 +37,9 @@ from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal, duration
 
 
-def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cached: bool = True) -> None:
+def compare(
+    asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cached: bool = True, exports: bool = False
+) -> None:
     """Make what is missing of a comparison, and say what it shows.
 
     Args:
@@ -43,12 +47,16 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
         dry_run: say what would be run and how long it would take, then stop.
         terminal: for progress, tables and the verdict.
         cached: whether teachers' answers are read from and written to the cache on disk.
+        exports: whether the teacher and the best students also contend as int8 exports.
 
     Raises:
+        SystemProblem: for exports without the extra `onnx`.
         DataError: where nothing has labels to report on.
         DkdError: at the end, what became of the runs that failed.
     """
     quiet_libraries()
+    if exports:
+        check_packages()
     with closing(Workshop(terminal, cached=cached)) as workshop:
         plan = make_plan(asked, workshop)
         metric = plan.data.task.metrics[0]
@@ -63,12 +71,19 @@ def compare(asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cach
     terminal.table(*gain_table(plan, result))
     if paid := paid_teachers(plan.base):
         terminal.table(*price_table(paid))
+    made = deploy(plan, chosen, terminal) if exports else []
+    tables = [deployed_table(plan, made)] if made else []
+    told = deployment_verdict(metric, made)
+    result = replace(result, verdict=(*result.verdict, *([told] if told else [])))
+    for table in tables:
+        terminal.table(*table)
     for line in result.verdict:
         terminal.say(line)
     folder = Path(plan.base.output_dir) / plan.base.name
-    figures = comparison_figures(plan, result, metric)
-    write_json(folder / "comparison.json", figures | {"paid": price_figures(paid)})
-    write_text(folder / "comparison.html", comparison_page(plan, result, metric))
+    figures = comparison_figures(plan, result, metric) | {"paid": price_figures(paid)}
+    figures["exports"] = [asdict(one) for one in made]
+    write_json(folder / "comparison.json", figures)
+    write_text(folder / "comparison.html", comparison_page(plan, result, metric, tables))
     terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
     best = best_run(plan, chosen, metric)
     if best is not None:

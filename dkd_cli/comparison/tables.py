@@ -96,8 +96,10 @@ def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
     )
 
 
-def comparison_page(plan: Comparison, result: ComparisonResult, metric: str) -> str:
-    """The verdict, the intervals, the tables, the recipe and the machine as one page."""
+def comparison_page(
+    plan: Comparison, result: ComparisonResult, metric: str, more: Sequence[TableParts] = ()
+) -> str:
+    """The verdict, intervals, tables (also those in `more`), the recipe and the machine as one page."""
     scale = scale_of(plan.data.task.metrics[0])
     intervals = [
         Interval(
@@ -119,6 +121,7 @@ def comparison_page(plan: Comparison, result: ComparisonResult, metric: str) -> 
     sections = [
         Section("gains", "Gains", [*([drawn] if intervals else []), PageTable(*gains[1:])]),
         Section("strategies", scores.title, [PageTable(*scores[1:])]),
+        *(Section(f"more-{place}", one.title, [PageTable(*one[1:])]) for place, one in enumerate(more)),
     ]
     if paid := paid_teachers(plan.base):
         prices = price_table(paid)
