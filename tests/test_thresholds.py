@@ -1,6 +1,8 @@
-"""Thresholds of several labels: the best F1 of each on the rows that they are fitted on."""
+"""Thresholds of several labels: the best micro F1 on the rows that they are fitted on."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -8,23 +10,27 @@ import pytest
 from dkd_cli.evaluation.thresholds import as_cuts, as_thresholds, fit_cuts
 
 
-def best_f1(scores: np.ndarray, truth: np.ndarray) -> float:
-    """By trying every cut."""
-    cuts = [*scores, scores.min() - 1]
-    return max(
-        2 * ((scores > cut) & truth).sum() / max(1, (scores > cut).sum() + truth.sum()) for cut in cuts
-    )
+def micro_f1(said: np.ndarray, truth: np.ndarray) -> float:
+    return float(2 * (said & truth).sum() / (said.sum() + truth.sum()))
 
 
-def test_no_other_cut_has_a_better_f1() -> None:
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_cuts_have_a_better_micro_f1(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    truth = generator.random((9, 3)) < 0.4
+    scores = np.round(truth + generator.normal(0, 1, (9, 3)), 1)  # with ties
+    every = [[*scores[:, place], scores[:, place].min() - 1] for place in range(3)]
+    best = max(micro_f1(scores > np.array(cuts), truth) for cuts in itertools.product(*every))
+    assert micro_f1(scores > fit_cuts(scores, truth), truth) == pytest.approx(best)
+
+
+def test_a_label_that_is_not_told_apart_is_not_given_to_every_row() -> None:
     generator = np.random.default_rng(0)
-    truth = generator.random((80, 5)) < 0.2
-    scores = np.round(truth + generator.normal(0, 1, (80, 5)), 1)  # with ties
-    cuts = fit_cuts(scores, truth)
-    for place in range(5):
-        said = scores[:, place] > cuts[place]
-        own = 2 * (said & truth[:, place]).sum() / (said.sum() + truth[:, place].sum())
-        assert own == pytest.approx(best_f1(scores[:, place], truth[:, place]))
+    truth = generator.random((500, 2)) < [0.4, 0.02]
+    scores = np.stack([4.0 * truth[:, 0] - 2, generator.normal(-4, 0.1, 500)], axis=1)
+    said = scores > fit_cuts(scores, truth)
+    assert said[:, 1].mean() < 0.02
+    assert (said[:, 0] == truth[:, 0]).all()
 
 
 def test_a_label_that_never_occurs_keeps_one_half() -> None:
