@@ -72,23 +72,31 @@ def write_graph(model: Model, example: dict[str, Tensor], path: Path) -> None:
     except Exception as error:  # each stage of torch's exporter has exceptions of its own
         raise ModelError(
             model.config.model_type,
-            f"torch cannot export this architecture ({reason(error)})",
+            f"torch cannot export this architecture ({reason(_first_cause(error))})",
             "see --debug for the whole story",
         ) from error
     finally:
         model.set_attn_implementation(own)
 
 
+def _first_cause(error: Exception) -> Exception:
+    """The exception that the others were raised from; theirs are instructions for makers of exporters."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return error
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep advice about graphs to those who make exporters; errors are raised all the same."""
+    """Silence advice about graphs and the whole traced graph; errors are raised all the same."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
         with (
             warnings.catch_warnings(),
             Path(os.devnull).open("w") as nowhere,
             contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
         ):
             warnings.simplefilter("ignore")
             yield
