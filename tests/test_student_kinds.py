@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from dkd_cli.engine.models.students import STUDENTS
-from dkd_cli.pipeline.planned import plan_student
-from dkd_cli.pipeline.student import hidden_weight_notes
-from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.recipe.schema import Train
 from dkd_cli.recipe.student_kinds import STUDENT_KINDS, student_train
 from dkd_cli.recipe.student_section import Student
@@ -44,13 +39,3 @@ def test_a_students_own_settings_count_most() -> None:
     for family in ("encoder", "static"):
         own = student_train(TRAIN, Student(family=family, epochs=1.0, learning_rate=0.5, freeze="encoder"))
         assert (own.epochs, own.learning_rate, own.freeze) == (1.0, 0.5, "encoder")
-
-
-@pytest.mark.parametrize(
-    ("family", "weight", "told"), [("static", 200, 1), ("static", 1, 0), ("encoder", 200, 0)]
-)
-def test_a_hidden_weight_for_encoders_is_noticed(family: str, weight: int, told: int) -> None:
-    overrides = [f"student.family={family}", f"strategy.objective.hidden_weight={weight}"]
-    notes = hidden_weight_notes(plan_student(load_recipe("quickstart", overrides)))
-    assert len(notes) == told
-    assert all("hidden_weight is 200, which swamps" in note for note in notes)

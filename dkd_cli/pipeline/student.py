@@ -24,7 +24,6 @@ from dkd_cli.pipeline.narrowing import narrowed
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.training import Prepared, train_and_publish
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.student_kinds import STUDENT_KINDS
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 
@@ -53,18 +52,6 @@ def weights_of_teachers(run: StudentRun) -> dict[str, str]:
     return weights | {
         name: one for name, one in answer_digests(run.recipe).items() if name in run.plan.teachers
     }
-
-
-def hidden_weight_notes(run: StudentRun) -> list[str]:
-    """Warn of a weight of the hidden states that is meant for another kind of student."""
-    family, weight = run.recipe.student.family, run.plan.objective.hidden_weight
-    most = STUDENT_KINDS[family].most_hidden_weight
-    if not run.plan.aligns or most is None or weight is None or weight <= most:
-        return []
-    return [
-        f"strategy.objective.hidden_weight is {weight:g}, which swamps the logits of a student of the family "
-        f"{family!r}; set it to 0, or to {most:g} at most"
-    ]
 
 
 def one_student(workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, fresh: bool) -> Run:
@@ -124,7 +111,7 @@ def prepare(
     student = narrowed(workshop, recipe, built)
     if plan.relates:
         show_attention(student.model, "student")
-    for note in [*student.notes, *hidden_weight_notes(run)]:
+    for note in student.notes:
         workshop.terminal.warn(note)
     splits = workshop.splits(recipe, student.tokenizer)
     if judge is None:

@@ -26,8 +26,6 @@ class StudentKind:
     """In place of the recipe's `train`, whose values are meant for encoders."""
     with_transfer: Mapping[str, Any] = field(default_factory=dict)
     """Over `schedule`, where the recipe has a transfer set, which makes its epochs longer."""
-    most_hidden_weight: float | None = None
-    """A larger `strategy.objective.hidden_weight` swamps the logits; None: it depends on the encoder."""
 
 
 STUDENT_KINDS: dict[str, StudentKind] = {
@@ -41,8 +39,6 @@ STUDENT_KINDS: dict[str, StudentKind] = {
             "freeze": "nothing",
         },
         with_transfer={"epochs": 5.0},
-        # Its vectors have a root mean square of 1, an encoder's hidden states often a few hundredths.
-        most_hidden_weight=1.0,
     ),
 }
 

@@ -34,8 +34,6 @@ class Rung:
     """Fields of the recipe's `student`."""
     ffn_share: float | None = None
     """Feed-forward layers of this share of the encoder's width."""
-    objective: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the recipe's `strategy.objective`."""
 
     @property
     def family(self) -> str:
@@ -48,17 +46,10 @@ class Rung:
         return int(self.student.get("layers", 0))
 
 
-LOGITS_ALONE: Mapping[str, Any] = {"hidden_weight": 0.0}
-"""For static students: a weight that suits the hidden states of an encoder swamps their logits."""
-
 LADDER: tuple[Rung, ...] = (
-    Rung("static-bag", {"family": "static", "convolutions": ()}, objective=LOGITS_ALONE),
-    Rung("static", {"family": "static", "convolutions": (3,)}, objective=LOGITS_ALONE),
-    Rung(
-        "static-wide",
-        {"family": "static", "convolutions": (1, 3, 5), "filters": 256},
-        objective=LOGITS_ALONE,
-    ),
+    Rung("static-bag", {"family": "static", "convolutions": ()}),
+    Rung("static", {"family": "static", "convolutions": (3,)}),
+    Rung("static-wide", {"family": "static", "convolutions": (1, 3, 5), "filters": 256}),
     Rung("1-layer", {"layers": 1}),
     Rung("2-layers-narrow", {"layers": 2}, ffn_share=1 / 3),
     Rung("2-layers", {"layers": 2}),
@@ -105,14 +96,12 @@ def rung_recipe(
         name: teacher if not kind_of(teacher).trained_here else replace(teacher, checkpoint=teachers[name])
         for name, teacher in base.teachers.items()
     }
-    strategy = replace(base.strategy, objective=replace(base.strategy.objective, **rung.objective))
     return replace(
         base,
         name=rung.name,
         output_dir=str(folder),
         teachers=made,
         student=student,
-        strategy=strategy,
         sweep={},
     )
 
