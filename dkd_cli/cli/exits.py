@@ -14,7 +14,7 @@ import typer
 
 from dkd_cli import launch
 from dkd_cli.cli.app import app
-from dkd_cli.errors import DkdError, Problems, RecipeError, SystemProblem, one_line
+from dkd_cli.errors import DkdError, ModelError, Problems, RecipeError, SystemProblem, one_line
 from dkd_cli.stopping import Stopped, listening
 
 # Some versions of Typer contain their own copy of click: this name of UsageError works in all.
@@ -45,10 +45,14 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        told = _disk_full(error) or DkdError(
-            "dkd",
-            f"unexpected {type(error).__name__}: {error}",
-            "run it again with --debug and report what it prints",
+        told = (
+            _disk_full(error)
+            or _overflow(error)
+            or DkdError(
+                "dkd",
+                f"unexpected {type(error).__name__}: {error}",
+                "run it again with --debug and report what it prints",
+            )
         )
         _report([told], debug)
         sys.exit(told.exit_code)
@@ -77,6 +81,14 @@ def _tells(error: DkdError | Problems) -> bool:
         return launch.leads()
     # Found before the processes communicate, by all that read the same recipe.
     return error.exit_code != RecipeError.exit_code or launch.local_rank() == 0
+
+
+def _overflow(error: Exception) -> DkdError | None:
+    """An architecture whose own code cannot compute in bf16, such as DeBERTa's."""
+    if not isinstance(error, RuntimeError) or "to type c10::BFloat16 without overflow" not in str(error):
+        return None
+    problem = "one of the models cannot compute in bf16, which this machine multiplies fast"
+    return ModelError("train.precision", problem, "set train.precision: fp32")
 
 
 def _disk_full(error: Exception) -> DkdError | None:

@@ -12,7 +12,7 @@ from dkd_cli.data.encoding import PaddingCollator, empty_token
 from dkd_cli.data.kinds import kind_of_model
 from dkd_cli.data.tasks import resolve_task
 from dkd_cli.engine.deploy.predictor import LONGEST, Logits, Pairs, Predictor
-from dkd_cli.engine.machine.precision import decide
+from dkd_cli.engine.machine.precision import decide, overflows_bf16
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import limits, load_trained, locate_model
 from dkd_cli.engine.runs.checkpoints import read_run
@@ -50,8 +50,17 @@ def torch_predictor(name: str) -> Predictor:
                 for row, ids in enumerate(encoded["input_ids"])
             ]
         )
-        with compute.autocast():
-            output = model(**model_inputs(model, batch, compute.device)).logits
+        nonlocal compute
+        inputs = model_inputs(model, batch, compute.device)
+        try:
+            with compute.autocast():
+                output = model(**inputs).logits
+        except RuntimeError as error:
+            if not overflows_bf16(error):
+                raise
+            # So does every batch of such an architecture: all its texts are read in fp32.
+            compute = decide("fp32")
+            output = model(**inputs).logits
         said: Logits = output.float().cpu().numpy()
         if not np.isfinite(said).all():
             raise NumericError(name, "an answer is not a finite number", "train again in fp32")

@@ -35,6 +35,11 @@ class Compute:
         return f"{self.device.type}{cores}, {self.name} ({self.reason})"
 
 
+def overflows_bf16(error: Exception) -> bool:
+    """Return whether an architecture's own code fails under bf16, such as DeBERTa's mask of float32."""
+    return isinstance(error, RuntimeError) and "to type c10::BFloat16 without overflow" in str(error)
+
+
 def decide(precision: str) -> Compute:
     """Choose the device and resolve `auto`; refuse formats that the hardware lacks.
 
