@@ -1,8 +1,8 @@
-"""A classifier that answers computes of its last layer what its head reads: the first token.
+"""A classifier computes of its last layer what its head reads: the first token.
 
-The head of BERT and its relatives looks at that token alone, and after the last attention no token looks at
-another. So the rest of that layer is done for one token instead of all: that saves an eighth of the matrix
-products with 6 layers, a quarter with 3. Knows nothing of what is asked, nor by whom.
+The head of BERT and its relatives reads that token alone, and after the last attention no token reads
+another. So the rest of that layer is computed for one token: that saves an eighth of the matrix products with
+6 layers, a quarter with 3. Knows nothing of losses.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ AFTER_ATTENTION = {
 
 
 def answer_from_first_token(model: PreTrainedModel) -> None:
-    """From now on the model skips in eval mode what its logits do not need; they stay, up to rounding.
+    """From now on the model skips what its logits do not need; they stay, up to rounding.
 
-    Not while it trains, and not where hidden states are asked for, which are of all tokens. Other
-    architectures than those of `AFTER_ATTENTION` stay as they are.
+    In training its dropout draws fewer random numbers. Where hidden states are wanted, which are of all
+    tokens, nothing is skipped. Other architectures than those of `AFTER_ATTENTION` stay as they are.
 
     Args:
         model: a sequence classifier.
@@ -43,7 +43,7 @@ def answer_from_first_token(model: PreTrainedModel) -> None:
     def begin(module: Module, args: object, asked: dict[str, Any]) -> None:
         nonlocal skips
         shown = asked.get("output_hidden_states")
-        skips = not module.training and not (model.config.output_hidden_states if shown is None else shown)
+        skips = not (model.config.output_hidden_states if shown is None else shown)
 
     def skip(module: Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         # Contiguous: in float32 the products then have the bits that they have among all tokens.
