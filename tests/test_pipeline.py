@@ -136,7 +136,9 @@ def test_what_is_complete_is_not_done_again(flow: Flow) -> None:
         [line for line in flow.said[step].out.splitlines() if line.startswith("student-")]
         for step in ("students", "students again")
     )
-    assert first[-len(STRATEGIES) :] == again
+    # Names as long as these are repeated in a second table.
+    assert len(again) >= len(STRATEGIES)
+    assert first[-len(again) :] == again
 
 
 # What is written -----------------------------------------------------------------------------------------
