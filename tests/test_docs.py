@@ -42,7 +42,7 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 DRY = {"train-teacher", "distill", "select-data", "label"}
-NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade", "push", "init")
+NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade", "push", "init", "shrink")
 DATA_SUFFIXES = (
     ".safetensors",
     ".csv",
