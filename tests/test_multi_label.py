@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from transformers import AutoConfig, pipeline
 from dkd_cli import api
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.label_lists import columns_of
+from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.tasks import Task
+from dkd_cli.engine.models.students import build_student
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
-from dkd_cli.recipe.loader import dump_recipe, parse_recipe
+from dkd_cli.recipe.loader import dump_recipe, load_recipe, parse_recipe
 
 CALM = set(NEUTRAL.split()[:4])
 Write = Callable[..., Path]
@@ -160,3 +163,17 @@ def test_the_recipe_names_a_column_for_each_label_as_a_list() -> None:
     assert parse_recipe(dump_recipe(recipe), "again.yaml").data == recipe.data
     with pytest.raises(RecipeError, match="names a class, but `kind` is multi-label"):
         parse_recipe(text.replace("label: [", "positive: toxic, label: ["), "a.yaml")
+
+
+@pytest.mark.parametrize("family", ["encoder", "static"])
+def test_a_new_head_starts_at_the_frequencies_of_the_labels(recipe: Path, family: str) -> None:
+    read = load_recipe(str(recipe))
+    data = load_task_data(read.data)
+    point = replace(read, student=replace(read.student, family=family))
+    model = build_student(read.model, data, point).model
+    labels = data.splits["train"].labels
+    assert labels is not None
+    expected = KINDS["multi-label"].constant(labels, data.outputs).logits
+    biases = [value for name, value in model.named_parameters() if name.endswith("bias")]
+    last = [bias for bias in biases if bias.shape == (data.outputs,)][-1]
+    np.testing.assert_allclose(last.detach().numpy(), expected, rtol=1e-6)

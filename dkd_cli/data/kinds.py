@@ -117,6 +117,9 @@ class Kind:
     agreement: str
     """Name of the agreement with a teacher: a share of rows, `same class`, or a correlation."""
     agreement_is_share: bool
+    starts_at_constant: bool = False
+    """True if a new head's bias is the constant prediction's logits. With many rare labels the first updates
+    would otherwise only lower all outputs, by way of the encoder, and leave it saturated."""
     thresholds: bool = False
     """Whether each output has a threshold of its own, fitted on validation."""
 
@@ -310,6 +313,7 @@ KINDS: dict[str, Kind] = {
         purpose=lambda outputs: f"gives a text any of {outputs} labels",
         agreement="same labels",
         agreement_is_share=True,
+        starts_at_constant=True,
         thresholds=True,
     ),
     "regression": Kind(

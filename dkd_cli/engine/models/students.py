@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+import torch
 import transformers
-from torch.nn import Module, ModuleList
+from torch.nn import Linear, Module, ModuleList
 
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.kinds import KINDS
@@ -105,6 +106,7 @@ def build_classifier(
     transformers.set_seed(seed)
     model, info = load_pretrained(name, key, config=config, ignore_mismatched_sizes=True)
     drawn = _drawn(model, info, name, key)
+    _start_at_constant(model, data, drawn)
     notes: tuple[str, ...] = ()
     if take == "random":
         notes = _draw_layers(model, drawn, seed, key)
@@ -167,7 +169,9 @@ def _static(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
     )
     _describe_task(config, data)
     transformers.set_seed(recipe.train.seed)
-    return LoadedModel(static_classifier(config, vectors), tokenizer, cut.notes)
+    model = static_classifier(config, vectors)
+    _start_at_constant(model, data, dict(model.named_parameters()))
+    return LoadedModel(model, tokenizer, cut.notes)
 
 
 STUDENTS: dict[str, Callable[[str, TaskData, Recipe], LoadedModel]] = {
@@ -262,6 +266,22 @@ def _drawn(model: Model, info: dict[str, Any], name: str, key: str) -> set[str]:
             key, f"{name!r} lacks weights of the encoder ({missing[0]} ...)", "name a pretrained encoder"
         )
     return drawn
+
+
+def _start_at_constant(model: Model, data: TaskData, drawn: Collection[str]) -> None:
+    """Set the bias of a drawn output layer to the logits of the constant prediction (Lin et al., 2017, 4.1),
+    for kinds of output that ask for it."""
+    kind, labels = KINDS[data.task.kind], data.splits["train"].labels
+    layers = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, Linear) and module.out_features == data.outputs and f"{name}.bias" in drawn
+    ]
+    if not kind.starts_at_constant or labels is None or not layers:
+        return
+    logits = kind.constant(labels, data.outputs).logits
+    with torch.no_grad():
+        layers[-1][1].bias.copy_(torch.from_numpy(logits))
 
 
 def _put_layers(model: Model, picks: tuple[int, ...], name: str, key: str) -> tuple[str, ...]:

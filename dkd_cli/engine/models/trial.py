@@ -48,6 +48,8 @@ def check_reading(
             f"{name!r} ({kind}) cannot be used with texts of {shortest} to {TOKENS} tokens ({reason(error)})"
         )
         raise ModelError(key, problem, REMEDY) from error
+    if not alone.isfinite().all():
+        return  # damaged weights: the first real batch raises an error of its own
     difference = float((alone - padded).abs().max())
     if not difference <= TOLERANCE * max(1.0, float(alone.abs().max())):
         problem = (
