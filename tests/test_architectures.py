@@ -18,13 +18,14 @@ from command_line import Said, heard, serious
 
 REFUSED = {
     "canine": "cannot be used with texts of",
+    "convbert": "change with the padding beside it",
     "funnel": "cannot be used with texts of",
     "fnet": "change with the padding beside it",
     "nystromformer": "cannot be used with texts of",
     "reformer": "cannot be used with texts of",
 }
-"""What cannot be used: CANINE has no table of tokens, FNet ignores the attention mask, Funnel needs three
-tokens, and Nyströmformer and Reformer multiples of a fixed number."""
+"""What cannot be used: CANINE has no table of tokens, FNet ignores the attention mask, ConvBERT convolves over
+padding, Funnel needs three tokens, and Nyströmformer and Reformer multiples of a fixed number."""
 PAIRED = ("bart", "mbart", "t5", "mt5")
 """Without a vector for each token and layer."""
 AXES = ("dynamic-teacher", "dynamic-data", "dynamic-objective")
@@ -61,6 +62,11 @@ def one_line(said: Said) -> str:
     assert "unexpected" not in said.err
     assert "Traceback" not in said.err + said.out
     return line
+
+
+def uncut(err: str) -> str:
+    """Stderr without warnings of cut texts: some tokenizers read the tiny vocabulary letter by letter."""
+    return "".join(line for line in err.splitlines(keepends=True) if " is cut at " not in line)
 
 
 def recipe(folder: Path, source: Path, name: str, teachers: dict[str, Any] | None = None) -> Path:
@@ -109,9 +115,9 @@ def test_trained_distilled_and_queried(name: str, tiny_csv: Path, texts: Path, t
     if name in REFUSED:
         assert REFUSED[name] in one_line(said)
         return
-    assert (said.code, serious(said.err)) == (0, ""), said.err
+    assert (said.code, uncut(serious(said.err))) == (0, ""), said.err
     said = heard("distill", asked, "--strategy", "static")
-    assert (said.code, serious(said.err)) == (0, ""), said.err
+    assert (said.code, uncut(serious(said.err))) == (0, ""), said.err
     made = tmp_path / "out" / name
     for model in (made / "teacher-large", made / "student-static-seed1"):
         assert np.allclose(probabilities(model, 1, texts), probabilities(model, 32, texts), atol=2e-6)

@@ -19,7 +19,7 @@ def predictor(seconds: float, seen: list[int]) -> Predictor:
         time.sleep(seconds)
         return np.zeros((1, 2), dtype=np.float32), 0
 
-    return Predictor(("a", "b"), "text", None, 16, logits)  # type: ignore[arg-type]
+    return Predictor(("a", "b"), "classification", "text", None, 16, logits)  # type: ignore[arg-type]
 
 
 def test_each_model_is_timed_on_one_text_at_a_time_with_one_thread() -> None:

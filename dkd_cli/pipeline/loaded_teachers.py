@@ -107,7 +107,7 @@ class LoadedTeachers:
             check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
-            if pairs:
+            if pairs and objective.hidden_loss == "states":
                 for one, layers, called in zip(
                     (student, loaded), depths, ("student", f"teachers.{name}"), strict=True
                 ):
