@@ -24,8 +24,8 @@ REFUSED = {
     "nystromformer": "cannot be used with texts of",
     "reformer": "cannot be used with texts of",
 }
-"""What cannot be used: CANINE has no table of tokens, FNet ignores the attention mask, ConvBERT convolves over
-padding, Funnel needs three tokens, and Nyströmformer and Reformer multiples of a fixed number."""
+"""What cannot be used: CANINE has no table of tokens, FNet ignores the attention mask, ConvBERT's windows
+reach into the padding, Funnel needs three tokens, and Nyströmformer and Reformer multiples of a number."""
 PAIRED = ("bart", "mbart", "t5", "mt5")
 """Without a vector for each token and layer."""
 AXES = ("dynamic-teacher", "dynamic-data", "dynamic-objective")
