@@ -17,8 +17,10 @@ import math
 import random
 import re
 import sys
+import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -159,6 +161,30 @@ def _codes(system: str, probabilities: Mapping[str, float]) -> dict[str, str]:
 async def serve(stand: Stand, port: int) -> asyncio.Server:
     """Start listening on the loopback; port 0 takes a free one."""
     return await asyncio.start_server(lambda r, w: _connection(stand, r, w), "127.0.0.1", port, backlog=256)
+
+
+@contextmanager
+def served(stand: Stand) -> Iterator[str]:
+    """Serve from a thread, on a free port; yields the base URL."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(serve(stand, 0))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        asyncio.run_coroutine_threadsafe(_closed(server), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _closed(server: asyncio.Server) -> None:
+    server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _connection(stand: Stand, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

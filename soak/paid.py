@@ -6,7 +6,6 @@ of answers and the same budget. The stand-in counts what it answered, and so wha
 
 from __future__ import annotations
 
-import asyncio
 import random
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from benchmarks.endpoint import Stand, serve
+from benchmarks.endpoint import Stand, served
 from dkd_cli.labelling.answers import AnswerStore, text_key
 from dkd_cli.labelling.asking import AskingTally, Desk, ask
 from dkd_cli.labelling.budget import Budget, Tariff
@@ -98,15 +97,8 @@ def stand_in(faults: dict[str, float], seed: int) -> Iterator[tuple[str, Stand]]
     stand = Stand(
         lambda text: {"good": 0.8, "bad": 0.2}, latency=0.01, faults=faults, draws=random.Random(seed)
     )
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(serve(stand, 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", stand
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    with served(stand) as url:
+        yield url, stand
 
 
 def command(folder: Path, url: str) -> list[str]:

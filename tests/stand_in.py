@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import yaml
 from conftest import TinyRecipe, tiny_rows
 
-from benchmarks.endpoint import Stand, serve
+from benchmarks.endpoint import Stand, served
 
 KEY = "sk-a-secret-of-the-tests"
 
@@ -28,25 +26,8 @@ def standing(**settings: Any) -> Iterator[tuple[str, Stand]]:
     """A server on a free port: its base URL, and its settings and counts."""
     known = labels()
     stand = Stand(settings.pop("oracle", lambda text: known.get(text, {})), **settings)
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(serve(stand, 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", stand
-    finally:
-        asyncio.run_coroutine_threadsafe(_closed(server), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def _closed(server: asyncio.Server) -> None:
-    server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    with served(stand) as url:
+        yield url, stand
 
 
 def asking_recipe(tiny_recipe: TinyRecipe, url: str, **asking: Any) -> Path:

@@ -92,6 +92,7 @@ def test_the_source_archive_builds_the_same_wheel(
 def test_it_runs_where_nothing_but_it_is_installed(wheel: Path, tmp_path: Path) -> None:
     """In an environment of its own, with the dependencies of this one and outside the checkout."""
     if importlib.util.find_spec("pip") is None:
+        # An environment made by another tool, such as uv, may have none.
         pytest.skip("needs pip")
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"

@@ -176,7 +176,8 @@ def _metric(name: str, data: TaskData) -> str:
 
 
 def _library(run: Run) -> str | None:
-    return STUDENT_KINDS[run.recipe.student.family].library if run.role == "student" else "transformers"
+    student = run.recipe.student
+    return STUDENT_KINDS[student.family].library if run.role == "student" else "transformers"
 
 
 def code(text: str) -> str:
