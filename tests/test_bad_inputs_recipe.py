@@ -80,7 +80,7 @@ BAD_RECIPES: list[tuple[str | bytes, str]] = [
     ),
     (
         START + "strategy:\n  name: none,static\n",
-        r":6: strategy.name joins `none` with another strategy; .+",
+        r":6: strategy.name joins `none` and `static` with another strategy: .+; .+ --strategy static",
     ),
     (
         START + "strategy:\n  objective:\n    kd_weight: 0\n",

@@ -58,12 +58,21 @@ def test_right_strategies(name: str) -> None:
         ("", "'' is not a strategy"),
         ("static,", "'' is not a strategy"),
         ("dynamic-data,dynamic-data", "more than once"),
-        ("none,dynamic-data", "joins `none`"),
-        ("dynamic-data,static", "joins `static`"),
+        ("none,dynamic-data", "joins `none` with"),
+        ("dynamic-data,static", "joins `static` with"),
+        ("static,none", "joins `none` and `static` with"),
     ],
 )
 def test_wrong_strategies(name: str, said: str) -> None:
     assert any(key == "strategy.name" and said in problem for key, problem in broken(name))
+
+
+def test_a_list_of_strategies_is_answered_by_the_option_to_repeat() -> None:
+    strategy = Strategy(name="static,none,dynamic-data")
+    recipe = Recipe(name="x", model="m", data=Data(source="s"), teachers=TWO, strategy=strategy)
+    [(key, _, remedy)] = check(recipe)
+    assert key == "strategy.name"
+    assert remedy.endswith("--strategy none --strategy static --strategy dynamic-data")
 
 
 def test_teachers_that_a_strategy_needs() -> None:

@@ -26,6 +26,7 @@ def standing(
 NONE = standing("none", 0.70)
 GAIN = standing("static", 0.73, none=(3.0, 0.001))
 LEVEL = standing("static", 0.705, none=(0.5, 0.6))
+SAME = difference(0.0, 1.0, margin=0.0)
 LOSS = standing("static", 0.67, none=(-3.0, 0.002))
 
 
@@ -51,6 +52,13 @@ def test_indistinguishable() -> None:
     assert "static distillation and dynamic-objective are not distinguishable from fine-tuning alone" in text
     assert "less than about 1.0 points would not show (more test examples would help)" in text
     assert "gains" not in text
+
+
+def test_equal_scores_have_no_margin() -> None:
+    text = said(NONE, standing("dynamic-data", 0.72, none=(2.0, 0.2)), replace(LEVEL, against={"none": SAME}))
+    assert "static distillation has exactly the scores of fine-tuning alone here, in every seed" in text
+    assert "dynamic-data is not distinguishable from fine-tuning alone here; less than about 1.0" in text
+    assert "0.0 points" not in text
 
 
 def test_seeds_that_disagree_want_company() -> None:

@@ -76,7 +76,8 @@ def gain_table(plan: Comparison, result: ComparisonResult) -> TableParts:
             one.standing.name,
             other,
             scale * difference.gain,
-            f"{scale * difference.low:+.2f} to {scale * difference.high:+.2f}"
+            # Adding 0 makes 0 of -0.
+            f"{scale * difference.low + 0.0:+.2f} to {scale * difference.high + 0.0:+.2f}"
             if tells(difference, main)
             else "too few seeds",
             p_value(difference.p).removeprefix("p ").removeprefix("= "),

@@ -180,13 +180,24 @@ def _decision(found: Mapping[str, Standing], metric: str) -> str:
 
 def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str) -> list[str]:
     """Each strategy beside one other: what differs a sentence each, the rest in one."""
-    lines, alike = [], []
+    lines: list[str] = []
+    alike: list[Standing] = []
+    same: list[Standing] = []
     for one in found.values():
-        if other in one.against:
-            if clear(one.against[other]):
-                lines.append(f"{_subject(one)} {_outcome(one.against[other], metric)} {called}.")
-            else:
-                alike.append(one)
+        if (difference := one.against.get(other)) is None:
+            continue
+        if clear(difference):
+            lines.append(f"{_subject(one)} {_outcome(difference, metric)} {called}.")
+        elif difference.low == difference.high:
+            same.append(one)
+        else:
+            alike.append(one)
+    if same:
+        have = "has" if len(same) == 1 else "have"
+        lines.append(
+            f"{_listed([_subject(one) for one in same])} {have} exactly the scores of {called} here, in "
+            "every seed and resample."
+        )
     if alike:
         are = "is" if len(alike) == 1 else "are"
         widest = max((one.against[other] for one in alike), key=lambda one: one.high - one.low)

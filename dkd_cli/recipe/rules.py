@@ -174,10 +174,14 @@ def _strategy_name(recipe: Recipe) -> Iterator[Broken]:
             yield key, f"{_quoted(part)} is not a strategy", did_you_mean(part, STRATEGIES, every)
         if parts.count(part) > 1:
             yield key, f"names `{part}` more than once", "name it once"
-    if len(set(parts)) > 1:
-        for alone in ("none", "static"):
-            if alone in parts:
-                yield key, f"joins `{alone}` with another strategy", f"use `{alone}` alone or leave it out"
+    alone = [name for name in ("none", "static") if name in parts]
+    if len(set(parts)) > 1 and alone:
+        several = " ".join(f"--strategy {name}" for name in dict.fromkeys(parts) if name in STRATEGIES)
+        yield (
+            key,
+            f"joins `{'` and `'.join(alone)}` with another strategy: a comma makes one of dynamic strategies",
+            f"name one, or for a run of each repeat the option: {several}",
+        )
 
 
 def _teachers(recipe: Recipe) -> Iterator[Broken]:
