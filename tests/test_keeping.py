@@ -62,3 +62,54 @@ def test_of_an_error_the_teachers_is_over_the_students() -> None:
 def test_what_is_undefined_is_kept_by_nobody() -> None:
     assert kept_score(TASK, logits(300), logits(0), [0] * 400, 0.9, 0.9) is not None
     assert kept_score(TASK, logits(0), logits(0), [0] * 400, 0.9, 0.9) is None
+
+
+def test_several_tests_need_more_of_each() -> None:
+    alone, among_five = (
+        kept_score(TASK, logits(276), logits(300), [0] * 400, 0.9, 0.9, tests=tests) for tests in (1, 5)
+    )
+    assert alone is not None
+    assert among_five is not None
+    assert among_five.low < alone.low
+    assert 1 - among_five.confidence == pytest.approx(5 * (1 - alone.confidence))
+    hopeless = kept_score(TASK, logits(200), logits(300), [0] * 400, 0.9, 0.9, tests=5)
+    assert hopeless is not None
+    assert hopeless.confidence == 0.0
+
+
+def test_bounds_of_several_students_hold_together() -> None:
+    """Five students that keep just less than what is asked for: that any of them seems to suffice is rare."""
+    generator, wrong, trials = np.random.default_rng(0), 0, 40
+    for _ in range(trials):
+        right = generator.random((6, 300))
+        teacher, *students = (
+            logits_of(row < share) for row, share in zip(right, [0.8, *[0.71] * 5], strict=True)
+        )
+        found = [kept_score(TASK, one, teacher, [0] * 300, 0.9, 0.9, tests=5) for one in students]
+        wrong += any(one is not None and one.confidence >= 0.9 for one in found)
+    assert wrong <= trials * 0.15
+
+
+def logits_of(right: np.ndarray) -> np.ndarray:
+    """[N, 2] of rows whose true class is 0."""
+    return np.where(right[:, None], [1.0, 0.0], [0.0, 1.0])
+
+
+def test_of_several_labels_each_model_has_its_own_thresholds() -> None:
+    task = Task("unit", kind="multi-label", metrics=("micro_f1",))
+    truth = np.tile([[1, 0], [0, 1], [1, 1], [0, 0]], (20, 1))
+    perfect = np.where(truth == 1, 3.0, 1.0)  # right above 2, and all labels above 0
+    cut = np.array([2.0, 2.0])
+    kept = kept_score(task, perfect, perfect, truth.tolist(), 0.9, 0.9, cuts=(None, cut))
+    assert kept is not None
+    assert (kept.student, kept.teacher) == (pytest.approx(2 / 3), 1.0)
+    unlabelled = kept_score(task, perfect, perfect - 2.0, None, 0.9, 0.9, cuts=(cut, None))
+    assert unlabelled is not None
+    assert (unlabelled.metric, unlabelled.share) == ("subset_accuracy", 1.0)
+
+
+def test_numbers_without_labels_are_compared_by_their_correlation() -> None:
+    task, numbers = Task("unit", kind="regression", metrics=("mse",)), np.arange(50.0)[:, None]
+    kept = kept_score(task, 2 * numbers + 1, numbers, None, 0.9, 0.9)
+    assert kept is not None
+    assert (kept.metric, kept.student, kept.teacher) == ("pearson", pytest.approx(1.0), pytest.approx(1.0))

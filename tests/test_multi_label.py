@@ -22,12 +22,13 @@ from dkd_cli.data.label_lists import columns_of
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.models.students import build_student
-from dkd_cli.errors import RecipeError
+from dkd_cli.errors import Problems, RecipeError
 from dkd_cli.evaluation.metrics import task_metrics
 from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
 from dkd_cli.recipe.loader import dump_recipe, load_recipe, parse_recipe
 
 CALM = set(NEUTRAL.split()[:4])
+NAMES = ("calm", "negative", "positive")
 Write = Callable[..., Path]
 
 
@@ -119,6 +120,7 @@ def test_a_checkpoint_made_elsewhere_and_a_file_teach(
         f"teachers={{large: {{checkpoint: {teacher}}}}}",
     )
     assert said.code == 0, said.err
+    assert "on validation (thresholds: fitted on these rows); each label by its frequency" in said.out
     rows = [{"text": text, "probabilities": {label: 0.9, "calm": 0.4}} for text, label in tiny_rows()]
     answers = tmp_path / "answers.jsonl"
     answers.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -177,3 +179,48 @@ def test_a_new_head_starts_at_the_frequencies_of_the_labels(recipe: Path, family
     biases = [value for name, value in model.named_parameters() if name.endswith("bias")]
     last = [bias for bias in biases if bias.shape == (data.outputs,)][-1]
     np.testing.assert_allclose(last.detach().numpy(), expected, rtol=1e-6)
+
+
+def test_an_evaluation_names_the_thresholds_that_no_validation_labels_decide(
+    tiny_recipe: Write, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    from small import save_classifier
+
+    source = write_texts(tmp_path / "several.csv")
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(json.dumps({"text": f"{text} ."}) + "\n" for text, _ in tiny_rows()[:9]), encoding="utf-8"
+    )
+    files = {"source": None, "train": str(source), "validation": str(tmp_path / "texts.jsonl")}
+    own = {"kind": "multi-label", "label": "labels", "labels": list(NAMES), "unlabelled": True}
+    data = {**files, "test": str(source), **own, "near_duplicates": 1}
+    recipe = tiny_recipe({"data": data}, "borrowed.yaml")
+    settings: dict[str, Any] = {"problem_type": "multi_label_classification"}
+    model = save_classifier(tmp_path / "elsewhere", tiny_encoder, NAMES, **settings)
+    words = ("evaluate", str(model), "--recipe", str(recipe), "--no-timing", "--output", str(tmp_path))
+    said = heard(*words)
+    assert said.code == 0, said.err
+    told = "thresholds: 0.5 for every label, there being no validation labels to fit them on"
+    assert told in " ".join(said.out.split())
+    content = {"temperature": 1.0, "thresholds": dict.fromkeys(NAMES, 0.999)}
+    (model / "calibration.json").write_text(json.dumps(content), encoding="utf-8")
+    again = heard(*words)
+    assert again.code == 0, again.err
+    assert "there being no validation labels" not in again.out
+    figures = json.loads((tmp_path / "evaluation.json").read_text())["evaluations"][0]
+    assert figures["models"][0]["metrics"]["micro_f1"] == 0.0  # nothing is above them
+
+
+def test_labels_of_a_transfer_file_may_not_contradict(recipe: Path, tmp_path: Path) -> None:
+    texts = [text for text, _ in tiny_rows()]
+    (tmp_path / "more.jsonl").write_text(
+        "".join(json.dumps({"text": text, "labels": ["calm"]}) + "\n" for text in texts[:4]),
+        encoding="utf-8",
+    )
+    overrides = [f"data.transfer={tmp_path / 'more.jsonl'}"]
+    with pytest.raises(Problems, match="the label 'calm' contradicts the training data, where this text has"):
+        load_task_data(load_recipe(str(recipe), overrides).data)
+    alike = [{"text": "new words", "labels": ["calm"]}, {"text": texts[0], "labels": []}]
+    (tmp_path / "more.jsonl").write_text("".join(json.dumps(row) + "\n" for row in alike), encoding="utf-8")
+    transfer = load_task_data(load_recipe(str(recipe), overrides).data).transfer
+    assert transfer is not None
+    assert transfer.texts == ["new words"]

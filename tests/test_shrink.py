@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Said, contents, heard
-from conftest import TinyRecipe, tiny_settings
+from conftest import TinyRecipe, tiny_rows, tiny_settings
 
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.errors import SystemProblem
+from dkd_cli.evaluation.temperature_file import read_thresholds
 from dkd_cli.evaluation.text_latency import TextLatency
 from dkd_cli.shrinking import climb as module
 from dkd_cli.shrinking import plan
@@ -184,6 +185,27 @@ def test_without_the_extra_one_line_says_so(tiny_recipe: TinyRecipe, monkeypatch
 def test_a_recipe_without_a_model_as_teacher(tiny_recipe: TinyRecipe) -> None:
     said = heard("shrink", tiny_recipe({"teachers": {"small": None, "large": {"probabilities": "x.jsonl"}}}))
     assert said.code == 2, said.err
+
+
+def test_several_labels_are_compared_at_the_thresholds_of_each_model(
+    tiny_recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    rows = [
+        (text, f"{label}|calm" if place % 3 == 0 else label)
+        for place, (text, label) in enumerate(tiny_rows())
+    ]
+    lines = "".join(json.dumps({"text": text, "labels": labels.split("|")}) + "\n" for text, labels in rows)
+    (tmp_path / "several.jsonl").write_text(lines, encoding="utf-8")
+    data = {"source": str(tmp_path / "several.jsonl"), "kind": "multi-label", "label": "labels"}
+    recipe = tiny_recipe({"data": data, "train": {"epochs": 4}})
+    said = heard("shrink", recipe, "--keep", "30%", "--all")
+    assert said.code == 0, said
+    assert "thresholds of the teacher: those of its calibration.json" in said.out
+    folder = tmp_path / "checkpoints" / "tiny"
+    for rung in figures(folder)["rungs"]:
+        assert rung["validation"]["metric"] == "micro_f1"
+        assert rung["validation"]["student"] > 0
+        assert set(read_thresholds(Path(rung["export"]))) == {"calm", "negative", "positive"}
 
 
 @pytest.mark.slow

@@ -19,11 +19,11 @@ from dkd_cli.comparison.paid import paid_teachers, price_figures
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, price_table, score_table
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
 from dkd_cli.data.output_math import Floats
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
-from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
-from dkd_cli.evaluation.thresholds import as_cuts
+from dkd_cli.evaluation.known_cuts import cuts_in, find_cuts
 from dkd_cli.files import write_json, write_text
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
@@ -66,7 +66,7 @@ def compare(
             return
         outcomes = run(workshop, plan, done, teachers, students)
     chosen = choose(plan, outcomes, metric)
-    result = settle(plan, chosen, *ask(plan, chosen, terminal), known_cuts(plan, chosen))
+    result = settle(plan, chosen, *ask(plan, chosen, terminal), known_cuts(plan, chosen, terminal))
     terminal.table(*score_table(plan, result, metric))
     terminal.table(*gain_table(plan, result))
     if paid := paid_teachers(plan.base):
@@ -231,13 +231,26 @@ def ask(
         )
 
 
-def known_cuts(plan: Comparison, chosen: Sequence[BestSetting]) -> dict[str, Floats]:
+def known_cuts(plan: Comparison, chosen: Sequence[BestSetting], terminal: Terminal) -> dict[str, Floats]:
     """The logits above which labels are predicted, by the thresholds in each model's folder; of those that
-    have such."""
+    have such. A teacher's without thresholds are fitted on validation."""
     points = [point for one in chosen if one.candidate for point in one.candidate.points]
-    folders = [str(point.folder) for point in points]
-    if plan.teacher is not None:
-        folders.append(teacher_source(plan.base, plan.teacher))
-    names = plan.data.label_names or ()
-    found = {one: as_cuts(read_thresholds(Path(one)), read_temperature(Path(one)), names) for one in folders}
+    names, kind = plan.data.label_names or (), plan.data.task.kind
+    found = {str(point.folder): cuts_in(point.folder, names) for point in points}
+    if plan.teacher is not None and KINDS[kind].thresholds:
+        source, labels = teacher_source(plan.base, plan.teacher), plan.base.teachers[plan.teacher].labels
+        folder, rows, said = (
+            Path(source) if Path(source).is_dir() else None,
+            plan.data.splits["validation"],
+            None,
+        )
+        if cuts_in(folder, names) is None and rows.labels is not None:
+            kept = (
+                Path(plan.base.output_dir) / plan.base.name / "comparison" / "teacher-validation.safetensors"
+            )
+            with terminal.progress(f"teacher on {rows.name}", len(rows)) as advance:
+                said = answers(source, plan.base, plan.data, rows, kept, advance, labels)
+        known = find_cuts(folder, kind, names, said, rows.labels)
+        terminal.say(f"thresholds of the teacher: {known.origin}")
+        found[source] = known.cuts
     return {one: cuts for one, cuts in found.items() if cuts is not None}

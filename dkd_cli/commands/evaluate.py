@@ -17,6 +17,7 @@ from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine
+from dkd_cli.evaluation.known_cuts import cuts_in
 from dkd_cli.evaluation.metrics import predicted
 from dkd_cli.evaluation.scoring import (
     Predictions,
@@ -27,8 +28,7 @@ from dkd_cli.evaluation.scoring import (
     measure,
     summarise_seeds,
 )
-from dkd_cli.evaluation.temperature_file import NAME, read_temperature, read_thresholds, write_temperature
-from dkd_cli.evaluation.thresholds import as_cuts
+from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import CellWriter, write_json, write_text
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
@@ -198,7 +198,7 @@ def write_predictions(
     cuts = said_by.cuts
     if kind.thresholds and cuts is None and model.folder.path is not None:
         folder, names = model.folder.path, data.label_names or ()
-        cuts = as_cuts(read_thresholds(folder), read_temperature(folder), names)
+        cuts = cuts_in(folder, names)
     values = predicted(data.task, said_by.scored, cuts).tolist()
     shown = [kind.shown(value, data.label_names) for value in values]
     written = io.StringIO()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import read_run
 from dkd_cli.engine.training.counts import examples_seen
-from dkd_cli.evaluation.keeping import Kept, kept_score
+from dkd_cli.evaluation.keeping import Kept
 from dkd_cli.evaluation.text_latency import measure_text_latency
 from dkd_cli.files import remove, remove_folder, rename, write_json, write_text
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
@@ -29,6 +30,7 @@ from dkd_cli.shrinking.climb import (
     attempted,
     check_packages,
     climb,
+    compared_with_teacher,
     export_logits,
     folder_mb,
     judges_of,
@@ -80,7 +82,7 @@ def shrink(
             return None
         for teacher in ladder.teachers:
             one_teacher(workshop, teacher, fresh=False)
-        judges = judges_of(base, ladder.source, terminal)
+        judges = judges_of(base, ladder.source, len(ladder.rungs), terminal)
         teacher_facts = TeacherFacts(
             source=ladder.source,
             latency=measure_text_latency([load_predictor(ladder.source)], judges.split)[0],
@@ -164,7 +166,9 @@ def on_test(
         return None
     theirs = teacher_logits(base, ladder.source, judges.data, split, terminal)
     own = export_logits(chosen.folder, judges.data, split, terminal)
-    return kept_score(judges.data.task, own, theirs, split.labels, wanted.keep, wanted.confidence)
+    # The only comparison on these rows.
+    once = replace(judges, split=split, teacher=theirs, tests=1)
+    return compared_with_teacher(once, own, chosen.folder, wanted)
 
 
 def put_ready(export: Path, final: Path) -> Path:

@@ -21,10 +21,9 @@ from dkd_cli.engine.models.inference import predict_logits
 from dkd_cli.engine.runs.checkpoints import teacher_source
 from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.evaluation.gates import Gates
+from dkd_cli.evaluation.known_cuts import cuts_in
 from dkd_cli.evaluation.metrics import task_metrics
-from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
 from dkd_cli.evaluation.text_latency import measure_text_latency
-from dkd_cli.evaluation.thresholds import as_cuts
 from dkd_cli.pipeline.exporting import WantedExport, export_model, read_source
 from dkd_cli.report.tables import Column
 from dkd_cli.report.terminal import Terminal
@@ -96,7 +95,7 @@ def _score(plan: Comparison, folder: Path) -> float | None:
         batch_size=plan.base.train.eval_batch_size,
         precision="fp32",
     ).numpy()
-    cuts = as_cuts(read_thresholds(folder), read_temperature(folder), plan.data.label_names or ())
+    cuts = cuts_in(folder, plan.data.label_names or ())
     return task_metrics(task, logits, labels, cuts)[task.metrics[0]]
 
 

@@ -85,8 +85,8 @@ class Kind:
     """A label -> the ids of its classes."""
     columns: Callable[[str], list[str]]
     """`data.label` -> the columns that it names."""
-    spellings: Callable[[Any, Names], set[str]] | None
-    """A label and the names -> how a data file may write it; None where labels cannot be told apart so."""
+    spellings: Callable[[Any, Names], set[str]]
+    """A label and the names -> how a data file may write it, as `spelled` joins several."""
     stratified: bool
     """Whether splits that are cut follow the labels too, so that rare ones are in each of them."""
     positive: bool
@@ -117,6 +117,8 @@ class Kind:
     agreement: str
     """Name of the agreement with a teacher: a share of rows, `same class`, or a correlation."""
     agreement_is_share: bool
+    unlabelled: str
+    """The metric of a student against its teacher's predictions, where there are no labels."""
     starts_at_constant: bool = False
     """True if a new head's bias is the constant prediction's logits. With many rare labels the first updates
     would otherwise only lower all outputs, by way of the encoder, and leave it saturated."""
@@ -152,6 +154,20 @@ def _as_written(label: str) -> list[str]:
 
 def _name_or_id(label: Any, names: Names) -> set[str]:
     return {_class_name(label, names), str(int(label))}
+
+
+def spelled(value: Any) -> str:
+    """A label as it was read from a file: of several labels, sorted and joined.
+
+    >>> spelled(("love", "joy")), spelled("joy")
+    ('joy|love', 'joy')
+    """
+    return value if isinstance(value, str) else "|".join(sorted(map(str, value)))
+
+
+def _names_or_ids(label: Any, names: Names) -> set[str]:
+    assert names is not None, "labels have names"
+    return {spelled([names[place] for place in _ones(label)]), spelled(_ones(label))}
 
 
 def _ones(label: Any) -> tuple[int, ...]:
@@ -286,6 +302,7 @@ KINDS: dict[str, Kind] = {
         purpose=lambda outputs: f"tells {outputs} classes apart",
         agreement="same class",
         agreement_is_share=True,
+        unlabelled="accuracy",
     ),
     "multi-label": Kind(
         problem_type="multi_label_classification",
@@ -297,7 +314,7 @@ KINDS: dict[str, Kind] = {
         read=_several,
         classes_of=_ones,
         columns=columns_of,
-        spellings=None,
+        spellings=_names_or_ids,
         stratified=True,
         positive=False,
         notes=_counts,
@@ -313,6 +330,7 @@ KINDS: dict[str, Kind] = {
         purpose=lambda outputs: f"gives a text any of {outputs} labels",
         agreement="same labels",
         agreement_is_share=True,
+        unlabelled="subset_accuracy",
         starts_at_constant=True,
         thresholds=True,
     ),
@@ -342,6 +360,7 @@ KINDS: dict[str, Kind] = {
         purpose=lambda outputs: "predicts a number",
         agreement="correlation of the predictions",
         agreement_is_share=False,
+        unlabelled="pearson",
     ),
 }
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from dkd_cli.data.examples import Split
-from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.kinds import KINDS, spelled
 from dkd_cli.data.near_duplicates import near_known, normalise
 from dkd_cli.data.splits import PAIR, Part, cap, make_part, without_empty
 from dkd_cli.data.tasks import Task
@@ -149,22 +149,25 @@ def refuse_contradictions(
     """
     part, kind = known.all_train, KINDS[task.kind]
     labels: dict[str, set[str]] = {}
+    shown: dict[str, set[str]] = {}
     for text, label in zip(part.whole_texts(), part.labels or (), strict=part.labels is not None):
-        if kind.spellings is not None:
-            labels.setdefault(text, set()).update(kind.spellings(label, names))
+        labels.setdefault(text, set()).update(kind.spellings(label, names))
+        shown.setdefault(text, set()).add(str(kind.shown(label, names)))
     problems: list[DataError] = []
     for table in tables:
         if missing_columns(table, kind.columns(task.label)):
             continue
         notes.append(f"{NAME}: the labels in {table.place} are not used")
-        if kind.spellings is None:
-            continue
         found: list[DataError] = []
         values = kind.column(table, task.label, task.separator, True).values
         for row, (text, value) in enumerate(zip(whole_texts(table, task), values, strict=True)):
-            if value is not None and text in labels and not _agrees(value, labels[text], names):
-                others = ", ".join(sorted(map(repr, labels[text] & set(names or labels[text]))))
-                problem = f"the label {value!r} contradicts the training data, where this text has {others}"
+            # Without any of several labels a row may just as well be unlabelled.
+            if not value or text not in labels:
+                continue
+            if not _agrees(spelled(value), labels[text], names):
+                others = ", ".join(sorted(map(repr, shown[text])))
+                written = repr(value if isinstance(value, str) else ", ".join(value))
+                problem = f"the label {written} contradicts the training data, where this text has {others}"
                 found.append(DataError(table.where(row), problem, "correct one of them, or remove the row"))
                 if len(found) == MOST_PROBLEMS:
                     break

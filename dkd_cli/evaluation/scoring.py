@@ -32,6 +32,7 @@ from dkd_cli.evaluation.details import (
     student_before_teacher,
 )
 from dkd_cli.evaluation.fidelity import agreement, mean_kl, retention
+from dkd_cli.evaluation.known_cuts import find_cuts
 from dkd_cli.evaluation.latency import Contestant, Speed, contestant, measure_speeds
 from dkd_cli.evaluation.metrics import Metrics, task_metrics
 from dkd_cli.evaluation.pareto import pareto_front
@@ -191,7 +192,7 @@ def compare(contest: Contest, said: Sequence[Predictions], timings: dict[Shape, 
         said: the predictions of all models.
         timings: by shape; empty if nothing was timed.
     """
-    said = [replace(one, said=fit_said(contest.data, contest.validation, one.said)) for one in said]
+    said = [replace(one, said=_at_thresholds(contest, one)) for one in said]
     largest = _largest_teacher(said, contest)
     alone = {answers.entrant.folder.source: _scored(contest, answers, timings) for answers in said}
     results = []
@@ -280,6 +281,15 @@ def _strategy_and_values(run: Run) -> str:
     """`dynamic-data`, or `dynamic-data, ratio=0.1` if the ratio was swept."""
     swept = variant(run.recipe, lambda key: key not in ("strategy.name", "train.seed"))
     return ", ".join(filter(None, (run.strategy, swept)))
+
+
+def _at_thresholds(contest: Contest, own: Predictions) -> Said:
+    """Temperature and thresholds fitted on validation; without labels there, the thresholds of the folder."""
+    said = fit_said(contest.data, contest.validation, own.said)
+    if said.fitted is not None:
+        return said
+    data, folder = contest.data, own.entrant.folder.path
+    return replace(said, cuts=find_cuts(folder, data.task.kind, data.label_names or ()).cuts)
 
 
 def _scored(contest: Contest, own: Predictions, timings: dict[Shape, Timing]) -> Result:

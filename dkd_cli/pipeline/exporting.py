@@ -24,7 +24,6 @@ from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, empty_token, en
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.odd_texts import odd_texts
-from dkd_cli.data.output_math import Floats
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.cache.fingerprint import state_digest
 from dkd_cli.engine.deploy.export_writers import WRITERS
@@ -61,8 +60,8 @@ from dkd_cli.evaluation.gates import (
     measure_parity,
     measure_quality,
 )
-from dkd_cli.evaluation.temperature_file import NAME, read_temperature, read_thresholds
-from dkd_cli.evaluation.thresholds import as_cuts
+from dkd_cli.evaluation.known_cuts import find_cuts
+from dkd_cli.evaluation.temperature_file import NAME
 from dkd_cli.files import remove_folder, rename, write_json
 from dkd_cli.manifests import damage, seal
 from dkd_cli.recipe.schema import Recipe, labelled_data
@@ -157,14 +156,6 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
     check_fit(loaded.model, [rows, odd_rows], longest, checkpoint)
     weights = state_digest(loaded.model)
     return ExportSource(checkpoint, folder, settings, data, rows, odd_rows, loaded, order, weights)
-
-
-def known_cuts(source: ExportSource) -> Floats | None:
-    """Read the thresholds in the checkpoint's folder: the logits above which labels are predicted, [C]."""
-    if source.folder is None:
-        return None
-    thresholds, temperature = read_thresholds(source.folder), read_temperature(source.folder)
-    return as_cuts(thresholds, temperature, source.data.label_names or ())
 
 
 def some_rows(split: Split) -> Split:
@@ -263,6 +254,8 @@ def write_and_judge(
             said = answers(classifier, source, advance)
             pair = (odd_answers(classifier, source, size) for size in (1, len(source.odd)))
             check_batches(source.named, *pair)
+    names, labels = source.data.label_names or (), source.rows.split.labels
+    known = find_cuts(source.folder, source.data.task.kind, names, expected, labels)
     quality = measure_quality(
         source.named,
         source.data.task,
@@ -270,7 +263,7 @@ def write_and_judge(
         expected,
         said,
         gates.max_loss,
-        known_cuts(source),
+        known.cuts,
     )
     check_quality(source.named, quality)
     tokenizer.save_pretrained(staged)

@@ -30,6 +30,7 @@ from dkd_cli.engine.teachers.bank import (
     TeacherBank,
 )
 from dkd_cli.errors import RecipeError
+from dkd_cli.evaluation.known_cuts import find_cuts
 from dkd_cli.evaluation.metrics import baseline, score
 from dkd_cli.labelling.setting import labels_file
 from dkd_cli.pipeline.answered import answers_to
@@ -188,6 +189,7 @@ class LoadedTeachers:
     ) -> None:
         """Print a borrowed teacher's score next to the baseline's; warn if it is the lower one.
 
+        Of several labels it is that at the teacher's own thresholds, or at those fitted on these rows.
         `which`: the rows of the split that it predicts; None: all.
         """
         data, terminal = self._workshop.data(recipe), self._workshop.terminal
@@ -197,11 +199,16 @@ class LoadedTeachers:
             return
         self._looked_at.add(key)
         constant, metric = baseline(data, rows), data.task.metrics[0]
-        own = score(metric, data.task, predict().float().cpu().numpy(), rows.labels)
+        logits, checkpoint = predict().float().cpu().numpy(), recipe.teachers[name].checkpoint
+        folder = Path(checkpoint) if checkpoint is not None and Path(checkpoint).is_dir() else None
+        names = data.label_names or ()
+        known = find_cuts(folder, data.task.kind, names, logits, rows.labels, rows="these rows")
+        own = score(metric, data.task, logits, rows.labels, known.cuts)
         other = None if constant is None else constant.metrics[metric]
         shown = f"{metric} {'undefined' if own is None else f'{own:.4f}'}"
         beside = "" if constant is None or other is None else f"; {constant.name}: {other:.4f}"
-        terminal.say(f"teachers.{name}: {shown} on {split}{beside}")
+        at = "" if known.origin is None else f" (thresholds: {known.origin})"
+        terminal.say(f"teachers.{name}: {shown} on {split}{at}{beside}")
         if constant is None or other is None or own is None or merit(metric, own) > merit(metric, other):
             return
         terminal.warn(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import positive_note
 from dkd_cli.evaluation.contests import Contest
+from dkd_cli.evaluation.known_cuts import HALF
 from dkd_cli.evaluation.metrics import baseline
 from dkd_cli.evaluation.scoring import Result, SeedSummary, best_student
 from dkd_cli.report.tables import Column
@@ -231,6 +232,11 @@ def notes(contest: Contest, results: Sequence[Result]) -> list[str]:
         lines.append(
             f"against {against}: retention (of {main}), agreement ({same}), speed-up (of the latency)"
         )
+    if KINDS[contest.data.task.kind].thresholds and contest.validation is None:
+        plain = [name_of(one) for one in results if one.answers.said.cuts is None]
+        if plain:
+            shown = "" if len(plain) == len(results) else f" of {', '.join(plain)}"
+            lines.append(f"thresholds{shown}: {HALF}, there being no validation labels to fit them on")
     if (timing := results[0].timing) is not None:
         compute = "; ".join(dict.fromkeys(str(result.answers.compute) for result in results))
         lines.append(

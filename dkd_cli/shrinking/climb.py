@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import judged
+from dkd_cli.data.output_math import Floats
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.errors import DkdError, ModelError, Problems, RecipeError, raise_all
+from dkd_cli.errors import DkdError, ModelError, Problems, raise_all
 from dkd_cli.evaluation.gates import Gates
 from dkd_cli.evaluation.keeping import Kept, kept_score
+from dkd_cli.evaluation.known_cuts import cuts_in, find_cuts
 from dkd_cli.evaluation.text_latency import TextLatency, measure_text_latency
 from dkd_cli.pipeline.cascades import label_places, split_logits
 from dkd_cli.pipeline.exporting import WantedExport, export_model, read_source
@@ -61,6 +62,10 @@ class Judges:
     data: TaskData
     split: Split
     teacher: Logits
+    cuts: Floats | None = None
+    """Of the teacher: the logits [C] above which labels are predicted; None: 0."""
+    tests: int = 1
+    """How many students are to be compared on these rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,26 +93,28 @@ class Measured:
         return slow or (wanted.size_mb is not None and self.size_mb > wanted.size_mb)
 
 
-def judges_of(recipe: Recipe, source: str, terminal: Terminal) -> Judges:
+def judges_of(recipe: Recipe, source: str, tests: int, terminal: Terminal) -> Judges:
     """The validation rows, those that `data.max_validation` leaves out too, with the teacher's logits.
 
     Args:
         recipe: the one that is shrunk.
         source: of its largest teacher.
-        terminal: for progress.
+        tests: how many students will be compared with it.
+        terminal: for progress and a note on the teacher's thresholds.
 
     Raises:
-        RecipeError: for several labels per text.
         DataError, ModelError: where data or teacher cannot be read.
     """
     # These rows are of no other split: the limit is applied after the texts were divided.
     wide = replace(labelled_data(recipe.data), max_validation=None)
     data = judged(load_task_data(wide), recipe.train.metric)
-    if KINDS[data.task.kind].thresholds:
-        problem = f"is {data.task.kind}, whose thresholds are not compared here"
-        raise RecipeError("data.kind", problem, "use `dkd distill` and `dkd evaluate`")
     split = _at_most(data.splits["validation"])
-    return Judges(data, split, teacher_logits(recipe, source, data, split, terminal))
+    logits = teacher_logits(recipe, source, data, split, terminal)
+    folder, names = Path(source) if Path(source).is_dir() else None, data.label_names or ()
+    known = find_cuts(folder, data.task.kind, names, logits, split.labels)
+    if known.origin is not None:
+        terminal.say(f"thresholds of the teacher: {known.origin}")
+    return Judges(data, split, logits, known.cuts, tests)
 
 
 def teacher_logits(recipe: Recipe, source: str, data: TaskData, split: Split, terminal: Terminal) -> Logits:
@@ -128,6 +135,21 @@ def export_logits(folder: Path, data: TaskData, split: Split, terminal: Terminal
     return said[:, label_places(predictor, data.label_names, str(folder), data.task.kind)]
 
 
+def compared_with_teacher(judges: Judges, said: Logits, folder: Path, wanted: ShrinkTarget) -> Kept | None:
+    """Compare an export's logits [N, C] with the teacher's, each at its own thresholds."""
+    own = cuts_in(folder, judges.data.label_names or ())
+    return kept_score(
+        judges.data.task,
+        said,
+        judges.teacher,
+        judges.split.labels,
+        wanted.keep,
+        wanted.confidence,
+        tests=judges.tests,
+        cuts=(own, judges.cuts),
+    )
+
+
 def climb(
     workshop: Workshop,
     loaded: LoadedTeachers,
@@ -144,9 +166,7 @@ def climb(
     made = one_student(workshop, loaded, run, fresh=False)
     folder, export = serve(run.folder, rung, workshop.terminal)
     said = export_logits(folder, judges.data, judges.split, workshop.terminal)
-    kept = kept_score(
-        judges.data.task, said, judges.teacher, judges.split.labels, wanted.keep, wanted.confidence
-    )
+    kept = compared_with_teacher(judges, said, folder, wanted)
     (latency,) = measure_text_latency([load_predictor(str(folder), threads=1)], judges.split)
     return Measured(
         rung=rung,

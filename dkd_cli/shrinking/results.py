@@ -98,8 +98,9 @@ def ladder_rows(found: Shrunk) -> tuple[list[Column | str], list[list[object]], 
     )
     count = scored[0].rows if scored else 0
     notes = [
-        f"on {count} validation rows; at least: with {wanted.confidence:.0%} confidence; confidence: that it",
-        f"keeps {wanted.keep:.1%}, each rung by itself (paired bootstrap over rows, not over seeds)",
+        f"on {count} validation rows; at least: all rungs together with {wanted.confidence:.0%} confidence;",
+        f"confidence: that it keeps {wanted.keep:.1%} (paired bootstrap over rows, not over seeds, corrected",
+        "for the number of rungs)",
         "latency: one text, tokenisation included, on one thread, median; size: of the whole folder",
     ]
     return columns, rows, notes
