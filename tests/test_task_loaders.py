@@ -171,6 +171,42 @@ def test_a_boolean_answer_takes_the_recipes_names(workdir: Path) -> None:
     assert data.splits["train"].labels == [0, 1] * (ROWS // 2)
 
 
+def test_goemotions_as_the_hub_has_it(workdir: Path) -> None:
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Sequence, Value
+
+    recipe = load_recipe("goemotions").data
+    names = [*sorted(set(recipe.labels or ()) - {"neutral"}), "neutral"]  # the hub's ids: neutral is the last
+    features = Features({"text": Value("string"), "labels": Sequence(ClassLabel(names=names))})
+    sets = {
+        split: Dataset.from_dict(
+            {
+                "text": list(sentences(56, seed)),
+                "labels": [[row % 28, (row * 5 + 1) % 28] if row % 3 else [row % 28] for row in range(56)],
+            },
+            features=features,
+        )
+        for seed, split in enumerate(("train", "validation", "test"))
+    }
+    DatasetDict(sets).save_to_disk(str(workdir / "set"))
+    data = load_task_data(replace(recipe, source=str(workdir / "set"), config=None))
+    assert data.label_names == tuple(sorted(names))
+    test = data.splits["test"]
+    for row, label in enumerate(test.labels or ()):
+        found = {name for name, one in zip(data.label_names, label, strict=True) if one}
+        assert found == {names[i] for i in sets["test"][row]["labels"]}
+
+
+def test_goemotions_from_a_folder(shared: Path) -> None:
+    changes = [f"data.source={shared / 'goemotions'}", "data.config=null"]
+    data = load_task_data(load_recipe("goemotions", changes).data)
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 6000,
+        "validation": 1000,
+        "test": 5427,
+    }
+    assert len(data.label_names or ()) == 28
+
+
 def test_sst5_from_files_of_ones_own(workdir: Path) -> None:
     (workdir / "sst5").mkdir()
     for seed, split in enumerate(("train", "validation", "test")):
