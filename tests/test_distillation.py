@@ -137,6 +137,15 @@ def test_without_labels_the_teachers_teach_alone() -> None:
     assert oracle.asked["large"] == list(range(8))
 
 
+def test_hard_labels_are_the_teachers_predictions_and_all_that_is_learnt() -> None:
+    plan = replace(resolved("none"), teachers=("large",), hard=True)
+    loss, student, oracle = step(plan, labelled=False)
+    assert set(loss.terms) == {"ce"}
+    assert oracle.asked == {"small": [], "large": list(range(8))}
+    predicted = oracle.logits("large", torch.arange(8)).argmax(dim=1)
+    torch.testing.assert_close(loss.total, F.cross_entropy(student.logits, predicted))
+
+
 @pytest.mark.parametrize("mode", ["uncertainty", "uncertainty-r"])
 def test_the_weights_of_the_objective_are_logged_and_do_not_train(mode: Any) -> None:
     loss, student, oracle = step(resolved("dynamic-objective", objective=Objective(mode=mode, ce_weight=0)))

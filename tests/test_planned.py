@@ -57,6 +57,14 @@ def test_a_student_without_a_teacher_needs_the_one_that_it_is_cut_from() -> None
     assert dict(plan_student(recipe("none", small=TRAINED, large=ELSEWHERE)).teachers) == {}
 
 
+def test_without_labels_none_needs_the_largest_teacher() -> None:
+    labelled = recipe("none", small=TRAINED, large=ELSEWHERE)
+    run = plan_student(replace(labelled, data=replace(labelled.data, unlabelled=True)))
+    assert (run.plan.teachers, run.plan.hard) == (("large",), True)
+    assert dict(run.teachers) == {"large": "hub/model"}
+    assert run.takes_transfer
+
+
 def test_a_teacher_learns_by_its_own_schedule() -> None:
     base = recipe("static", large=Teacher(epochs=7.0, model="another"))
     run = plan_teacher(base, "large")

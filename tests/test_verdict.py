@@ -61,6 +61,13 @@ def test_equal_scores_have_no_margin() -> None:
     assert "0.0 points" not in text
 
 
+def test_hard_labels_and_a_judging_teacher_are_named() -> None:
+    text = "\n".join(verdict([NONE, GAIN], "accuracy", Context(hard="llm", judge="llm")))
+    assert "over fine-tuning on llm's hard labels" in text.splitlines()[0]
+    assert "every score is agreement with llm's predictions" in text
+    assert "fine-tuning alone" not in text
+
+
 def test_seeds_that_disagree_want_company() -> None:
     uncertain = replace(difference(5.0, 0.3), from_seeds=0.8)
     assert "(more seeds would help)" in said(NONE, Standing("static", (0.7, 0.8), 0.5, {"none": uncertain}))

@@ -16,6 +16,7 @@ import numpy as np
 from dkd_cli.comparison.deployed import check_packages, deploy, deployed_table, deployment_verdict
 from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.paid import paid_teachers, price_figures
+from dkd_cli.comparison.predicted_labels import with_predicted_labels
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, price_table, score_table
@@ -51,7 +52,7 @@ def compare(
 
     Raises:
         SystemProblem: for exports without the extra `onnx`.
-        DataError: where nothing has labels to report on.
+        DataError: where there are too few rows to report on.
         DkdError: at the end, what became of the runs that failed.
     """
     quiet_libraries()
@@ -59,21 +60,27 @@ def compare(
         check_packages()
     with closing(Workshop(terminal, cached=cached)) as workshop:
         plan = make_plan(asked, workshop)
-        metric = plan.data.task.metrics[0]
         done, teachers, students = missing(plan, workshop)
         announce(workshop, plan, done, teachers, students)
         if dry_run:
             return
         outcomes = run(workshop, plan, done, teachers, students)
+    metric = plan.chosen_by
     chosen = choose(plan, outcomes, metric)
-    result = settle(plan, chosen, *ask(plan, chosen, terminal), known_cuts(plan, chosen, terminal))
+    said, teacher_said = ask(plan, chosen, terminal)
+    cuts = known_cuts(plan, chosen, terminal)
+    if plan.judge is not None and plan.judge == plan.teacher and teacher_said is not None:
+        own = cuts.get(teacher_source(plan.base, plan.judge))
+        labelled = with_predicted_labels(plan.data, plan.reported, teacher_said, own)
+        plan, teacher_said = replace(plan, reported=labelled), None
+    result = settle(plan, chosen, said, teacher_said, cuts)
     terminal.table(*score_table(plan, result, metric))
     terminal.table(*gain_table(plan, result))
     if paid := paid_teachers(plan.base):
         terminal.table(*price_table(paid))
     made = deploy(plan, chosen, terminal) if exports else []
     tables = [deployed_table(plan, made)] if made else []
-    told = deployment_verdict(metric, made)
+    told = None if plan.judge else deployment_verdict(plan.data.task.metrics[0], made)
     result = replace(result, verdict=(*result.verdict, *([told] if told else [])))
     for table in tables:
         terminal.table(*table)

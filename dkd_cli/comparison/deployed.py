@@ -62,7 +62,7 @@ def deploy(plan: Comparison, chosen: Sequence[BestSetting], terminal: Terminal) 
 
     A model whose export fails a gate is named and left out.
     """
-    metric = plan.data.task.metrics[0]
+    metric = plan.chosen_by
     sources = [] if plan.teacher is None else [("teacher", teacher_source(plan.base, plan.teacher))]
     for one in chosen:
         if one.candidate is not None:

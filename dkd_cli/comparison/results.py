@@ -156,6 +156,8 @@ def _context(
         teacher=teacher,
         baseline=None if constant is None or floor is None else (constant.name, floor),
         lost=lost,
+        judge=plan.judge,
+        hard=plan.hard,
         relative_size=_relative_size(plan, rows),
     )
 
@@ -190,7 +192,7 @@ def _row(
             chosen_by=chosen.validation,
             against={},
             control=chosen.entry.control,
-            chosen_by_error=task.metrics[0] in LOWER_IS_BETTER,
+            chosen_by_error=plan.chosen_by in LOWER_IS_BETTER,
         ),
         settings=chosen.candidate.settings if chosen.candidate else {},
         cost=_cost(folders, chosen.runs),
@@ -286,6 +288,7 @@ def comparison_figures(plan: Comparison, result: ComparisonResult, metric: str) 
             "split": plan.reported.name,
             "rows": len(plan.reported),
             "metric": plan.data.task.metrics[0],
+            "labels": "the data" if plan.judge is None else f"predictions of teachers.{plan.judge}",
         },
         "chosen_by": {
             "split": "validation",

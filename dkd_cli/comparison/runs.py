@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dkd_cli.comparison.predicted_labels import with_recorded_labels
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.engine.method.checks import check_plan
 from dkd_cli.engine.method.strategies import resolve
@@ -13,6 +14,7 @@ from dkd_cli.engine.runs.checkpoints import teacher_folder
 from dkd_cli.engine.runs.identity import identity
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_teacher
+from dkd_cli.pipeline.student import hard_labels_note
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import (
     CONTROL,
@@ -58,12 +60,25 @@ class Comparison:
     data: TaskData
     reported: Split
     """The rows that scores are reported on; nothing was chosen by them."""
+    judge: str | None
+    """The teacher whose predictions stand for the labels of the reported rows; None: they have labels."""
     entries: tuple[ComparedStrategy, ...]
     teacher: str | None
     """The name of the reference teacher: the largest one that is a model."""
     teachers: tuple[TeacherRun, ...]
     """Those that `dkd train-teacher` would make."""
     notes: tuple[str, ...]
+
+    @property
+    def chosen_by(self) -> str:
+        """The validation metric that chooses: where there are no labels, agreement with the teacher."""
+        labelled = self.data.splits["validation"].labels is not None
+        return self.data.task.metrics[0] if labelled else "agreement"
+
+    @property
+    def hard(self) -> str | None:
+        """The teacher whose predictions `none` learns, where the training texts have no labels."""
+        return list(self.base.teachers)[-1] if self.base.data.unlabelled else None
 
     def students(self) -> list[StudentRun]:
         """Every run, one seed after the other, so that an interrupted comparison has complete seeds."""
@@ -76,12 +91,19 @@ def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
     """Load the data and settle what is run and what is reported.
 
     Raises:
-        DataError: if neither test nor validation split has labels.
+        DataError: for too few rows to report on, or a recorded teacher that leaves some of them out.
         RecipeError: for a requested strategy that is not defined on this task.
     """
     contenders = load_contenders(asked)
     contenders, reported, halved = _reported(asked, contenders, workshop)
-    data = workshop.data(contenders.base)
+    data, judge = workshop.data(contenders.base), None
+    if reported.labels is None:
+        judge = list(contenders.base.teachers)[-1]
+        halved.append(
+            f"no split has labels: scores are against the predictions of teachers.{judge}, not the truth; "
+            "a labelled file in data.test would tell"
+        )
+        reported = with_recorded_labels(contenders.base, judge, data, reported)
     admitted, refused = _defined(contenders, data, asked)
     entries = tuple(ComparedStrategy(one.name, one.control, _candidates(one.points)) for one in admitted)
     needed = {name for entry in entries for point in entry.points for name in point.teachers}
@@ -89,8 +111,9 @@ def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
     here = [name for name, one in base.teachers.items() if kind_of(one).trained_here]
     teachers = tuple(plan_teacher(base, name) for name in here if name in needed)
     teacher, absent = _teacher(base, needed)
-    notes = (*contenders.notes, *refused, *halved, *absent)
-    return Comparison(base, data, reported, entries, teacher, teachers, notes)
+    plan = Comparison(base, data, reported, judge, entries, teacher, teachers, ())
+    taught = [] if plan.hard is None else [hard_labels_note(plan.hard)]
+    return replace(plan, notes=(*contenders.notes, *refused, *halved, *absent, *taught))
 
 
 def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str]]:
@@ -109,17 +132,20 @@ def _teacher(base: Recipe, asked: Collection[str]) -> tuple[str | None, list[str
 def _reported(
     asked: ComparisonRequest, contenders: Contenders, workshop: Workshop
 ) -> tuple[Contenders, Split, list[str]]:
-    """The rows to report on; if the test labels are hidden, half of the validation split."""
+    """The rows to report on; if the test labels are hidden, half of the validation split.
+
+    Where validation has no labels either, a teacher that is a model predicts the test split.
+    """
     data = workshop.data(contenders.base)
-    test = data.splits.get("test")
-    if test is not None and test.labels is not None:
+    test, whole = data.splits.get("test"), data.splits["validation"]
+    judge = contenders.base.teachers[list(contenders.base.teachers)[-1]]
+    if test is not None and (test.labels is not None or (whole.labels is None and kind_of(judge).is_model)):
         return contenders, test, []
-    whole = data.splits["validation"]
-    if whole.labels is None or len(whole) < 4:
+    if len(whole) < 4:
         raise DataError(
             data.task.name,
-            "has no labels to report scores on, neither in a test nor in a validation split",
-            "name a labelled file in data.test",
+            f"has no labelled test split, and {len(whole)} validation rows are too few to halve",
+            "name a labelled file in data.test, or raise data.max_validation",
         )
     contenders = load_contenders(asked, max_validation=len(whole) // 2)
     choosing = set(workshop.data(contenders.base).splits["validation"].example_ids)

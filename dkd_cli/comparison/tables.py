@@ -52,6 +52,7 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
     if not any(one.settings for one in result.rows):
         columns, rows = [*columns[:2], *columns[3:]], [[*row[:2], *row[3:]] for row in rows]
     title = f"{plan.data.task.name}: {len(plan.reported)} examples of {plan.reported.name}"
+    title += "" if plan.judge is None else f", against the predictions of {plan.judge}"
     positive = positive_note(plan.data, [main, metric])
     return TableParts(title, columns, rows, [*([positive] if positive else []), *result.notes])
 

@@ -69,6 +69,16 @@ class Context:
     """By strategy the classes that its students never get right, and the teacher does."""
     relative_size: float | None = None
     """The student's weights on disk over the teacher's."""
+    hard: str | None = None
+    """The teacher whose predictions `none` learnt as labels, where the training texts have none."""
+    judge: str | None = None
+    """The teacher whose predictions stand for the labels of the reported rows; None: these have labels."""
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Phrases for strategies, by name."""
+        alone = "fine-tuning alone" if self.hard is None else f"fine-tuning on {self.hard}'s hard labels"
+        return {FINE_TUNING: alone, CLASSIC: "static distillation"}
 
 
 def verdict(standings: Sequence[Standing], metric: str, context: Context) -> list[str]:
@@ -79,17 +89,16 @@ def verdict(standings: Sequence[Standing], metric: str, context: Context) -> lis
         metric: its name, for the sentences.
         context: teacher, baseline and what was lost.
     """
-    teacher = context.teacher
+    teacher, names = context.teacher, context.names
     found = {one.name: one for one in standings if one.scores}
-    lines = [_decision(found, metric), *_warnings(found, metric, context)]
-    lines += _beside(found, FINE_TUNING, "fine-tuning alone", metric)
-    lines += _beside(found, CLASSIC, "static distillation", metric)
-    for control in (one for one in found.values() if one.control):
-        lines += _beside(found, control.name, f"{CONTROL_TEXTS[control.name]} ({control.name})", metric)
+    lines = [_decision(found, metric, names[FINE_TUNING]), *_warnings(found, metric, context)]
+    called = names | {one: f"{text} ({one})" for one, text in CONTROL_TEXTS.items()}
+    for other in (FINE_TUNING, CLASSIC, *(one.name for one in found.values() if one.control)):
+        lines += _beside(found, other, called[other], metric, names)
     lines += [f"{one.name} is not judged: a run of it has no score." for one in standings if not one.scores]
     best = preferred(found)
     if teacher is not None and best is not None and (score := found[best].mean) is not None:
-        student, own, theirs = _subject(found[best]), _number(score, metric), _number(teacher, metric)
+        student, own, theirs = names.get(best, best), _number(score, metric), _number(teacher, metric)
         kept = retention(metric, score, teacher)
         share = "" if kept is None else f"{student} keeps {100 * kept:.1f} % of the teacher's {metric}"
         lines.append(
@@ -112,13 +121,19 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
     """List what weakens the decision: the baseline, lost classes, a student larger than its teacher."""
     lines, best = [], preferred(found)
     teacher, constant = context.teacher, context.baseline
+    student = "" if best is None else context.names.get(best, best)
+    if context.judge is not None:
+        lines.append(
+            f"Beware: no split has labels, so every score is agreement with {context.judge}'s predictions, "
+            "and its mistakes count as right."
+        )
     if constant is not None:
         name, floor = constant
         told = f"{name!r} ({_number(floor, metric)} {metric})"
         if teacher is not None and merit(metric, teacher) <= merit(metric, floor):
             lines.append(f"Beware: the teacher ({_number(teacher, metric)}) is no better than {told}.")
         if best is not None and (mean := found[best].mean) is not None:
-            own = f"{_subject(found[best])} ({_number(mean, metric)})"
+            own = f"{student} ({_number(mean, metric)})"
             if merit(metric, mean) <= merit(metric, floor):
                 lines.append(
                     f"Beware: {own} is no better than {told}: raise train.learning_rate or train.epochs."
@@ -127,9 +142,7 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
                 lines.append(f"{own} is above the baseline {told}.")
     if best is not None and (lost := context.lost.get(best)):
         classes = _listed([repr(name) for name in lost])
-        lines.append(
-            f"Beware: {_subject(found[best])} lost {classes}: F1 0 in every seed, which the teacher's is not."
-        )
+        lines.append(f"Beware: {student} lost {classes}: F1 0 in every seed, which the teacher's is not.")
     if context.relative_size is not None and context.relative_size >= 1:
         size = f"{100 * context.relative_size:.0f} %"
         lines.append(
@@ -156,18 +169,18 @@ def preferred(found: Mapping[str, Standing]) -> str | None:
     return _best(gains) if gains else FINE_TUNING
 
 
-def _decision(found: Mapping[str, Standing], metric: str) -> str:
+def _decision(found: Mapping[str, Standing], metric: str, alone: str) -> str:
     best = preferred(found)
     if best is None:
-        return "No verdict: fine-tuning alone, the reference, has no scores."
+        return f"No verdict: {alone}, the reference, has no scores."
     others = [one for one in found.values() if FINE_TUNING in one.against and not one.control]
     if not others:
-        return "No verdict: no strategy has scores to compare with those of fine-tuning alone."
+        return f"No verdict: no strategy has scores to compare with those of {alone}."
     if best == FINE_TUNING:
         if all(clear(one.against[FINE_TUNING]) for one in others):
-            return "Not worth it here: every strategy is worse than fine-tuning alone."
-        return "Not shown to be worth it here: no strategy is clearly better than fine-tuning alone."
-    gain = f"it gains {_amount(found[best].against[FINE_TUNING], metric)} over fine-tuning alone"
+            return f"Not worth it here: every strategy is worse than {alone}."
+        return f"Not shown to be worth it here: no strategy is clearly better than {alone}."
+    gain = f"it gains {_amount(found[best].against[FINE_TUNING], metric)} over {alone}"
     if best == CLASSIC:
         return f"Worth it: use static; {gain}, and no dynamic strategy is clearly better."
     if CLASSIC in found[best].against and clear(found[best].against[CLASSIC]):
@@ -178,8 +191,14 @@ def _decision(found: Mapping[str, Standing], metric: str) -> str:
     return f"Worth it: use {best}; {gain}. Static distillation does not clearly gain."
 
 
-def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str) -> list[str]:
+def _beside(
+    found: Mapping[str, Standing], other: str, called: str, metric: str, names: Mapping[str, str]
+) -> list[str]:
     """Each strategy beside one other: what differs a sentence each, the rest in one."""
+
+    def listed(several: Sequence[Standing]) -> str:
+        return _listed([names.get(one.name, one.name) for one in several])
+
     lines: list[str] = []
     alike: list[Standing] = []
     same: list[Standing] = []
@@ -187,7 +206,7 @@ def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str)
         if (difference := one.against.get(other)) is None:
             continue
         if clear(difference):
-            lines.append(f"{_subject(one)} {_outcome(difference, metric)} {called}.")
+            lines.append(f"{listed([one])} {_outcome(difference, metric)} {called}.")
         elif difference.low == difference.high:
             same.append(one)
         else:
@@ -195,8 +214,7 @@ def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str)
     if same:
         have = "has" if len(same) == 1 else "have"
         lines.append(
-            f"{_listed([_subject(one) for one in same])} {have} exactly the scores of {called} here, in "
-            "every seed and resample."
+            f"{listed(same)} {have} exactly the scores of {called} here, in every seed and resample."
         )
     if alike:
         are = "is" if len(alike) == 1 else "are"
@@ -207,7 +225,7 @@ def _beside(found: Mapping[str, Standing], other: str, called: str, metric: str)
             seeds = max(len(one.scores) for one in alike)
             unseen = f"{seeds} seeds cannot tell"
         lines.append(
-            f"{_listed([_subject(one) for one in alike])} {are} not distinguishable from {called} here; "
+            f"{listed(alike)} {are} not distinguishable from {called} here; "
             f"{unseen} (more {remedy} would help)."
         )
     return lines
@@ -249,10 +267,6 @@ def _best(candidates: Sequence[Standing]) -> str:
         return -one.chosen_by if one.chosen_by_error else one.chosen_by
 
     return max(candidates, key=merit).name
-
-
-def _subject(one: Standing) -> str:
-    return {FINE_TUNING: "fine-tuning alone", CLASSIC: "static distillation"}.get(one.name, one.name)
 
 
 def _value(score: float, metric: str) -> str:

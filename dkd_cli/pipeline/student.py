@@ -54,6 +54,11 @@ def weights_of_teachers(run: StudentRun) -> dict[str, str]:
     }
 
 
+def hard_labels_note(teacher: str) -> str:
+    """A line on what `none` learns where the training texts have no labels."""
+    return f"none: the training texts have no labels; the predictions of teachers.{teacher} stand for them"
+
+
 def one_student(workshop: Workshop, loaded: LoadedTeachers, run: StudentRun, fresh: bool) -> Run:
     """Distil one student, or find it made."""
     digests = workshop.peers.decide(lambda: weights_of_teachers(run))
@@ -109,6 +114,8 @@ def prepare(
     compute = workshop.compute(settings)
     built = build_student(run.source, data, recipe, given_labels(recipe, run.source))
     student = narrowed(workshop, recipe, built)
+    if plan.hard:
+        workshop.once(workshop.terminal.say, hard_labels_note(plan.teachers[-1]))
     if plan.relates:
         show_attention(student.model, "student")
     for note in student.notes:

@@ -82,10 +82,10 @@ class Workshop:
             loaded = self._data[key] = with_answers(recipe, read)
             sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
             # Once: teachers and students of one command read the same files, but for the transfer set.
-            self._once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
-            self._once(self.terminal.say, f"  {label_line(loaded)}")
+            self.once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")
+            self.once(self.terminal.say, f"  {label_line(loaded)}")
             for note in loaded.notes:
-                self._once(self.terminal.say, f"  {note}")
+                self.once(self.terminal.say, f"  {note}")
         return judged(self._data[key], recipe.train.metric)
 
     def data_digest(self, recipe: Recipe) -> str | None:
@@ -118,7 +118,7 @@ class Workshop:
         """Log device and precision; refuses a tracker that is not installed."""
         check_trackers(train.report_to)
         compute = decide(train.precision)
-        self._once(self.terminal.say, f"compute: {compute}")
+        self.once(self.terminal.say, f"compute: {compute}")
         return compute
 
     def close(self) -> None:
@@ -136,7 +136,7 @@ class Workshop:
             if split.truncated > TRUNCATED_SHARE_WORTH_A_WARNING * len(split):
                 share = f"{split.truncated / len(split):.0%} of {name} is cut at {length} tokens"
                 # Teachers mostly read as the student does: one line is enough for all of them.
-                self._once(
+                self.once(
                     self.terminal.warn,
                     f"{share} by the tokenizer of {whose}; raise data.max_length",
                     about=share,
@@ -144,7 +144,7 @@ class Workshop:
             unknown, texts = split.share_of(tokenizer.unk_token_id)
             if unknown > UNKNOWN_SHARE_WORTH_A_WARNING:
                 share = f"{unknown:.0%} of the tokens of {name}, in {texts:.0%} of its texts, are unknown"
-                self._once(
+                self.once(
                     self.terminal.warn,
                     f"{share} to the tokenizer of {whose} ({tokenizer.unk_token}); choose an encoder for "
                     "their language and script",
@@ -181,7 +181,8 @@ class Workshop:
             self._encoded[key] = made()
         return self._encoded[key]
 
-    def _once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:
+    def once(self, tell: Callable[[str], None], message: str, about: str | None = None) -> None:
+        """Say something once in a command; `about`: what counts as the same, the message itself if None."""
         if (about or message) not in self._said:
             self._said.add(about or message)
             tell(message)

@@ -195,7 +195,11 @@ def _teachers(recipe: Recipe) -> Iterator[Broken]:
             "add a second one under `teachers`",
         )
     elif parts != ("none",) and not count:
-        yield "teachers", f"is empty, but `{recipe.strategy.name}` needs a teacher", "name one, or use `none`"
+        remedy = "name one" if recipe.data.unlabelled else "name one, or use `none`"
+        yield "teachers", f"is empty, but `{recipe.strategy.name}` needs a teacher", remedy
+    elif recipe.data.unlabelled and not count:
+        problem = "is empty, but without labels `none` learns the predictions of a teacher"
+        yield "teachers", problem, "name one, or remove `data.unlabelled`"
     if recipe.student.model == "teacher" and not count:
         yield "student.model", "is `teacher`, but the recipe has none", "name a model"
     if adoption.weights is None:
@@ -243,8 +247,6 @@ def _unlabelled(recipe: Recipe) -> Iterator[Broken]:
         problem = f"is `{recipe.data.missing_labels}`, but `data.unlabelled` leaves all labels aside"
         yield "data.missing_labels", problem, "remove one of the two"
     parts, score = strategy_parts(recipe.strategy.name), recipe.strategy.data.score
-    if parts == ("none",):
-        yield "strategy.name", "`none` learns from labels, but `data.unlabelled` is true", "choose another"
     if "dynamic-data" in parts and "labels" in score_reads(score):
         problem = f"`{score}` reads the label, but `data.unlabelled` is true"
         yield "strategy.data.score", problem, "choose entropy, margin or confidence"

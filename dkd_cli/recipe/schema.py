@@ -70,7 +70,8 @@ class Data:
     the known task's, else classification."""
     unlabelled: bool = False
     """`true`: the training texts have no labels, or their labels are ignored; students learn from their
-    teachers alone. Validation and test labels are used if there are any; `labels` names the classes."""
+    teachers alone, and `none` learns the predictions of the largest one as labels. Validation and test labels
+    are used if there are any; `labels` names the classes."""
     missing_labels: Literal["refuse", "transfer", "drop"] = "refuse"
     """Training rows without a label: `refuse` reports them as errors; `transfer` adds their texts to the
     transfer set, which the teachers alone teach; `drop` leaves them out."""

@@ -121,8 +121,8 @@ def distillation_step(
     Args:
         plan: the resolved strategy.
         student: logits, mask and (if aligned) hidden states of the batch.
-        labels: [B], or None without labels: then only the teachers teach; those of rows that
-            `student.labelled` leaves out are not read.
+        labels: [B], or None without labels: then only the teachers teach, or with `plan.hard` the teacher's
+            predictions are the labels; those of rows that `student.labelled` leaves out are not read.
         rows: [B], positions in the training split, by which teachers identify the examples.
         teachers: queried only for the rows they teach.
         layers: for each teacher, the student layers that match `teachers.hidden_states`, in its order.
@@ -138,10 +138,13 @@ def distillation_step(
     # Every process takes part in the backward pass, even one that learns nothing from this batch.
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}
+    if plan.hard:
+        with share.peers.together():
+            labels = output.hard_labels(teachers.logits(plan.teachers[-1], rows))
     if labels is not None and plan.objective.ce_weight > 0:
         ce = _on_labels(output, student, labels, counts, logits.size(0), class_weights)
         total, terms["ce"] = total + plan.objective.ce_weight * ce, ce.detach()
-    if not plan.teachers:
+    if plan.hard or not plan.teachers:
         return StepLoss(total, terms)
 
     asked = None

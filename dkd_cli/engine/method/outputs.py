@@ -26,6 +26,8 @@ class Output:
     """Logits and labels -> the loss on the labels, [B]."""
     weighted: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """The same with the weight of each class [C] (`train.class_weights`); None: no classes."""
+    hard_labels: Callable[[Tensor], Tensor]
+    """Logits -> the labels that they predict, as `supervised` takes them: hard labels."""
     kd_losses: Mapping[str, KdLoss]
     """Those that mean something, by the recipe's word."""
     uncertainties: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
@@ -58,6 +60,7 @@ OUTPUTS: dict[str, Output] = {
     "classification": Output(
         supervised=losses.cross_entropy,
         weighted=lambda logits, labels, weights: losses.cross_entropy(logits, labels) * weights[labels],
+        hard_labels=lambda logits: logits.argmax(dim=-1),
         kd_losses=KD_LOSSES,
         uncertainties=SCORES,
         sure_and_unsure=sure_teacher_unsure_student,
@@ -68,6 +71,7 @@ OUTPUTS: dict[str, Output] = {
     "multi-label": Output(
         supervised=losses.binary_cross_entropy,
         weighted=losses.binary_cross_entropy,
+        hard_labels=lambda logits: (logits > 0).to(logits.dtype),
         kd_losses=LABEL_KD_LOSSES,
         uncertainties={name: by_label(score) for name, score in SCORES.items()},
         sure_and_unsure=by_label(sure_teacher_unsure_student),
@@ -76,6 +80,9 @@ OUTPUTS: dict[str, Output] = {
     ),
     # The softmax of a single number is always 1: no entropy, and no divergence of probabilities.
     "regression": Output(
-        supervised=losses.squared_error, kd_losses={"mse": KD_LOSSES["mse"]}, from_probabilities=None
+        supervised=losses.squared_error,
+        hard_labels=lambda logits: logits.squeeze(-1),
+        kd_losses={"mse": KD_LOSSES["mse"]},
+        from_probabilities=None,
     ),
 }

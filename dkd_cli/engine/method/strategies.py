@@ -28,6 +28,8 @@ class Plan:
     objective: Objective
     teachers: tuple[str, ...]
     """The teachers that may be asked, from small to large; empty: learn from the labels alone."""
+    hard: bool = False
+    """The predictions of the (only) teacher stand for the labels, and nothing else is learnt from it."""
     output: str = "classification"
     """The kind of output (`outputs.OUTPUTS`)."""
 
@@ -175,7 +177,9 @@ def resolve(recipe: Recipe) -> Plan:
         mode=objective.mode if dynamic_objective else "fixed",
     )
     if "none" in parts:
-        return FINE_TUNING
+        return (
+            replace(FINE_TUNING, teachers=teachers[-1:], hard=True) if recipe.data.unlabelled else FINE_TUNING
+        )
     adoption = recipe.strategy.teacher
     if "dynamic-teacher" not in parts:
         teachers = teachers[-1:]
