@@ -80,7 +80,7 @@ PROMISES = (
     ),
     Promise(
         "shrunk",
-        "SIGKILL at any moment of `dkd shrink`; the same command again: the same exports and choice",
+        "SIGKILL twice at any moment of `dkd shrink`; the same command again: the same exports and choice",
         8,
         shrinking.killed,
     ),

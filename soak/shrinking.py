@@ -1,4 +1,4 @@
-"""The trial on `dkd shrink`: killed at any moment, it must end with the same students and the same choice."""
+"""The trial on `dkd shrink`: killed twice at any moment, it must end with the same students and choice."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SECONDS = "seconds.json"
 
 
 def killed(place: Place, number: int) -> None:
-    """SIGKILL once or twice at any moment of the climb, then the same command again."""
+    """SIGKILL twice, each time at any moment of the climb, then the same command again."""
     roll = dice("shrunk", number)
     with place.bench.making("shrunk") as (original, new):
         if new:
             ended = _finished(original)
             (original.folder / SECONDS).write_text(json.dumps(ended.seconds))
     seconds = float((original.folder / SECONDS).read_text())
-    for _ in range(1 + number % 2):
+    for _ in range(2):
         child = place.run(words(place))
         if child.works(roll.uniform(0, seconds)):
             child.send(signal.SIGKILL)

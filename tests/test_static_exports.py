@@ -132,6 +132,19 @@ def test_model2vec_finds_its_keys(exporting: Exporting) -> None:
     assert (config["normalize"], config["max_length"]) == (False, 14)
 
 
+@pytest.mark.parametrize("quantization", [None, "fp16"])
+def test_model2vec_itself_gives_the_same_logits(exporting: Exporting, quantization: str | None) -> None:
+    model2vec = pytest.importorskip("model2vec", reason="needs the library model2vec")
+    folder = exporting("bag", "model2vec", quantization)
+    model, predictor = model2vec.StaticModel.from_pretrained(str(folder)), load_predictor(str(folder))
+    texts = [*TEXTS[:20], "a", "zzz superb zzz", "superb \N{ROBOT FACE}", "superb " * 5]
+    expected, _ = predictor.logits(texts, None)
+    np.testing.assert_allclose(
+        model.encode(texts).astype(np.float32), expected, atol=2e-3 if quantization else 1e-5
+    )
+    np.testing.assert_array_equal(model.encode([""]), np.zeros((1, 2)))
+
+
 @pytest.mark.parametrize(("name", "format"), [("convolved", "numpy"), ("bag", "model2vec")])
 def test_no_torch_is_imported(exporting: Exporting, name: str, format: str) -> None:
     folder = exporting(name, format, "fp16")
