@@ -56,7 +56,8 @@ def test_pairs_are_read_as_one_sequence(student: Path) -> None:
 def test_no_torch_is_imported(student: Path) -> None:
     code = (
         f"import sys\nfrom dkd_cli.cli import run\ntry:\n    run(['predict', {str(student)!r}])\n"
-        "finally:\n    print(sorted({'torch', 'transformers', 'onnxruntime', 'yaml'} & set(sys.modules)))"
+        "finally:\n"
+        "    print(sorted({'torch', 'transformers', 'onnxruntime', 'rich', 'yaml'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], input="a superb film\n", capture_output=True, text=True, cwd=ROOT

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from rich import box
-from rich.cells import cell_len
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from dkd_cli.report.printable import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 MISSING = "–"
 
@@ -46,6 +45,8 @@ def cell(column: Column, value: object) -> str:
 
 def plain_table(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the heading, a rule and one line per row, with aligned columns of their natural width."""
+    from rich.cells import cell_len
+
     cells, widths = written(columns, rows), _widths(columns, rows)
     right = [is_numeric(rows, i) for i in range(len(columns))]
 
@@ -64,6 +65,10 @@ def rich_table(
     title: str, columns: Sequence[Column], rows: Sequence[Sequence[object]], encoding: str
 ) -> Table:
     """Return the table for rich to draw; characters that `encoding` lacks are transliterated to ASCII."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(title=Text(printable(title, encoding)), box=box.SIMPLE_HEAD, title_justify="left")
     for i, column in enumerate(columns):
         heading = Text(printable(column.name, encoding))
@@ -98,5 +103,7 @@ def is_numeric(rows: Sequence[Sequence[object]], index: int) -> bool:
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[object]]) -> list[int]:
+    from rich.cells import cell_len
+
     cells = written(columns, rows)
     return [max(cell_len(text) for text in (c.name, *(r[i] for r in cells))) for i, c in enumerate(columns)]

@@ -1,26 +1,27 @@
 """Terminal output of a command: lines, progress, tables and histograms on stdout, warnings on stderr.
 
 On a terminal, rich draws; elsewhere (a file, a pipe, TERM=dumb) the same facts are plain lines without
-control characters. Knows nothing about the meaning of the figures.
+control characters. Knows nothing about the meaning of the figures. rich is imported with the first line that
+is printed: a prediction prints none.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.table import Column as RichColumn
-from rich.text import Text
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dkd_cli import launch
 from dkd_cli.report.histogram import histogram_lines
 from dkd_cli.report.printable import printable
 from dkd_cli.report.tables import Column, as_columns, fitting_groups, plain_table, rich_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 SECONDS_BETWEEN_LINES = 15.0
 PLAIN_GAP = 2
@@ -36,8 +37,7 @@ class Terminal:
 
     def __init__(self, quiet: bool = False, console: Console | None = None) -> None:
         self.quiet = quiet or not launch.leads()
-        self._out = console or Console()
-        self._err = Console(stderr=True)
+        self._given = console
         self._live: Progress | None = None
         self._open = 0
 
@@ -106,6 +106,18 @@ class Terminal:
             with self._lines(meter) as advance:
                 yield advance
 
+    @cached_property
+    def _out(self) -> Console:
+        from rich.console import Console
+
+        return self._given or Console()
+
+    @cached_property
+    def _err(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True)
+
     @property
     def _encoding(self) -> str:
         return self._out.encoding
@@ -137,14 +149,9 @@ class Terminal:
     def _bar(self, meter: Meter) -> Iterator[Advance]:
         nested = self._live is not None
         if self._live is None:
-            # rich would draw stderr's lines on stdout, even if the user redirects them to a file
-            self._live = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=12),
-                _Figures(table_column=RichColumn(no_wrap=True)),
-                console=self._out,
-                redirect_stderr=sys.stderr.isatty(),
-            )
+            from dkd_cli.report.bars import progress_bar
+
+            self._live = progress_bar(self._out)
             self._live.start()
         live = self._live
         task = live.add_task(meter.description, total=meter.total, completed=meter.done, meter=meter)
@@ -197,12 +204,6 @@ class Meter:
         elif rate > 0:
             parts.append(f"{duration((self.total - self.done) / rate)} left")
         return "  ".join(parts)
-
-
-class _Figures(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        meter: Meter = task.fields["meter"]
-        return Text(meter.figures())
 
 
 def duration(seconds: float) -> str:
