@@ -107,6 +107,10 @@ def predict(
             terminal.say(f"{output}: {tally.rows} answers")
     if len(steps) > 1:
         terminal.aside(tally.shares(steps))
+    for step in steps:
+        if step is steps[0] or tally.answered[step.name]:  # the others were not loaded
+            for note in step.load().notes:
+                terminal.aside(note)
     for warning in [*notes, *tally.warnings(predictor.max_length)]:
         terminal.warn(warning)
 

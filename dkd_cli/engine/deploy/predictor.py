@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,3 +29,5 @@ class Predictor:
     max_length: int
     logits: Callable[[Sequence[str], Pairs], tuple[Logits, int]]
     """Texts and their partners -> [B, C], and how many of them were cut to `max_length`."""
+    notes: list[str] = field(default_factory=list)
+    """Lines on how texts were read that the user should know; `logits` may add some."""

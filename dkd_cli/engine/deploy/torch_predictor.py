@@ -36,6 +36,7 @@ def torch_predictor(name: str) -> Predictor:
     task = resolve_task(run.recipe.data) if run else None
 
     collator, nothing = PaddingCollator(tokenizer), empty_token(tokenizer)
+    notes: list[str] = []
 
     @torch.inference_mode()
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
@@ -59,6 +60,7 @@ def torch_predictor(name: str) -> Predictor:
             if not overflows_bf16(error):
                 raise
             # So does every batch of such an architecture: all its texts are read in fp32.
+            notes.append(f"{name}: read in fp32, because its architecture fails in {compute.name}")
             compute = decide("fp32")
             output = model(**inputs).logits
         said: Logits = output.float().cpu().numpy()
@@ -76,4 +78,5 @@ def torch_predictor(name: str) -> Predictor:
         task.text_pair if task else None,
         longest,
         logits,
+        notes,
     )
