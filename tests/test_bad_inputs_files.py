@@ -99,6 +99,13 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.csv: no row has a label in 'label'; correct data.label, or set data.unlabelled: true",
     ),
     (
+        "no label at all",
+        "a.csv",
+        "text,label\nx,\ny,\n",
+        {},
+        "a.csv: no row has a label; correct data.label, or set data.unlabelled: true",
+    ),
+    (
         "fewer examples than classes",
         "a.csv",
         "text,label\n" + "".join(f"text {i} of {i * i},{'abc'[i % 3]}\n" for i in range(60)),

@@ -269,7 +269,10 @@ def _with_whole_ids(column: LabelColumn, names: Sequence[str]) -> LabelColumn:
 def absent_labels(
     column: LabelColumn | LabelLists, *, hidden_is_name: bool, droppable: bool
 ) -> list[DataError]:
-    """Errors for the first rows without a label in a split with labels; the last one counts the others."""
+    """Errors for the first rows without a label, the last counting the others; one if training has none."""
+    if droppable and len(column.values) > 1 and all(value is None for value in column.values):
+        remedy = "correct data.label, or set data.unlabelled: true"
+        return [DataError(column.table.place, "no row has a label", remedy)]
     rows = [
         row
         for row, value in enumerate(column.values)

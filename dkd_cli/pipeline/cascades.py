@@ -146,6 +146,9 @@ class Cascading:
                 split_logits(predictor, split, advance)[:, order]
                 for predictor, order in zip(self._predictors, self._orders, strict=True)
             ]
+        for predictor in self._predictors:
+            while predictor.notes:
+                self._terminal.say(predictor.notes.pop(0))
         return CascadeOutputs(split, tuple(said), self.data.task.kind)
 
     def fit(self, wanted: CascadeTarget) -> Cascade:
