@@ -145,7 +145,8 @@ def predict(
 
     Returns:
         N rows in the order of the texts: `label` (of several labels per text `labels`, a list),
-        `probability`, `uncertainty` and `probabilities`, or `prediction` for a model of numbers.
+        `probability`, `uncertainty` and `probabilities`, or `prediction` for a model of numbers, or
+        `entities` (`text`, `label`, `start`, `end`, `score`) and `uncertainty` for one of tagged words.
 
     Raises:
         ModelError: where there is no such classifier.
@@ -154,11 +155,15 @@ def predict(
     folder, names = local_path(str(model), ModelError), predictor.labels
     temperature = read_temperature(folder)
     cuts = as_cuts(read_thresholds(folder), temperature, names or ())
-    answer = KINDS[predictor.kind].answer
+    kind = KINDS[predictor.kind]
     rows: list[dict[str, Any]] = []
     for start in range(0, len(texts), BATCH):
+        some = texts[start : start + BATCH]
         logits, _ = predictor.logits(
-            texts[start : start + BATCH], None if pairs is None else pairs[start : start + BATCH]
+            [kind.reads(text) for text in some], None if pairs is None else pairs[start : start + BATCH]
         )
-        rows += [answer(values.astype(np.float64), temperature, cuts, names) for values in logits]
+        rows += [
+            kind.answer(values.astype(np.float64), temperature, cuts, names, text)
+            for values, text in zip(logits, some, strict=True)
+        ]
     return rows

@@ -51,7 +51,7 @@ def test_says_what_it_leaves_out(tmp_path: Path) -> None:
     found = find_models([tmp_path])
     assert [one.label for one in found.models] == ["good"]
     told = "\n".join(found.notes)
-    assert "encoder is left out: config.json names no sequence classifier" in told
+    assert "encoder is left out: config.json names no classifier" in told
     assert "pickled is left out: its weights are pickled" in told
     assert "student-static-seed1 is not finished" in told
 

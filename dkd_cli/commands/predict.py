@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.errors import ModelError, RecipeError, SystemProblem
 from dkd_cli.evaluation.cascade_file import (
     NAME,
@@ -31,7 +32,10 @@ from dkd_cli.report.terminal import Terminal
 
 WINDOW = 32
 """Batches sorted together by length: texts of like length need little padding."""
-ANSWER = ("label", "labels", "probability", "uncertainty", "prediction", "probabilities", "answered_by")
+ANSWER = (
+    *("label", "labels", "entities", "spans", "probability", "uncertainty"),
+    *("prediction", "probabilities", "answered_by"),
+)
 """The columns of the answers; one of the input that is called so is written as `input_label`."""
 
 SEPARATOR = "|"
@@ -86,6 +90,9 @@ def predict(
     with opened(source, notes.append) as there:
         steps = chosen_steps(model, others, terminal)
         predictor = steps[0].load()
+        if all_probabilities and KINDS[predictor.kind].by_word:
+            problem = "gives the probabilities of a text's classes, and this model tags words"
+            raise RecipeError("--all-probabilities", problem, "leave it out")
         columns = source.columns(predictor.text, predictor.text_pair)
         tally = Tally()
         rows = answers(
@@ -204,7 +211,8 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
     begun = False
     for rows in groups:
         for row in rows:
-            flat = {name: joined(name, value) for name, value in row.items() if name != "probabilities"}
+            shown = {name: value for name, value in row.items() if name != "probabilities"}
+            flat = {name: joined(name, value) for name, value in with_columns(shown).items()}
             flat |= {f"p({label})": value for label, value in row.get("probabilities", {}).items()}
             flat = {name: written(value) for name, value in flat.items()}
             if not begun:
@@ -212,6 +220,27 @@ def csv_lines(groups: Groups, stream: TextIO) -> None:
                 begun = True
             writer.row(flat.values())
         stream.flush()
+
+
+def with_columns(row: Row) -> Row:
+    """The row with lists `entities`, `labels`, `spans` and `probability` in place of a list of entities.
+
+    >>> ada = {"text": "Ada", "label": "PER", "start": 0, "end": 3, "score": 0.9}
+    >>> with_columns({"entities": [ada], "uncertainty": 0.1})
+    {'entities': ['Ada'], 'labels': ['PER'], 'spans': ['0-3'], 'probability': [0.9], 'uncertainty': 0.1}
+    """
+    if "entities" not in row:
+        return row
+    found = row["entities"]
+    columns = {
+        "entities": [one["text"] for one in found],
+        "labels": [one["label"] for one in found],
+        "spans": [f"{one['start']}-{one['end']}" for one in found],
+        "probability": [one["score"] for one in found],
+    }
+    before = {name: value for name, value in row.items() if name not in ANSWER}
+    after = {name: value for name, value in row.items() if name in ANSWER and name != "entities"}
+    return before | columns | after
 
 
 def joined(name: str, value: object) -> object:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.kinds import KINDS, refuse_command
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import Scored, informativeness, kept, rank
 from dkd_cli.engine.runs.checkpoints import given_labels, teacher_source
@@ -66,6 +66,7 @@ def select_data(
     quiet_libraries()
     workshop = Workshop(terminal)
     data = workshop.data(recipe)
+    refuse_command("select-data", data.task.kind)
     pool = pool_of(data)
     if balanced and pool.labels is None:
         raise RecipeError("--balanced", f"the {pool.name} texts have no labels", "leave it out")

@@ -18,7 +18,10 @@ from torch.utils.data import Dataset, Sampler
 from transformers import PreTrainedTokenizerBase
 
 from dkd_cli.data.examples import Split
+from dkd_cli.data.first_pieces import NO_PIECE, words_in
+from dkd_cli.data.output_math import tag_array
 from dkd_cli.errors import ModelError
+from dkd_cli.recipe.words import NO_TAG
 
 WINDOW = 50  # batches sorted together: enough to make their lengths alike, few enough to keep them random
 CHUNK = 10_000  # texts tokenised at once: a tokenizer's own output takes ten times the room of what is kept
@@ -82,7 +85,7 @@ class EncodedSplit(Dataset[Item]):
     """A split, tokenised once and not padded.
 
     Item i holds `input_ids`, `token_type_ids` where the tokenizer makes them, `labels` where they are
-    known, `labelled` where only some rows have one, and `row`, which is i.
+    known, `labelled` where only some rows have one, `words` where each has a label, and `row`, which is i.
     """
 
     def __init__(self, split: Split, columns: dict[str, Sequence[Any]], cut: NDArray[np.bool_]) -> None:
@@ -94,6 +97,18 @@ class EncodedSplit(Dataset[Item]):
         """Tokens per example, special ones included."""
         self.cut = cut
         """[N], whether an example lost tokens."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Labels of all rows, [N], of several each [N, C], of words [N, W]."""
+        column = self.columns["labels"]
+        return torch.as_tensor(tag_array(list(column)) if isinstance(column, TokenRows) else column)
+
+    @property
+    def most_words(self) -> int | None:
+        """Words of the row with most of them, at least 1; None where words have no labels of their own."""
+        words = self.columns.get("words")
+        return max(1, int(words.lengths.max(initial=0))) if isinstance(words, TokenRows) else None
 
     @property
     def truncated(self) -> int:
@@ -136,13 +151,26 @@ class EncodedSplit(Dataset[Item]):
 def encode(split: Split, tokenizer: PreTrainedTokenizerBase, max_length: int) -> EncodedSplit:
     """Tokenise a split, cutting each text (the longer one of a pair first) to `max_length` tokens."""
     parts: dict[str, list[TokenRows]] = {}
+    if split.by_word and not tokenizer.is_fast:
+        problem = "the tokenizer does not tell which characters a piece is of"
+        raise ModelError(tokenizer.name_or_path or "tokenizer", problem, "use a model with a fast tokenizer")
     cut = np.zeros(len(split), dtype=bool)
     for start in range(0, len(split), CHUNK):
         texts = list(split.texts[start : start + CHUNK])
         pairs = None if split.text_pairs is None else list(split.text_pairs[start : start + CHUNK])
         encoded = tokenizer(
-            texts, pairs, truncation=True, max_length=max_length, padding=False, return_attention_mask=False
+            texts,
+            pairs,
+            truncation=True,
+            max_length=max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_offsets_mapping=split.by_word,
         )
+        if split.by_word:
+            offsets = zip(texts, encoded["offset_mapping"], strict=True)
+            places = (words_in(text, own) for text, own in offsets)
+            parts.setdefault("words", []).append(TokenRows.join(places))
         stand_in = {"input_ids": [empty_token(tokenizer)], "token_type_ids": [0]}
         for name, width in WIDTHS.items():
             if name in encoded:
@@ -166,7 +194,8 @@ def empty_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 def label_columns(split: Split) -> dict[str, Sequence[Any]]:
     """The columns `labels`, where there are any, and `labelled`, where only some rows have one."""
-    found = {"labels": split.labels, "labelled": split.labelled}
+    labels = TokenRows.join(split.labels) if split.by_word and split.labels is not None else split.labels
+    found = {"labels": labels, "labelled": split.labelled}
     return {name: column for name, column in found.items() if column is not None}
 
 
@@ -195,7 +224,8 @@ class PaddingCollator:
     """Turns items of an `EncodedSplit` into a batch as long as its longest item, or as asked for.
 
     `input_ids`, `attention_mask` and `token_type_ids` are [B, L]; `labels` [B] is long for class ids and
-    float32 for target values; `labelled` [B] is bool; `row` [B] is long.
+    float32 for target values; `labelled` [B] is bool; `row` [B] is long. Of words, `words` [B, W] are the
+    places of their first pieces, or `NO_PIECE`, and `labels` [B, W] their tags, or `NO_TAG`.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -226,7 +256,17 @@ class PaddingCollator:
         for row, span in zip(real, spans, strict=True):
             row[span] = 1
         batch["attention_mask"] = torch.from_numpy(real)
-        if "labels" in items[0]:
+        if "words" in items[0]:
+            most = max(1, *(len(item["words"]) for item in items))
+            for name, padding in (("words", NO_PIECE), ("labels", NO_TAG)):
+                if name in items[0]:
+                    padded = np.full((len(items), most), padding, dtype=np.int64)
+                    for row, item in zip(padded, items, strict=True):
+                        row[: len(item[name])] = item[name]
+                    batch[name] = torch.from_numpy(padded)
+            shifts = torch.tensor([span.start or 0 for span in spans])[:, None]
+            batch["words"] += shifts * (batch["words"] >= 0)
+        elif "labels" in items[0]:
             labels = torch.tensor([item["labels"] for item in items])
             batch["labels"] = labels.float() if labels.is_floating_point() else labels
         if "labelled" in items[0]:

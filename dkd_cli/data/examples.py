@@ -14,7 +14,7 @@ from typing import Any
 from dkd_cli.data.tasks import Task
 
 Labels = Sequence[Any] | None
-"""Class ids, numbers, or of several labels per text tuples of 1 and 0."""
+"""Class ids, numbers, or tuples: 1 and 0 for each of several labels, or the id of each word's tag."""
 NO_LABEL = -100
 """Stands in for the class id of a row without one; it is no index, so what reads it by mistake fails."""
 
@@ -38,6 +38,8 @@ class Split:
     """16 hex digits made of the texts alone, whatever the order of the rows and the sizes of the splits."""
     labelled: Sequence[bool] | None = None
     """Mask of the labelled rows, if only some are; the others hold `NO_LABEL` or NaN. None: all or none."""
+    by_word: bool = False
+    """True if each word of a text has a tag; single spaces separate words (`tags.words_of`)."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -51,6 +53,7 @@ class Split:
             taken(self.labels, rows),
             [self.example_ids[row] for row in rows],
             None if self.labelled is None else [self.labelled[row] for row in rows],
+            self.by_word,
         )
 
 

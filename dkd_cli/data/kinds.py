@@ -1,4 +1,4 @@
-"""The kinds of output, as readers, metrics and predictions see them: one class, several labels, or a number.
+"""The kinds of output, as readers, metrics and predictions see them: class, labels, tags of words or number.
 
 Everything that they ask of the kind is an entry here, by the recipe's word `data.kind`. The arithmetic is in
 `data/output_math.py`; what a training step asks of the kind is in `engine/method/outputs.py`, and what an
@@ -8,12 +8,20 @@ evaluation does in `evaluation/outputs.py`, by the same words. Needs neither tor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dkd_cli.data.answers import (
+    Names,
+    answer_class,
+    answer_labels,
+    answer_number,
+    answer_tags,
+)
+from dkd_cli.data.constants import Constant, frequencies, mean, most_frequent, most_frequent_tag
 from dkd_cli.data.label_lists import (
     columns_of,
     counts_note,
@@ -27,7 +35,7 @@ from dkd_cli.data.output_math import (
     Floats,
     above_zero,
     binary_cross_entropy,
-    centred,
+    by_word,
     class_divergence,
     class_uncertainty,
     cross_entropy,
@@ -35,39 +43,35 @@ from dkd_cli.data.output_math import (
     label_divergence,
     label_uncertainty,
     likeliest,
+    likeliest_tags,
     sigmoid,
     softmax,
     squared_errors,
 )
+from dkd_cli.data.spans import spaced
 from dkd_cli.data.stratified import ClassesOf, one_class
+from dkd_cli.data.tags import (
+    hidden_tags,
+    tag_cells,
+    tag_ids,
+    tag_lists,
+    tag_names,
+    tags_that_occur,
+    types_notes,
+    word_texts,
+)
+from dkd_cli.errors import RecipeError
 from dkd_cli.reading.tables import Table
 
-Names = tuple[str, ...] | None
-DIGITS = 6
-"""Of probabilities and uncertainties that are written, and of uncertainties that are compared."""
 Orders = Sequence[tuple[str, ...]]
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A prediction that knows the training labels alone."""
-
-    prediction: Any
-    """A label."""
-    logits: Floats
-    """[C]"""
-    name: str | None = None
-    """None: `always` and the label."""
-    cuts: Floats | None = None
-    """[C], the logits above which labels are predicted; None: 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """Facts about one kind of output."""
 
-    problem_type: str
-    """In a saved model's configuration, as transformers calls it."""
+    problem_type: str | None
+    """In a saved model's configuration, as transformers calls it; None: its architecture says the kind."""
     of: str
     """What its metrics are metrics of, in a message."""
     metrics: tuple[str, ...]
@@ -109,8 +113,8 @@ class Kind:
     """A label, or prediction, and the names of the outputs -> what a reader sees."""
     cells: Callable[[Any, Names, str], dict[str, object]]
     """A label, the names of the outputs and `data.label` -> the cells that say so in a data file."""
-    answer: Callable[[Floats, float, Floats | None, Names], dict[str, Any]]
-    """Logits [C] of a text, temperature, cuts [C] and the names of the outputs -> the answer that
+    answer: Callable[[Floats, float, Floats | None, Names, str], dict[str, Any]]
+    """Logits [C] of a text, temperature, cuts [C], the names of the outputs and the text -> the answer that
     `dkd predict` writes; numbers to `DIGITS`."""
     purpose: Callable[[int], str]
     """The number of outputs -> what a model does, for its card."""
@@ -124,6 +128,21 @@ class Kind:
     would otherwise only lower all outputs, by way of the encoder, and leave it saturated."""
     thresholds: bool = False
     """Whether each output has a threshold of its own, fitted on validation."""
+    by_word: bool = False
+    """True if each word of a text has outputs of its own: logits are [N, W, C], predictions and labels
+    [N, W], W the most words of a text; logits are `NO_WORD` where a text has no word, or none was read."""
+    pipeline: str = "text-classification"
+    """The task of transformers' pipelines that reads its folders, and their options."""
+    pipeline_options: str = ""
+    refuses: Mapping[str, str] = field(default_factory=dict)
+    """Commands that mean nothing for it, or read no such data, each with the reason."""
+    text_column: str = "text"
+    """Of a recipe that names none."""
+    label_column: str = "label"
+    reads: Callable[[str], str] = lambda text: text
+    """A text as it comes -> as a model reads it."""
+    prepared: Callable[[Table, str, str], Table] = lambda table, text, label: table
+    """A table as read, `data.text` and `data.label` -> the table with texts in its text column."""
 
 
 def _classes(
@@ -185,32 +204,6 @@ def _counts(names: Names, labels: Sequence[Any], separator: str) -> list[str]:
     return [counts_note(names or (), labels)] if labels else []
 
 
-def _most_frequent(labels: Sequence[Any], outputs: int) -> Constant:
-    """Log-probabilities are those of the classes' shares, each counted once more so that none is 0."""
-    counts = np.bincount(np.asarray(labels, dtype=np.int64), minlength=outputs)
-    return Constant(int(counts.argmax()), np.log((counts + 1) / (counts + 1).sum()))
-
-
-def _frequencies(labels: Sequence[Any], outputs: int) -> Constant:
-    """Each label by its frequency. Predicted are the k most frequent ones, for the k with the best micro F1
-    on the training labels."""
-    counts = np.asarray(labels, dtype=np.int64).reshape(-1, outputs).sum(axis=0)
-    shares = (counts + 1) / (len(labels) + 2)
-    logits = np.log(shares / (1 - shares))
-    ranked = np.sort(counts)[::-1]
-    found = 2 * ranked.cumsum() / (len(labels) * np.arange(1, outputs + 1) + counts.sum())
-    last = np.sort(logits)[::-1][int(found.argmax())]
-    below = logits[logits < last]
-    cut = (last + below.max()) / 2 if len(below) else last - 1.0
-    prediction = tuple(int(one) for one in logits > cut)
-    return Constant(prediction, logits, "each label by its frequency", np.full(outputs, cut))
-
-
-def _mean(labels: Sequence[Any], outputs: int) -> Constant:
-    mean = float(np.mean(labels))
-    return Constant(mean, np.array([mean]), f"always {mean:.3g}")
-
-
 def _class_name(label: Any, names: Names) -> str:
     assert names is not None, "classes have names"
     return "a class that training lacks" if label <= UNSEEN else names[int(label)]
@@ -241,40 +234,6 @@ def _label_cells(label: Any, names: Names, column: str) -> dict[str, object]:
     return {name: int(label[names.index(name)]) for name in columns}
 
 
-def _probability_by_name(probabilities: Floats, names: tuple[str, ...]) -> dict[str, float]:
-    return {name: round(float(p), DIGITS) for name, p in zip(names, probabilities, strict=True)}
-
-
-def _answer_class(logits: Floats, temperature: float, cuts: Floats | None, names: Names) -> dict[str, Any]:
-    assert names is not None, "classes have names"
-    probabilities = softmax(logits / temperature)
-    best = int(probabilities.argmax())
-    return {
-        "label": names[best],
-        "probability": round(float(probabilities[best]), DIGITS),
-        "uncertainty": round(float(class_uncertainty(logits / temperature)), DIGITS),
-        "probabilities": _probability_by_name(probabilities, names),
-    }
-
-
-def _answer_labels(logits: Floats, temperature: float, cuts: Floats | None, names: Names) -> dict[str, Any]:
-    """Labels above their thresholds, the most probable first."""
-    assert names is not None, "labels have names"
-    probabilities, above = sigmoid(logits / temperature), centred(logits, cuts)
-    order = np.argsort(-probabilities, kind="stable")
-    predicted = [int(place) for place in order if above[place] > 0]
-    return {
-        "labels": [names[place] for place in predicted],
-        "probability": [round(float(probabilities[place]), DIGITS) for place in predicted],
-        "uncertainty": round(float(label_uncertainty(above / temperature)), DIGITS),
-        "probabilities": _probability_by_name(probabilities, names),
-    }
-
-
-def _answer_number(logits: Floats, temperature: float, cuts: Floats | None, names: Names) -> dict[str, Any]:
-    return {"prediction": round(float(logits[0]), DIGITS)}
-
-
 KINDS: dict[str, Kind] = {
     "classification": Kind(
         problem_type="single_label_classification",
@@ -295,10 +254,10 @@ KINDS: dict[str, Kind] = {
         uncertainty=class_uncertainty,
         divergence=class_divergence,
         losses=cross_entropy,
-        constant=_most_frequent,
+        constant=most_frequent,
         shown=_class_name,
         cells=_name_cell,
-        answer=_answer_class,
+        answer=answer_class,
         purpose=lambda outputs: f"tells {outputs} classes apart",
         agreement="same class",
         agreement_is_share=True,
@@ -323,16 +282,59 @@ KINDS: dict[str, Kind] = {
         uncertainty=label_uncertainty,
         divergence=label_divergence,
         losses=binary_cross_entropy,
-        constant=_frequencies,
+        constant=frequencies,
         shown=_label_names,
         cells=_label_cells,
-        answer=_answer_labels,
+        answer=answer_labels,
         purpose=lambda outputs: f"gives a text any of {outputs} labels",
         agreement="same labels",
         agreement_is_share=True,
         unlabelled="subset_accuracy",
         starts_at_constant=True,
         thresholds=True,
+        pipeline_options=", top_k=None",
+    ),
+    # A text has many tags, of which none decides whether a cascade passes it on: no `uncertainty`.
+    "tokens": Kind(
+        problem_type=None,
+        of="tags",
+        metrics=("entity_f1", "word_accuracy"),
+        always=("entity_f1", "entity_precision", "entity_recall", "word_accuracy"),
+        column=tag_lists,
+        hidden=hidden_tags,
+        read=tag_ids,
+        classes_of=tags_that_occur,
+        columns=_as_written,
+        spellings=lambda label, names: {tag_names(label, names)},
+        stratified=False,
+        positive=False,
+        notes=types_notes,
+        predicted=likeliest_tags,
+        probabilities=softmax,
+        uncertainty=None,
+        divergence=by_word(class_divergence),
+        losses=by_word(cross_entropy),
+        constant=most_frequent_tag,
+        shown=tag_names,
+        cells=tag_cells,
+        answer=answer_tags,
+        purpose=lambda outputs: f"tells {outputs} tags of words apart",
+        agreement="same tag",
+        agreement_is_share=True,
+        unlabelled="word_accuracy",
+        by_word=True,
+        pipeline="token-classification",
+        pipeline_options=', aggregation_strategy="simple"',
+        refuses={
+            "cascade": "a text has many tags, and none decides whether another model answers",
+            "export": "exports give one answer for a text, not one for each word",
+            "select-data": "it writes texts with a label, not lists of tagged words",
+            "shrink": "its estimates are of one decision for each text",
+        },
+        text_column="tokens",
+        label_column="ner_tags",
+        reads=spaced,
+        prepared=word_texts,
     ),
     "regression": Kind(
         problem_type="regression",
@@ -353,10 +355,10 @@ KINDS: dict[str, Kind] = {
         uncertainty=None,
         divergence=None,
         losses=squared_errors,
-        constant=_mean,
+        constant=mean,
         shown=_as_it_is,
         cells=_number_cell,
-        answer=_answer_number,
+        answer=answer_number,
         purpose=lambda outputs: "predicts a number",
         agreement="correlation of the predictions",
         agreement_is_share=False,
@@ -365,12 +367,30 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def kind_of_model(problem_type: str | None, outputs: int) -> str:
+def refuse_command(command: str, kind: str) -> None:
+    """Refuse a command that the kind of output does not know.
+
+    Raises:
+        RecipeError: with the reason.
+    """
+    why = KINDS[kind].refuses.get(command)
+    if why is not None:
+        problem = f"is {kind}, and `dkd {command}` does not take it: {why}"
+        raise RecipeError("data.kind", problem, "use train-teacher, distill, evaluate, compare or predict")
+
+
+TAGGERS = "ForTokenClassification"
+"""End of the names of transformers' architectures that give each token outputs of its own."""
+
+
+def kind_of_model(problem_type: str | None, outputs: int, architectures: Sequence[str] | None = None) -> str:
     """The kind of output of a saved model, by its configuration.
 
     >>> kind_of_model(None, 1), kind_of_model("multi_label_classification", 28)
     ('regression', 'multi-label')
     """
+    if any(name.endswith(TAGGERS) for name in architectures or ()):
+        return "tokens"
     if problem_type == KINDS["multi-label"].problem_type:
         return "multi-label"
     return "classification" if outputs > 1 else "regression"

@@ -34,6 +34,7 @@ class Named:
 
 CLASSES: tuple[str, ...] = ("classification",)
 SEVERAL: tuple[str, ...] = ("multi-label",)
+WORDS: tuple[str, ...] = ("tokens",)
 NUMBERS: tuple[str, ...] = ("regression",)
 
 METRIC_NAMES: dict[str, Named] = {
@@ -49,10 +50,14 @@ METRIC_NAMES: dict[str, Named] = {
     "mean_average_precision": Named(SEVERAL),
     "subset_accuracy": Named(SEVERAL, decides=True),
     "label_ranking": Named(SEVERAL),
+    "entity_f1": Named(WORDS),
+    "entity_precision": Named(WORDS),
+    "entity_recall": Named(WORDS),
+    "word_accuracy": Named(WORDS),
     "pearson": Named(NUMBERS),
     "spearman": Named(NUMBERS),
     "mse": Named(NUMBERS, lower_is_better=True),
-    "loss": Named((*CLASSES, *SEVERAL, *NUMBERS), lower_is_better=True),
+    "loss": Named((*CLASSES, *SEVERAL, *WORDS, *NUMBERS), lower_is_better=True),
 }
 LOWER_IS_BETTER = frozenset(name for name, one in METRIC_NAMES.items() if one.lower_is_better)
 OF_ONE_CLASS = tuple(name for name, one in METRIC_NAMES.items() if one.one_class)

@@ -5,12 +5,14 @@ Knows nothing about labels' names, and which function is for which kind of outpu
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.labels import UNSEEN
+from dkd_cli.recipe.words import NO_TAG, NO_WORD
 
 Floats = NDArray[np.float64]
 LEAST = float(np.log(np.finfo(np.float64).eps))
@@ -121,3 +123,47 @@ def first_output(logits: Floats) -> NDArray[np.generic]:
 def centred(logits: NDArray[Any], cuts: Floats | None) -> NDArray[Any]:
     """Logits less the cuts [C] above which labels are predicted; None: as they are."""
     return logits if cuts is None else logits - cuts
+
+
+def read_words(logits: Floats) -> NDArray[np.bool_]:
+    """True where a text has a word that the model read: [N, W, C] -> [N, W]."""
+    return np.asarray((logits != NO_WORD).any(axis=-1), dtype=np.bool_)
+
+
+def by_word(function: Callable[..., Floats]) -> Callable[..., Floats]:
+    """Turn a function of rows [M, C] -> [M] into its mean over the words of each text, [N, W, C] -> [N].
+
+    Counted are the words that all arguments have; a text without any gets 0. Ids [N, W] are without a word
+    where they are negative.
+
+    >>> logits = np.array([[[0.0, 0.0], [99.0, 0.0], [NO_WORD, NO_WORD]]])
+    >>> by_word(class_uncertainty)(logits).round(3).tolist()
+    [0.5]
+    """
+
+    def mean_over_words(*arrays: Any) -> Floats:
+        there = np.logical_and.reduce([read_words(one) if one.ndim > 2 else one >= 0 for one in arrays])
+        values = np.zeros(there.shape)
+        values[there] = function(*(one[there] for one in arrays))
+        return np.asarray(values.sum(axis=-1) / np.maximum(there.sum(axis=-1), 1), dtype=np.float64)
+
+    return mean_over_words
+
+
+def likeliest_tags(logits: Floats) -> NDArray[np.generic]:
+    """The tag of the highest logit of each word, `NO_TAG` where there is none: [N, W, C] -> [N, W]."""
+    return np.where(read_words(logits), logits.argmax(axis=-1), NO_TAG)
+
+
+def tag_array(labels: Sequence[Any] | NDArray[Any]) -> NDArray[np.int64]:
+    """Rows of tag ids as [N, W], W the most words of a row, filled up with `NO_TAG`.
+
+    >>> tag_array([(0, 1), (2,)]).tolist()
+    [[0, 1], [2, -100]]
+    """
+    if isinstance(labels, np.ndarray):
+        return labels.astype(np.int64)
+    found = np.full((len(labels), max(map(len, labels), default=0)), NO_TAG, dtype=np.int64)
+    for row, tags in zip(found, labels, strict=True):
+        row[: len(tags)] = tags
+    return found

@@ -57,12 +57,14 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
             where the texts have no labels.
     """
     task = resolve_task(data)
-    sources = _gather(data, task)
+    sources = _prepared(_gather(data, task), task)
     notes = [note for table in (*sources.tables.values(), *sources.transfer) for note in table.notes]
     if data.missing_labels != "refuse":
         _leave_out_missing(sources, task, data, notes)
     task, label_names, parts = _parts(sources, task, data, notes)
     kind = KINDS[task.kind]
+    if kind.by_word:
+        task = replace(task, tags=label_names or ())
     for name in parts:
         parts[name] = _clean(name, parts[name], notes)
     pool = parts.pop(POOL, None)
@@ -95,8 +97,19 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
             copies.append(augmented_part(*augmented(parts[TRAIN].to_split(TRAIN))))
         transfer = load_transfer(sources.transfer, task, label_names, known, data, notes, copies)
     order = sorted(parts, key=lambda name: ((TRAIN, VALIDATION, TEST).index(name.split("_")[0]), name))
-    splits = {name: parts[name].to_split(name) for name in order}
+    splits = {name: replace(parts[name].to_split(name), by_word=kind.by_word) for name in order}
     return TaskData(task, label_names, splits, tuple(notes), transfer)
+
+
+def _prepared(sources: Sources, task: Task) -> Sources:
+    """The same tables with texts in their text columns, whatever the kind of output reads there."""
+    tables: dict[str, Table] = {}
+
+    def prepare(name: str, table: Table) -> None:
+        tables[name] = KINDS[task.kind].prepared(table, task.text, task.label)
+
+    raise_all(collect([partial(prepare, name, table) for name, table in sources.tables.items()]))
+    return replace(sources, tables=tables)
 
 
 def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str]) -> None:
@@ -320,6 +333,8 @@ def _not_text(table: Table, wanted: Sequence[str]) -> list[DkdError]:
             if not isinstance(value, str) and len(problems) < MOST_PROBLEMS:
                 problem = "is missing" if value is None else f"is {value!r}, not text"
                 remedy = "write it as a string, or remove the row"
+                if isinstance(value, list | tuple):
+                    remedy = "set data.kind: tokens if these are words that carry tags"
                 problems.append(DataError(table.where(row), f"{column!r} {problem}", remedy))
     return problems
 
@@ -356,7 +371,10 @@ def _check_train(
     With `data.unseen_labels: count-as-wrong`, a class that a test split alone has becomes a note.
     """
     train = parts[TRAIN]
-    check_classes(train.labels or (), train.table.place, lambda label: kind.shown(label, names))
+    labels: Sequence[Any] = train.labels or ()
+    if kind.by_word:
+        labels = [tag for tags in labels for tag in tags]
+    check_classes(labels, train.table.place, lambda label: kind.shown(label, names))
     taught = {label for found in train.labels or () for label in kind.classes_of(found)}
     problems: list[DataError] = []
     for name, part in parts.items():

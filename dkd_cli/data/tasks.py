@@ -32,6 +32,8 @@ class Task:
     """The first one decides: it picks the best checkpoint and the best student, and differences are in it."""
     orders: tuple[tuple[str, ...], ...] = ()
     """The classes by id, in each set of names that is in use, written as `labels.plain_name` does."""
+    tags: tuple[str, ...] = ()
+    """The names of the tags by id, where each word has one."""
     positive: int | None = None
     """The id of the class that `f1`, `precision`, `recall`, `average_precision` are of; None: not known."""
 
@@ -101,7 +103,9 @@ def resolve_task(data: Data) -> Task:
             f"{data.task!r} is not a known task",
             f"{remedy}known are {', '.join(sorted(TASKS))}; leave it out and name the columns for another",
         )
-    known = TASKS.get(data.task or data.config or "") or Task(_plain_name(data))
+    own = KINDS[data.kind or "classification"]
+    unknown = Task(_plain_name(data), own.text_column, label=own.label_column)
+    known = TASKS.get(data.task or data.config or "") or unknown
     kind = data.kind or known.kind
     return Task(
         name=known.name,

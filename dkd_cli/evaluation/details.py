@@ -25,6 +25,7 @@ from dkd_cli.evaluation.outputs import SCORED, LabelCalibration, ScoredOutput
 from dkd_cli.evaluation.per_class import ClassScore
 from dkd_cli.evaluation.temperature_file import Fit, Temperature
 from dkd_cli.evaluation.thresholds import as_thresholds, fit_cuts
+from dkd_cli.recipe.words import NO_WORD
 
 Logits = NDArray[np.float32]
 
@@ -121,7 +122,8 @@ def _by_label(known: ScoredOutput, split: Split, names: tuple[str, ...], own: Sa
 def calibrated(said: Said) -> Floats:
     """The logits on the scored rows less the model's cuts, divided by its temperature, where it has such."""
     temperature = said.fitted.temperature if said.fitted else 1.0
-    return centred(said.scored.astype(np.float64), said.cuts) / temperature
+    logits = centred(said.scored.astype(np.float64), said.cuts)
+    return np.asarray(np.where(logits == NO_WORD, NO_WORD, logits / temperature), dtype=np.float64)
 
 
 def differences(split: Split, own: Said, teacher: Said, kind: str) -> tuple[Disagreement, ...]:
@@ -134,6 +136,8 @@ def student_before_teacher(
 ) -> StudentCascade | None:
     """The cascade of both; None without uncertainty, or without rows to choose a threshold on."""
     if own.fitted is None or own.validation is None or teacher.validation is None:
+        return None
+    if KINDS[data.task.kind].uncertainty is None:
         return None
     assert validation is not None
     temperature, kind = own.fitted.temperature, data.task.kind

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from dkd_cli.data.examples import Split
-from dkd_cli.data.output_math import Floats, above_zero, sigmoid
+from dkd_cli.data.output_math import Floats, above_zero, likeliest_tags, read_words, sigmoid
+from dkd_cli.data.tags import words_of
 from dkd_cli.evaluation.calibration import probabilities
 
 MOST = 12
@@ -38,7 +39,8 @@ def disagreements(
 ) -> list[Disagreement]:
     """The surest ones first: by the smaller of the two probabilities, or for numbers by their distance.
 
-    Of several labels a row counts by the label on which both differ and are most certain.
+    Of several labels a row counts by the label on which both differ and are most certain, of
+    tags by the word.
 
     Args:
         split: N rows.
@@ -92,9 +94,26 @@ def _of_labels(split: Split, student: Floats, teacher: Floats, most: int) -> lis
     ]
 
 
+def _of_tags(split: Split, student: Floats, teacher: Floats, most: int) -> list[Disagreement]:
+    there = read_words(student) & read_words(teacher)
+    own, theirs = probabilities(student).max(axis=-1), probabilities(teacher).max(axis=-1)
+    said, told = likeliest_tags(student), likeliest_tags(teacher)
+    sure = np.where(there & (said != told), np.minimum(own, theirs), 0.0)
+    contested = sure.argmax(axis=1)
+    order = [int(row) for row in np.argsort(-sure.max(axis=1), kind="stable")[:most] if sure[row].any()]
+    rows = []
+    for row in order:
+        words = len(words_of(split.texts[row]))
+        tags = tuple(said[row, :words].tolist()), tuple(told[row, :words].tolist())
+        sure_of = float(own[row, contested[row]]), float(theirs[row, contested[row]])
+        rows.append(_row(split, row, *tags, *sure_of))
+    return rows
+
+
 _BY_KIND: dict[str, Callable[[Split, Floats, Floats, int], list[Disagreement]]] = {
     "classification": _of_classes,
     "multi-label": _of_labels,
+    "tokens": _of_tags,
     "regression": _of_numbers,
 }
 

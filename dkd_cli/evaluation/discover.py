@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dkd_cli.data.kinds import TAGGERS
 from dkd_cli.engine.cache.fingerprint import weight_files
 from dkd_cli.engine.models.export_formats import format_of
 from dkd_cli.engine.models.exports import EXPORT_FILE, Export, read_export
@@ -130,8 +131,8 @@ def _problem(folder: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"config.json cannot be read ({error})"
     architectures = config.get("architectures") if isinstance(config, dict) else None
-    if not any(str(name).endswith("ForSequenceClassification") for name in architectures or ()):
-        return "config.json names no sequence classifier"
+    if not any(str(name).endswith(("ForSequenceClassification", TAGGERS)) for name in architectures or ()):
+        return "config.json names no classifier"
     if (folder / EXPORT_FILE).is_file():
         export = read_export(folder)
         weights = format_of(export.format, folder).weights if export else EXPORT_FILE

@@ -22,9 +22,15 @@ def _same_labels(student: NDArray[Any], teacher: NDArray[Any]) -> float:
     return float(np.mean((student == teacher).all(axis=-1)))
 
 
+def _same_tags(student: NDArray[Any], teacher: NDArray[Any]) -> float:
+    there = (student >= 0) & (teacher >= 0)
+    return float(np.mean((student == teacher)[there])) if there.any() else 0.0
+
+
 AGREEMENT: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "classification": _same,
     "multi-label": _same_labels,
+    "tokens": _same_tags,
     "regression": pearson,
 }
 """By the kind of output: two predictions [N] -> the share of rows with the same class, or the same labels, or

@@ -17,9 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import METRIC_NAMES
-from dkd_cli.data.output_math import Floats, centred
+from dkd_cli.data.output_math import Floats, centred, tag_array
 from dkd_cli.data.tasks import Task
 from dkd_cli.errors import DataError, NumericError
+from dkd_cli.evaluation.word_counts import COUNTS, f1_of, precision_of, recall_of
 
 Metrics = dict[str, float | None]
 Labels = Sequence[Any] | NDArray[Any]
@@ -147,6 +148,10 @@ SCORES: dict[str, Callable[[NDArray[Any], NDArray[Any]], float | None]] = {
     "mean_average_precision": mean_average_precision,
     "subset_accuracy": subset_accuracy,
     "label_ranking": label_ranking,
+    "entity_f1": f1_of,
+    "entity_precision": precision_of,
+    "entity_recall": recall_of,
+    "word_accuracy": recall_of,
     "f1": f1,
     "precision": precision,
     "recall": recall,
@@ -187,7 +192,7 @@ def compared(
 
     Predicted classes or numbers with the labels; for one of two classes whether it is predicted, or by how
     much its logit is ahead, with whether it is the label; for `loss` the losses. Of several labels [N, C]
-    each: those above their cuts, or the logits.
+    each: those above their cuts, or the logits. Of tags the counts [N, 3] of `word_counts`, which have all.
 
     Raises:
         NumericError: where a logit is not finite.
@@ -196,10 +201,13 @@ def compared(
     if len(guesses) != len(labels) or not len(labels):
         raise ValueError(f"{len(guesses)} predictions for {len(labels)} labels")
     array = np.asarray(logits, dtype=np.float64)
-    truth = np.asarray(labels, dtype=guesses.dtype)
+    kind = KINDS[task.kind]
+    truth = tag_array(labels) if kind.by_word else np.asarray(labels, dtype=guesses.dtype)
+    if metric in COUNTS:
+        return COUNTS[metric](guesses, truth, task.tags), truth
     if metric == "loss":
-        return KINDS[task.kind].losses(array, truth), truth
-    if KINDS[task.kind].thresholds and not METRIC_NAMES[metric].decides:
+        return kind.losses(array, truth), truth
+    if kind.thresholds and not METRIC_NAMES[metric].decides:
         return array, truth
     if not METRIC_NAMES[metric].two_classes:
         return guesses, truth
@@ -221,7 +229,7 @@ def predicted(task: Task, logits: ArrayLike, cuts: Floats | None = None) -> NDAr
         NumericError: if a logit is not finite.
     """
     array = np.asarray(logits, dtype=np.float64)
-    broken = int((~np.isfinite(array).all(axis=-1)).sum())
+    broken = int((~np.isfinite(array).reshape(len(array), -1).all(axis=-1)).sum())
     if broken:
         raise NumericError(
             "predictions",
@@ -255,11 +263,15 @@ def baseline(data: TaskData, split: Split) -> Baseline | None:
     kind = KINDS[data.task.kind]
     found = kind.constant(learnt, data.outputs)
     shown = kind.shown(found.prediction, data.label_names)
-    scores = task_metrics(data.task, _alike(found.logits, labels), labels, found.cuts)
+    scores = task_metrics(data.task, _alike(found.logits, labels, kind.by_word), labels, found.cuts)
     return Baseline(found.name or f"always {shown}", shown, scores)
 
 
-def _alike(logits: ArrayLike, labels: Labels) -> Floats:
+def _alike(logits: ArrayLike, labels: Labels, by_word: bool) -> Floats:
+    if by_word:
+        return np.broadcast_to(
+            np.asarray(logits, dtype=np.float64), (*tag_array(labels).shape, np.size(logits))
+        )
     return np.tile(np.asarray(logits, dtype=np.float64), (len(labels), 1))
 
 

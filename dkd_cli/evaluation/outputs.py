@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.data.output_math import Floats, above_zero
+from dkd_cli.data.output_math import Floats, above_zero, read_words, tag_array
 from dkd_cli.evaluation.calibration import expected_calibration_error, reliability_bins
 from dkd_cli.evaluation.metrics import Labels
 from dkd_cli.evaluation.per_class import ClassScore, class_scores, confusion, label_scores
@@ -59,6 +59,21 @@ def label_rows(logits: NDArray[Any], labels: Labels) -> Rows:
     return np.stack([np.zeros_like(flat), flat], axis=-1), np.asarray(labels).reshape(-1)
 
 
+def word_rows(logits: NDArray[Any], labels: Labels) -> Rows:
+    """Each word as a row: [N, W, C] and tags -> [M, C] and [M]; without those that were not read."""
+    truth = tag_array(labels)
+    there = read_words(logits) & (truth >= 0)
+    return logits[there], truth[there]
+
+
+def _word_scores(logits: NDArray[Any], labels: Labels, names: Sequence[str]) -> list[ClassScore]:
+    return class_scores(*word_rows(logits, labels), names)
+
+
+def _word_confusion(logits: NDArray[Any], labels: Labels, classes: int) -> list[list[int]]:
+    return confusion(*word_rows(logits, labels), classes)
+
+
 def _no_confusion(logits: NDArray[Any], labels: Labels, classes: int) -> list[list[int]]:
     return []
 
@@ -89,6 +104,12 @@ SCORED: dict[str, ScoredOutput | None] = {
     ),
     "multi-label": ScoredOutput(
         rows=label_rows, classes=_label_scores, confusion=_no_confusion, by_label=_calibration_by_label
+    ),
+    "tokens": ScoredOutput(
+        rows=word_rows,
+        classes=_word_scores,
+        confusion=_word_confusion,
+        by_label=lambda logits, labels, names, temperature, thresholds: [],
     ),
     "regression": None,
 }

@@ -14,7 +14,8 @@ from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 Scorer = Callable[[Floats, Floats, Floats], Floats]
-"""(counts [B, N], predictions [N], labels [N]) -> scores [B]; of several labels [N, C] each"""
+"""(counts [B, N], predictions [N], labels [N]) -> scores [B]; of several labels [N, C] each, of tags counts
+[N, 3] of `word_counts`"""
 
 CELLS_AT_ONCE = 4_000_000
 """Counts in memory: 32 MB, for any number of resamples and examples."""
@@ -209,6 +210,21 @@ def _loss(counts: Floats, losses: Floats, labels: Floats) -> Floats:
     return np.asarray(counts @ losses / counts.sum(axis=1), dtype=np.float64)
 
 
+def _f1_of(counts: Floats, of_texts: Floats, labels: Floats) -> Floats:
+    hits, predicted, true = (counts @ of_texts).T
+    return _share(2 * hits, predicted + true)
+
+
+def _precision_of(counts: Floats, of_texts: Floats, labels: Floats) -> Floats:
+    hits, predicted, _ = (counts @ of_texts).T
+    return _share(hits, predicted)
+
+
+def _recall_of(counts: Floats, of_texts: Floats, labels: Floats) -> Floats:
+    hits, _, true = (counts @ of_texts).T
+    return _share(hits, true)
+
+
 SCORERS: dict[str, Scorer] = {
     "accuracy": _accuracy,
     "macro_f1": _macro_f1,
@@ -217,6 +233,10 @@ SCORERS: dict[str, Scorer] = {
     "mean_average_precision": _mean_average_precision,
     "subset_accuracy": _subset_accuracy,
     "label_ranking": _label_ranking,
+    "entity_f1": _f1_of,
+    "entity_precision": _precision_of,
+    "entity_recall": _recall_of,
+    "word_accuracy": _recall_of,
     "f1": _f1,
     "precision": _precision,
     "recall": _recall,

@@ -121,8 +121,9 @@ def answers(
                 logits, cut = _logits(step.load(), [group[row] for row in chosen])
                 tally.cut += cut if step is steps[0] else 0
                 for row, values in zip(chosen, logits, strict=True):
-                    said = values[order].astype(np.float64)
-                    rows[row] = KINDS[first.kind].answer(said, step.temperature, cuts, names)
+                    said = values[..., order].astype(np.float64)
+                    text = group[row].text
+                    rows[row] = KINDS[first.kind].answer(said, step.temperature, cuts, names, text)
                     if len(steps) > 1:
                         rows[row]["answered_by"] = step.name
                     if step.max_uncertainty is not None and rows[row]["uncertainty"] > step.max_uncertainty:
@@ -136,7 +137,7 @@ def answers(
 
 
 def _logits(predictor: Predictor, examples: Sequence[TextRow]) -> tuple[NDArray[np.float32], int]:
-    texts = [example.text for example in examples]
+    texts = [KINDS[predictor.kind].reads(example.text) for example in examples]
     paired = examples[0].text_pair is not None
     return predictor.logits(texts, [example.text_pair or "" for example in examples] if paired else None)
 

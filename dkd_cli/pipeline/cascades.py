@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.kinds import KINDS, refuse_command
 from dkd_cli.data.output_math import centred
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.deploy.load import load_predictor
@@ -111,6 +111,7 @@ class Cascading:
         self._models, self._terminal = tuple(models), terminal
         self.recipe = recipe or _own_recipe(models[0])
         self.data: TaskData = load_task_data(labelled_data(self.recipe.data))
+        refuse_command("cascade", self.data.task.kind)
         if KINDS[self.data.task.kind].uncertainty is None or self.data.label_names is None:
             problem = "predicts a number, which has no uncertainty"
             raise ModelError(models[0], problem, "name classifiers")

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, empty_token, encode
 from dkd_cli.data.examples import Split, TaskData
+from dkd_cli.data.kinds import refuse_command
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.odd_texts import odd_texts
 from dkd_cli.data.sources import load_task_data
@@ -145,6 +146,7 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
         problem = "does not say which data it is for, and an export is judged on validation texts"
         raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
     data = judged(load_task_data(labelled_data(settings.data)), settings.train.metric)
+    refuse_command("export", data.task.kind)
     loaded = load_trained(checkpoint, checkpoint)
     labels = given_labels(settings, checkpoint)
     order = label_order(loaded.model.config, data, labels, checkpoint, checkpoint)

@@ -35,7 +35,10 @@ def weights_of_classes(train: Train, data: TaskData) -> Tensor | None:
     Raises:
         RecipeError: for a name that is no class, and where there are no classes or no labels.
     """
-    found = class_weights(train.class_weights, data.splits["train"].labels, data.label_names)
+    labels = data.splits["train"].labels
+    if KINDS[data.task.kind].by_word:
+        labels = [tag for tags in labels or () for tag in tags]
+    found = class_weights(train.class_weights, labels, data.label_names)
     return None if found is None else torch.from_numpy(found)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.data.examples import TaskData
+from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.summary import label_line
@@ -19,7 +20,7 @@ from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.models import Tokenizer, locate_model
 from dkd_cli.engine.runs.checkpoints import Run, read_run
 from dkd_cli.engine.training.trackers import check_trackers
-from dkd_cli.errors import DkdError, Problems, collect, raise_all
+from dkd_cli.errors import DkdError, Problems, RecipeError, collect, raise_all
 from dkd_cli.pipeline.answered import recorded_files, with_answers
 from dkd_cli.pipeline.augmentation import augmented
 from dkd_cli.recipe.schema import Augment, Data, Recipe, Train
@@ -80,6 +81,9 @@ class Workshop:
                 recipe.data, lambda train: augmented(train, recipe, self.cache, self.terminal.progress)
             )
             loaded = self._data[key] = with_answers(recipe, read)
+            if self.peers.count > 1 and KINDS[loaded.task.kind].by_word:
+                problem = f"is {loaded.task.kind}, whose batches are not shared by several processes"
+                raise RecipeError("data.kind", problem, "start dkd without torchrun")
             sizes = ", ".join(f"{len(split)} {split.name}" for split in loaded.all_splits())
             # Once: teachers and students of one command read the same files, but for the transfer set.
             self.once(self.terminal.say, f"data: {recipe.data.source or recipe.data.train}: {sizes}")

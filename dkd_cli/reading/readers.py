@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dkd_cli.errors import DataError, raise_all
+from dkd_cli.reading.conll import tagged_words
 from dkd_cli.reading.decoding import decode, unpacked
 from dkd_cli.reading.json_rows import array, json_lines, objects
 from dkd_cli.reading.merged_rows import merged_rows
@@ -198,6 +199,11 @@ def _read_workbook(file: Content) -> Table:
     return read_workbook(file.data, file.place)
 
 
+def _read_conll(file: Content) -> Table:
+    text, notes = _text(file)
+    return replace(tagged_words(text, file.place), notes=notes)
+
+
 def class_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """The names of the classes in each column that declares them (the hub's `ClassLabel`, or lists of it)."""
     of_items = {name: getattr(f, "feature", f) for name, f in features.items()}
@@ -211,6 +217,8 @@ READERS: dict[str, Callable[[Content], Table]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
     ".xlsx": _read_workbook,
+    ".conll": _read_conll,
+    ".bio": _read_conll,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from dkd_cli.recipe.endpoint_rules import check_endpoints
 from dkd_cli.recipe.fields import did_you_mean
+from dkd_cli.recipe.kind_rules import check_kind
 from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
 from dkd_cli.recipe.words import KIND_WORDS, score_reads
@@ -35,6 +36,7 @@ def check(recipe: Recipe) -> list[Broken]:
     return [
         *_names(recipe),
         *_data(recipe),
+        *check_kind(recipe),
         *_strategy_name(recipe),
         *_teachers(recipe),
         *_teachers_without_weights(recipe),

@@ -42,20 +42,20 @@ class Data:
 
     source: Name | None = None
     """A hub id, a folder in the hub's layout or of `save_to_disk`, one file (csv, tsv, xlsx, json, jsonl,
-    parquet; also gzipped) or `pkg://package/path`; null when `train`, `validation` and `test` each name a
-    file."""
+    parquet, conll; also gzipped) or `pkg://package/path`; null when `train`, `validation` and `test` each
+    name a file."""
     config: Name | None = None
     """The configuration of a hub data set, such as `rte` of `nyu-mll/glue`."""
     task: Name | None = None
     """A known task whose columns and metric are used; null: the one named by `config`, if it is known."""
     text: Name | None = None
     """The column with the text, such as `body`, or `ticket.body` inside objects; null: the known task's, else
-    `text`."""
+    `text`; of kind `tokens` the column with lists of words, else `tokens`."""
     text_pair: Name | None = None
     """The column with the second text; null: the known task's, else none."""
     label: Annotated[Name, joined_by_comma()] | None = None
     """The column with the label, or of kind `multi-label` a list of columns, one for each label, with 1 and 0
-    or true and false; null: the known task's, else `label`."""
+    or true and false; null: the known task's, else `label`, of kind `tokens` `ner_tags`."""
     label_separator: Name = "|"
     """Of kind `multi-label`: what separates the labels of a text in one column; JSON lists need none."""
     labels: tuple[str, ...] | None = None
@@ -66,8 +66,8 @@ class Data:
     then measured. null: the known task's, else the second of `0` and `1`, `false` and `true`, or `no` and
     `yes`."""
     kind: OutputKind | None = None
-    """`classification`: one label per text; `multi-label`: any number of them; `regression`: a number; null:
-    the known task's, else classification."""
+    """`classification`: one label per text; `multi-label`: any number of them; `tokens`: a tag for each word;
+    `regression`: a number; null: the known task's, else classification."""
     unlabelled: bool = False
     """`true`: the training texts have no labels, or their labels are ignored; students learn from their
     teachers alone, and `none` learns the predictions of the largest one as labels. Validation and test labels

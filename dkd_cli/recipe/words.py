@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
@@ -34,7 +34,12 @@ def joined_by_comma() -> BeforeValidator:
     return BeforeValidator(read)
 
 
-OutputKind = Literal["classification", "multi-label", "regression"]
+OutputKind = Literal["classification", "multi-label", "tokens", "regression"]
+
+NO_WORD = -32768.0
+"""Logit of all tags where a text has no word, or none that the model read; exact in bf16 and fp16."""
+NO_TAG = -100
+"""Stands in for the tag of a word that a text does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +50,28 @@ class KindWords:
     """`data.labels`"""
     names_positive: bool
     """`data.positive`"""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Other keys that must keep their defaults, each with the reason; `*` stands for any teacher."""
 
 
 KIND_WORDS: dict[str, KindWords] = {
     "classification": KindWords(names_labels=True, names_positive=True),
     "multi-label": KindWords(names_labels=True, names_positive=False),
+    "tokens": KindWords(
+        names_labels=True,
+        names_positive=False,
+        refused={
+            "data.text_pair": "is a second text, but words are those of one",
+            "data.unlabelled": "leaves out the tags, by which the words of a text are counted",
+            "data.missing_labels": "sets texts without tags aside, but each text is a list of tagged words",
+            "data.unseen_labels": "counts classes of texts, but tags are those of words",
+            "data.transfer": "names texts, but each text is a list of tagged words",
+            "data.augment.copies": "replaces words, and with them the entities that they name",
+            "student.family": "averages the tokens of a text, but each word needs an output of its own",
+            "teachers.*.probabilities": "holds one distribution for a text, but each word needs its own",
+            "teachers.*.endpoint": "names one class of a text, but each word needs a tag",
+        },
+    ),
     "regression": KindWords(names_labels=False, names_positive=False),
 }
 """By `data.kind`."""

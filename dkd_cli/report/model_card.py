@@ -30,6 +30,10 @@ HUB_METRICS = {
     "mean_average_precision": ("mean_average_precision", "Mean average precision"),
     "subset_accuracy": ("accuracy", "Subset accuracy"),
     "label_ranking": ("label_ranking_average_precision", "Label ranking average precision"),
+    "entity_f1": ("f1", "Entity F1"),
+    "entity_precision": ("precision", "Entity precision"),
+    "entity_recall": ("recall", "Entity recall"),
+    "word_accuracy": ("accuracy", "Word accuracy"),
     "matthews": ("matthews_correlation", "Matthews correlation"),
     "pearson": ("pearsonr", "Pearson correlation"),
     "spearman": ("spearmanr", "Spearman correlation"),
@@ -42,7 +46,7 @@ MOST_CLASSES = 30
 PIPELINE = """\
 from transformers import pipeline
 
-classify = pipeline("text-classification", model="path/to/this/folder"OPTIONS)
+classify = pipeline("PIPELINE", model="path/to/this/folder"OPTIONS)
 classify("some text")"""
 PREDICTOR = """\
 from dkd_cli.engine.deploy.load import load_predictor
@@ -87,7 +91,7 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
     source = run.recipe.data.source or ""
     results = [
         EvalResult(
-            task_type="text-classification",
+            task_type=KINDS[data.task.kind].pipeline,
             dataset_type=source if _on_the_hub(source) else "local",
             dataset_name=data.task.name,
             dataset_split="validation",
@@ -97,13 +101,13 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
         )
         for name, value in scores.items()
     ]
-    tags = ["dkd", "text-classification"]
+    tags = ["dkd", KINDS[data.task.kind].pipeline]
     tags += ["knowledge-distillation", "dynamic-knowledge-distillation"] if run.role == "student" else []
     card = ModelCardData(
         base_model=base if _on_the_hub(base) else None,
         datasets=[source] if _on_the_hub(source) else None,
         library_name=_library(run),
-        pipeline_tag="text-classification",
+        pipeline_tag=KINDS[data.task.kind].pipeline,
         tags=tags,
         model_name=run.name if results else None,
         eval_results=results or None,
@@ -113,8 +117,8 @@ def _metadata(run: Run, data: TaskData, scores: dict[str, float], base: str) -> 
 
 
 def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: str) -> str:
-    recipe = run.recipe
-    what = KINDS[data.task.kind].purpose(data.outputs)
+    recipe, kind = run.recipe, KINDS[data.task.kind]
+    what = kind.purpose(data.outputs)
     lines = [
         f"# {run.name}",
         "",
@@ -150,13 +154,13 @@ def _body(run: Run, data: TaskData, scores: dict[str, float], base: str, size: s
         "## Use",
         "",
         "```python",
-        USE[_library(run)].replace("OPTIONS", ", top_k=None" if KINDS[data.task.kind].thresholds else ""),
+        USE[_library(run)].replace("PIPELINE", kind.pipeline).replace("OPTIONS", kind.pipeline_options),
         "```",
         "",
         "The logits divided by the temperature in `calibration.json`, where `dkd evaluate` has written one,"
         " give probabilities that can be believed more.",
         "",
-        *(THRESHOLDS if KINDS[data.task.kind].thresholds else ()),
+        *(THRESHOLDS if kind.thresholds else ()),
         "## Limits",
         "",
         f"- It has seen texts like those of its training data only, up to {recipe.data.max_length} tokens;"

@@ -42,7 +42,8 @@ def encode_once(
 ) -> EncodedSplit:
     """`encoding.encode` with the cache: cached tokens are read from it, and new ones are added."""
     digest = None if cache is None else tokenizer_digest(tokenizer)
-    if cache is None or digest is None or not len(split):
+    # Where words begin follows from characters, which the cache does not keep.
+    if cache is None or digest is None or not len(split) or split.by_word:
         return encode(split, tokenizer, max_length)
     facts = {"kept": "tokens", "tokenizer": digest, "max_length": max_length}
     entry = cache.attach(tokenizer.name_or_path, facts)

@@ -28,6 +28,8 @@ class Predictor:
     text_pair: str | None
     max_length: int
     logits: Callable[[Sequence[str], Pairs], tuple[Logits, int]]
-    """Texts and their partners -> [B, C], and how many of them were cut to `max_length`."""
+    """Texts and their partners -> [B, C], and how many of them were cut to `max_length`.
+
+    Of words [B, W, C], W the most words of a text; single spaces separate them (`Kind.reads`)."""
     notes: list[str] = field(default_factory=list)
     """Lines on how texts were read that the user should know; `logits` may add some."""

@@ -79,6 +79,7 @@ def _check_labels(plan: Plan, strategy: str, outputs: int) -> None:
 CHECKS: dict[str, Callable[[Plan, str, int], None]] = {
     "classification": _check_classes,
     "multi-label": _check_labels,
+    "tokens": _check_classes,
     "regression": _check_number,
 }
 """By the kind of output."""

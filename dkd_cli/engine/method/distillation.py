@@ -72,7 +72,7 @@ class StudentOutput:
     """Student output for a batch, or for this process's share of it."""
 
     logits: Tensor
-    """[B, C]."""
+    """[B, C]; of words [B, W, C]."""
     mask: Tensor
     """[B, L], nonzero at real positions."""
     hidden_states: Sequence[Tensor] = ()
@@ -134,7 +134,9 @@ def distillation_step(
     output, share = OUTPUTS[plan.output], student.share
     logits = share.gather(student.logits)  # of the whole batch, as all that is decided about it
     scored = student.pool or logits.size(0)
-    counts = student.weights if student.weights is not None else torch.ones_like(student.logits[:, 0])
+    counts = (
+        student.weights if student.weights is not None else torch.ones_like(student.logits.flatten(1)[:, 0])
+    )
     # Every process takes part in the backward pass, even one that learns nothing from this batch.
     total = student.logits.sum() * 0.0
     terms: dict[str, Tensor] = {name: total.new_tensor(value) for name, value in changing.items()}

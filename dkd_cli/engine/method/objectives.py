@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dkd_cli.engine.method import losses
 from dkd_cli.engine.method.labels import by_label
+from dkd_cli.engine.method.words import by_word
 from dkd_cli.recipe.schema import Objective
 
 KdLoss = Callable[[Objective, Tensor, Tensor, Tensor | None], Tensor]
@@ -43,13 +44,24 @@ def _dist(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor
     return losses.kd_correlation(student, teacher, objective.temperature, *weights)
 
 
+def _standardisable(loss: KdLoss) -> KdLoss:
+    """The loss of standardised logits, where the objective asks for them."""
+
+    def found(objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        if objective.standardise:
+            student, teacher = losses.standardised(student), losses.standardised(teacher)
+        return loss(objective, student, teacher, labels)
+
+    return found
+
+
 KD_LOSSES: dict[str, KdLoss] = {
-    "mse": _mse,
-    "kl": _kl,
-    "jsd": _jsd,
-    "taid": _taid,
-    "decoupled": _decoupled,
-    "dist": _dist,
+    "mse": _standardisable(_mse),
+    "kl": _standardisable(_kl),
+    "jsd": _standardisable(_jsd),
+    "taid": _standardisable(_taid),
+    "decoupled": _standardisable(_decoupled),
+    "dist": _standardisable(_dist),
 }
 """KD losses by their name in a recipe (`strategy.objective.kd_loss`)."""
 
@@ -74,6 +86,24 @@ LABEL_KD_LOSSES: dict[str, KdLoss] = {
 """Those that mean something for several labels per text."""
 
 
+def per_word(loss: KdLoss) -> KdLoss:
+    """The mean of a KD loss over the words of a text, [B, W, C] twice and tags [B, W] -> [B]."""
+
+    def mean_over_words(
+        objective: Objective, student: Tensor, teacher: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        if labels is None:
+            return by_word(lambda own, theirs: loss(objective, own, theirs, None))(student, teacher)
+        found = by_word(lambda own, theirs, tags: loss(objective, own, theirs, tags))
+        return found(student, teacher, labels)
+
+    return mean_over_words
+
+
+WORD_KD_LOSSES: dict[str, KdLoss] = {name: per_word(loss) for name, loss in KD_LOSSES.items()}
+"""All of them: a word is given one tag, as a text one class."""
+
+
 def kd(
     known: Mapping[str, KdLoss],
     objective: Objective,
@@ -90,9 +120,6 @@ def kd(
         teacher_logits: [B, C].
         labels: [B], or None without labels.
     """
-    if objective.standardise:
-        student_logits = losses.standardised(student_logits)
-        teacher_logits = losses.standardised(teacher_logits)
     return known[objective.kd_loss](objective, student_logits, teacher_logits, labels)
 
 

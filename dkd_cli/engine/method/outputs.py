@@ -1,4 +1,4 @@
-"""The kinds of output, as training sees them: one class of several, several labels, or a number.
+"""The kinds of output, as training sees them: a class, several labels, tags of words, or a number.
 
 Everything that a step asks of the kind is an entry here, by the recipe's word `data.kind`. What readers,
 metrics and predictions ask of it is in `data/kinds.py`, by the same words.
@@ -14,8 +14,10 @@ from torch import Tensor
 from dkd_cli.engine.method import losses
 from dkd_cli.engine.method.given import label_logits, probability_logits
 from dkd_cli.engine.method.labels import by_label
-from dkd_cli.engine.method.objectives import KD_LOSSES, LABEL_KD_LOSSES, KdLoss
+from dkd_cli.engine.method.objectives import KD_LOSSES, LABEL_KD_LOSSES, WORD_KD_LOSSES, KdLoss
 from dkd_cli.engine.method.uncertainty import SCORES, sure_teacher_unsure_student
+from dkd_cli.engine.method.words import by_word, read_words
+from dkd_cli.recipe.words import NO_TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,18 @@ OUTPUTS: dict[str, Output] = {
         sure_and_unsure=by_label(sure_teacher_unsure_student),
         from_probabilities=label_logits,
         probabilities_sum_to_one=False,
+    ),
+    # Logits [B, W, C], labels [B, W]; every figure of a text is its mean over the words.
+    "tokens": Output(
+        supervised=by_word(losses.cross_entropy),
+        weighted=lambda logits, labels, weights: by_word(
+            lambda own, tags: losses.cross_entropy(own, tags) * weights[tags]
+        )(logits, labels),
+        hard_labels=lambda logits: logits.argmax(dim=-1).masked_fill(~read_words(logits), NO_TAG),
+        kd_losses=WORD_KD_LOSSES,
+        uncertainties={name: by_word(score) for name, score in SCORES.items()},
+        sure_and_unsure=by_word(sure_teacher_unsure_student),
+        from_probabilities=None,
     ),
     # The softmax of a single number is always 1: no entropy, and no divergence of probabilities.
     "regression": Output(

@@ -45,7 +45,7 @@ def _label_loss(seen: Scored) -> Tensor:
         )
     if seen.labelled is None:
         return seen.output.supervised(seen.logits.detach(), seen.labels)
-    values = torch.zeros_like(seen.logits[:, 0]).detach()
+    values = torch.zeros_like(seen.logits.flatten(1)[:, 0]).detach()
     values[seen.labelled] = seen.output.supervised(
         seen.logits.detach()[seen.labelled], seen.labels[seen.labelled]
     )

@@ -13,7 +13,9 @@ from dkd_cli.engine.machine.precision import Compute, decide
 from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.exported_model import ExportedClassifier
 from dkd_cli.engine.models.models import Model, forward_names
+from dkd_cli.engine.models.word_logits import answered
 from dkd_cli.errors import NumericError
+from dkd_cli.recipe.words import NO_WORD
 
 
 def model_inputs(model: Model, batch: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
@@ -42,6 +44,8 @@ def predict_logits(
 ) -> Tensor:
     """Every row once, in the order of the split: [N, C] float32 on the CPU, in each of the processes.
 
+    Of words [N, W, C], W the most words of a row.
+
     Args:
         model: in eval mode; moved to the device that `precision.decide` names.
         encoded: N rows.
@@ -60,13 +64,21 @@ def predict_logits(
     model.to(compute.device)
     by_length = encoded.by_length()
     # On the device: fetching each batch's answers would make it wait for the host.
-    logits = torch.zeros(len(encoded), model.config.num_labels, device=compute.device)
+    shape, words = (len(encoded), model.config.num_labels), encoded.most_words
+    logits = torch.zeros(shape, device=compute.device)
+    if words is not None:
+        assert peers.count == 1, "several processes share no tagged words"
+        logits = torch.full((shape[0], words, shape[1]), NO_WORD, device=compute.device)
 
     def read(rows: list[int]) -> None:
         batch = collator([encoded[row] for row in rows])
         with compute.autocast():
             output = model(**model_inputs(model, batch, compute.device)).logits
-        logits[rows] = output.float()
+        found = answered(output.float(), batch)
+        if words is None:
+            logits[rows] = found
+        else:
+            logits[rows, : found.size(1)] = found
 
     for start in range(peers.rank * batch_size, len(by_length), peers.count * batch_size):
         rows = by_length[start : start + batch_size].tolist()
@@ -74,7 +86,7 @@ def predict_logits(
         if advance is not None:
             advance(len(rows))
     logits = peers.sum(logits).cpu()
-    bad = (~logits.isfinite()).any(dim=-1).nonzero().flatten()
+    bad = (~logits.isfinite()).flatten(1).any(dim=-1).nonzero().flatten()
     if bad.numel():
         example = encoded.split.example_ids[int(bad[0])]
         raise NumericError(

@@ -14,7 +14,7 @@ import torch
 from transformers import PretrainedConfig
 
 from dkd_cli.data.examples import TaskData
-from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.kinds import KINDS, kind_of_model
 from dkd_cli.errors import ModelError
 
 GENERIC = re.compile(r"LABEL_\d+")
@@ -45,6 +45,12 @@ def match_names(own: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
 def own_names(config: PretrainedConfig) -> list[str]:
     """The names that a model's configuration gives to its outputs, in their order."""
     return [str(config.id2label.get(index, "")) for index in range(config.num_labels)]
+
+
+def is_tagger(config: PretrainedConfig) -> bool:
+    """Return whether a model's configuration says that each token has outputs of its own."""
+    kind = kind_of_model(config.problem_type, config.num_labels, config.architectures)
+    return KINDS[kind].by_word
 
 
 def name_outputs(config: PretrainedConfig, labels: Sequence[str] | None) -> None:
@@ -107,6 +113,12 @@ def label_order(
 
 def _check_kind(config: PretrainedConfig, data: TaskData, name: str, key: str) -> None:
     """Refuse outputs that are trained as several labels where the task has one, and the other way round."""
+    wanted, tagger = KINDS[data.task.kind].by_word, is_tagger(config)
+    if tagger != wanted:
+        gives = "a tag for each word" if tagger else "one answer for a text"
+        needs = "a tag for each word (data.kind: tokens)" if wanted else "one answer for a text"
+        remedy = "choose a model for token classification" if wanted else "choose a classifier of texts"
+        raise ModelError(key, f"{name!r} gives {gives}, and the task is {needs}", remedy)
     several = KINDS["multi-label"].problem_type
     if (config.problem_type == several) == (KINDS[data.task.kind].problem_type == several):
         return
@@ -125,7 +137,7 @@ def put_in_order(model: torch.nn.Module, order: Sequence[int] | None) -> None:
     columns = torch.tensor(order)
 
     def reorder(module: object, args: object, output: Any) -> Any:
-        output.logits = output.logits[:, columns.to(output.logits.device)]
+        output.logits = output.logits[..., columns.to(output.logits.device)]
         return output
 
     model.register_forward_hook(reorder)

@@ -17,13 +17,18 @@ import torch
 import transformers
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 from dkd_cli.data.encoding import EncodedSplit
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.models.exports import EXPORT_FILE, Graph, Limits
 from dkd_cli.engine.models.first_token import answer_from_first_token
-from dkd_cli.engine.models.label_order import label_order, put_in_order
+from dkd_cli.engine.models.label_order import is_tagger, label_order, put_in_order
 from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import StaticConfig, StaticForSequenceClassification
 from dkd_cli.engine.models.trial import check_reading
@@ -154,10 +159,13 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
     return tokenizer
 
 
-def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[str, Any]]:
+def load_pretrained(
+    name: str, key: str, *, by_word: bool = False, **settings: Any
+) -> tuple[Model, dict[str, Any]]:
     """Weights in float32 under a head for classes, and what transformers says about the loading.
 
-    `settings` go to `from_pretrained`. The model answers as `first_token.answer_from_first_token` has it.
+    `settings` go to `from_pretrained`. The model answers as `first_token.answer_from_first_token` has it;
+    `by_word`, its head reads each token and nothing is skipped.
 
     Raises:
         ModelError: if there is no such model, or its weights cannot be read.
@@ -165,7 +173,8 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
     source = locate_model(name, key)
     refuse_damaged(source, name, key)
     try:
-        loaded: tuple[Model, dict[str, Any]] = AutoModelForSequenceClassification.from_pretrained(
+        head = AutoModelForTokenClassification if by_word else AutoModelForSequenceClassification
+        loaded: tuple[Model, dict[str, Any]] = head.from_pretrained(
             source,
             output_loading_info=True,
             use_safetensors=True,
@@ -176,7 +185,8 @@ def load_pretrained(name: str, key: str, **settings: Any) -> tuple[Model, dict[s
         )
     except (OSError, ValueError, SafetensorError, RuntimeError) as error:
         raise explain(error, name, key) from error
-    answer_from_first_token(loaded[0])
+    if not by_word:
+        answer_from_first_token(loaded[0])
     return loaded
 
 
@@ -234,7 +244,7 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
     Raises:
         ModelError: without a trained head.
     """
-    model, info = load_pretrained(name, key)
+    model, info = load_pretrained(name, key, by_word=is_tagger(load_config(name, key)))
     if info["missing_keys"]:
         raise ModelError(
             key,

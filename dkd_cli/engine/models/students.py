@@ -104,14 +104,15 @@ def build_classifier(
     _describe_cut(config, picks, name, key)
     _describe_task(config, data)
     transformers.set_seed(seed)
-    model, info = load_pretrained(name, key, config=config, ignore_mismatched_sizes=True)
+    by_word = KINDS[data.task.kind].by_word
+    model, info = load_pretrained(name, key, by_word=by_word, config=config, ignore_mismatched_sizes=True)
     drawn = _drawn(model, info, name, key)
     _start_at_constant(model, data, drawn)
     notes: tuple[str, ...] = ()
     if take == "random":
         notes = _draw_layers(model, drawn, seed, key)
     elif picks != first:
-        notes = _put_layers(model, picks, name, key)
+        notes = _put_layers(model, picks, name, key, by_word=by_word)
     tokenizer = load_tokenizer(name, key)
     agree_on_padding(model, tokenizer, name, key)
     check_reading(model, tokenizer, name, key, trained=True)
@@ -284,9 +285,11 @@ def _start_at_constant(model: Model, data: TaskData, drawn: Collection[str]) -> 
         layers[-1][1].bias.copy_(torch.from_numpy(logits))
 
 
-def _put_layers(model: Model, picks: tuple[int, ...], name: str, key: str) -> tuple[str, ...]:
+def _put_layers(
+    model: Model, picks: tuple[int, ...], name: str, key: str, *, by_word: bool
+) -> tuple[str, ...]:
     """Give the student's layers, which are the first ones, the weights of the picked ones."""
-    source, info = load_pretrained(name, key, ignore_mismatched_sizes=True)
+    source, info = load_pretrained(name, key, by_word=by_word, ignore_mismatched_sizes=True)
     _drawn(source, info, name, key)
     notes = []
     for place, (pick, layer) in enumerate(zip(picks, _layers(model), strict=True), start=1):

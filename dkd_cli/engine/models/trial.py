@@ -50,6 +50,8 @@ def check_reading(
             f"{name!r} ({kind}) cannot be used with texts of {shortest} to {TOKENS} tokens ({reason(error)})"
         )
         raise ModelError(key, problem, REMEDY) from error
+    if alone.dim() > 2:  # of each token: those of the padding do not count
+        padded = padded[:, -TOKENS:] if tokenizer.padding_side == "left" else padded[:, :TOKENS]
     if not alone.isfinite().all():
         return  # damaged weights: the first real batch raises an error of its own
     difference = float((alone - padded).abs().max())

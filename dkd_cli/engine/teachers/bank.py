@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator
 from dkd_cli.engine.cache.entries import Cache, CacheEntry
@@ -33,9 +34,12 @@ from dkd_cli.engine.machine.processes import ALONE, Processes
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model, positions
 from dkd_cli.engine.models.padding import looks_for_padding
+from dkd_cli.engine.models.word_logits import answered
 from dkd_cli.engine.teachers.batches import passes
 from dkd_cli.engine.teachers.matching import Common
+from dkd_cli.engine.teachers.words import Words
 from dkd_cli.errors import NumericError
+from dkd_cli.recipe.words import NO_WORD
 
 FLOAT32 = np.dtype("<f4")
 BFLOAT16 = np.dtype("<i2")
@@ -98,15 +102,26 @@ class TeacherOutputs:
 
     def __init__(self, teacher: FrozenTeacher, compute: Compute) -> None:
         inputs = inputs_read(teacher.model, list(teacher.encoded.columns))
-        keys = row_keys([teacher.encoded.columns[name] for name in inputs])
+        columns = [teacher.encoded.columns[name] for name in inputs]
+        words = teacher.encoded.columns.get("words")
+        if words is not None:  # the same tokens may be of other words
+            inputs, columns = ["words", *inputs], [[[len(row), *row] for row in words], *columns]
+        keys = row_keys(columns)
         keys, place = np.unique(keys, return_inverse=True)
         self.place: Slots = place
         """[N], the text that a row is."""
         self.slots = torch.from_numpy(place).to(compute.device)
         """[N], likewise, where the arithmetic happens."""
         classes = teacher.model.config.num_labels
-        self.logits = torch.full((len(keys), classes), float("nan"), device=compute.device)
-        """[U, C]; texts not answered yet are not numbers."""
+        self.words: Words | None = None
+        """None where a text has one row of logits."""
+        if words is not None:
+            sizes = np.ones(len(keys), dtype=np.int64)
+            np.maximum.at(sizes, place, [len(row) for row in words])
+            self.words = Words(torch.from_numpy(sizes).to(compute.device))
+        rows = len(keys) if self.words is None else self.words.total
+        self.logits = torch.full((rows, classes), float("nan"), device=compute.device)
+        """[U, C], or of words those of all texts in turn; texts not answered yet are not numbers."""
         self.unanswered = len(keys)
         self.computed = np.zeros(len(keys), dtype=bool)
         """[U], whether the run at hand computed it."""
@@ -136,14 +151,26 @@ class TeacherOutputs:
 
     def _fill(self) -> None:
         stored = self.on_disk.stored()
-        new = stored[self.logits[stored, 0].isnan().numpy(force=True)]
-        if len(new):
+        new = stored[self.unknown(torch.from_numpy(stored)).numpy(force=True)]
+        if len(new) and self.words is None:
             self.logits[new] = torch.from_numpy(self.on_disk.singles(new)).to(self.logits.device)
-            self.unanswered -= len(new)
+        elif len(new) and self.words is not None:
+            values = torch.from_numpy(np.concatenate(self.on_disk.rows(new)))
+            self.logits[self.words.places(torch.from_numpy(new))] = values.to(self.logits.device)
+        self.unanswered -= len(new)
+
+    def unknown(self, slots: Tensor) -> Tensor:
+        """Mask of the texts without logits, [n] -> [n]."""
+        first = slots if self.words is None else self.words.first[slots]
+        return self.logits[first, 0].isnan()
+
+    def read(self, slots: Tensor) -> Tensor:
+        """The logits of some texts, [n, C]; of words [n, W, C], filled up with `NO_WORD`."""
+        return self.logits[slots] if self.words is None else self.words.read(self.logits, slots)
 
     def unanswered_rows(self, rows: Sequence[int]) -> list[int]:
         """The first row of each text among these that has no logits yet."""
-        lacking = self.logits[self.slots[list(rows)], 0].isnan().tolist()
+        lacking = self.unknown(self.slots[list(rows)]).tolist()
         first: dict[int, int] = {}
         for row, lacks in zip(rows, lacking, strict=True):
             if lacks:
@@ -153,11 +180,19 @@ class TeacherOutputs:
     def put_logits(self, rows: Sequence[int], logits: Tensor) -> None:
         """Take over new logits, [n, C]; those that are known already stay, so that a text has one answer."""
         slots = self.slots[list(rows)]
-        new = self.logits[slots, 0].isnan()
-        self.logits[slots[new]] = logits[new]
+        new = self.unknown(slots)
         self.unanswered -= int(new.sum())
-        values = logits[new].numpy(force=True)
-        self.on_disk.put({slot: values[i : i + 1] for i, slot in enumerate(slots[new].tolist())})
+        if self.words is None:
+            self.logits[slots[new]] = logits[new]
+            values = logits[new].numpy(force=True)
+            self.on_disk.put({slot: values[i : i + 1] for i, slot in enumerate(slots[new].tolist())})
+            return
+        sizes = self.words.sizes[slots[new]].tolist()
+        own = [one[:size] for one, size in zip(logits[new], sizes, strict=True)]
+        if own:
+            self.logits[self.words.places(slots[new])] = torch.cat(own)
+        texts = zip(slots[new].tolist(), own, strict=True)
+        self.on_disk.put({slot: one.numpy(force=True) for slot, one in texts})
 
 
 def _entry(teacher: FrozenTeacher, facts: Mapping[str, Any]) -> CacheEntry | None:
@@ -188,7 +223,7 @@ class TeacherBank:
             self._asked[name] = Queried.nothing(known)
 
     def logits(self, name: str, rows: Tensor) -> Tensor:
-        """The teacher's logits for rows of the training split, [n] -> [n, C] float32.
+        """The teacher's logits for rows of the training split, [n] -> [n, C] float32, of words [n, W, C].
 
         Raises:
             NumericError: for an answer that is not finite, naming the example.
@@ -200,10 +235,10 @@ class TeacherBank:
         slots = known.slots[rows]
         self._asked[name].logits[slots] = True
         # Once all is answered nothing is looked at any more, and the device is not waited for.
-        if known.unanswered and bool(known.logits[slots, 0].isnan().any()):
+        if known.unanswered and bool(known.unknown(slots).any()):
             known.refresh()
             self._answer(name, known.unanswered_rows(rows.tolist()))
-        return known.logits[slots]
+        return known.read(slots)
 
     def hidden_states(self, name: str, rows: Tensor) -> list[Tensor]:
         """The teacher's aligned layers for rows of the training split; it must be a model.
@@ -255,13 +290,13 @@ class TeacherBank:
                     **model_inputs(teacher.model, batch, self._compute.device),
                     output_hidden_states=bool(teacher.layers),
                 )
-            logits |= zip(one.rows, output.logits.float(), strict=True)
+            logits |= zip(one.rows, answered(output.logits.float(), batch), strict=True)
             if teacher.layers:
                 states |= zip(one.rows, aligned_states(teacher, one.rows, output.hidden_states), strict=True)
         self.queries[name] += len(rows)
         known.computed[known.place[rows]] = True
-        answers = torch.stack([logits[row] for row in rows])
-        bad = (~answers.isfinite()).any(dim=-1).nonzero().flatten()
+        answers = pad_sequence([logits[row] for row in rows], batch_first=True, padding_value=NO_WORD)
+        bad = (~answers.isfinite()).flatten(1).any(dim=-1).nonzero().flatten()
         if bad.numel():
             example = teacher.encoded.split.example_ids[rows[int(bad[0])]]
             raise NumericError(
@@ -331,7 +366,7 @@ class Queried:
     def nothing(cls, known: TeacherOutputs) -> Queried:
         """Before the first question."""
         return cls(
-            torch.zeros(len(known.logits), dtype=torch.bool, device=known.logits.device),
+            torch.zeros(len(known.computed), dtype=torch.bool, device=known.logits.device),
             known.computed & False,
         )
 

@@ -88,7 +88,7 @@ class NanGuard:
                 raise self._error(what, batch)
 
     def _error(self, what: str, batch: _Batch) -> NumericError:
-        bad = ~batch.logits.isfinite().all(dim=-1)
+        bad = ~batch.logits.isfinite().flatten(1).all(dim=-1)
         rows = batch.rows[bad] if bool(bad.any()) else batch.rows
         ids = [self._example_ids[row] for row in rows.tolist()]
         parts = [name for name, value in batch.terms.items() if not bool(value.isfinite().all())]

@@ -21,7 +21,11 @@ from dkd_cli.engine.method.selection import EVERYTHING, Scored, Selected, asks_t
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model
+from dkd_cli.engine.models.word_logits import answered
 from dkd_cli.recipe.schema import DataSelection
+
+OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+"""Columns of a batch with a value for each token."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def score(model: Model, inputs: dict[str, Tensor], chunk: int, side: str) -> Ten
     parts = []
     for start in range(0, order.numel(), chunk):
         part = rows_of(inputs, order[start : start + chunk], side)
-        parts.append(model(**model_inputs(model, part, order.device)).logits)
+        parts.append(answered(model(**model_inputs(model, part, order.device)).logits, part))
     model.train()
     found = torch.cat(parts)
     logits = torch.empty_like(found)
@@ -123,4 +127,8 @@ def rows_of(inputs: dict[str, Tensor], positions: Tensor, side: str) -> dict[str
     part = {name: value[positions] for name, value in inputs.items()}
     longest = int(part["attention_mask"].sum(dim=1).max())
     reach = slice(longest) if side == "right" else slice(-longest, None)
-    return {name: value[:, reach] if value.dim() == 2 else value for name, value in part.items()}
+    dropped = part["attention_mask"].size(1) - longest if side == "left" else 0
+    found = {name: value[:, reach] if name in OF_TOKENS else value for name, value in part.items()}
+    if dropped and "words" in found:
+        found["words"] = found["words"] - dropped * (found["words"] >= 0)
+    return found

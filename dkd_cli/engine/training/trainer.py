@@ -35,6 +35,7 @@ from dkd_cli.engine.machine.memory import (
 from dkd_cli.engine.machine.processes import Share
 from dkd_cli.engine.method.distillation import StudentOutput
 from dkd_cli.engine.models.inference import model_inputs, predict_logits
+from dkd_cli.engine.models.word_logits import answered
 from dkd_cli.engine.runs.snapshots import Snapshot
 from dkd_cli.engine.training.counts import loaded_at_once, pass_weight
 from dkd_cli.engine.training.dropout import cheap_dropout
@@ -142,7 +143,7 @@ class DistillationTrainer(ResumableTrainer):
             advance=lambda count: self.look(),
             peers=job.peers,
         )
-        labels = torch.as_tensor(job.validation.columns["labels"])
+        labels = job.validation.labels
         found = {"loss": job.supervised(logits, labels).mean().item()}
         for name, value in job.metrics(logits.numpy(), labels.numpy()).items():
             # An undefined correlation (a constant prediction) must not become the best checkpoint.
@@ -266,7 +267,7 @@ class DistillationTrainer(ResumableTrainer):
         return Batch(inputs, Share.dealt(peers, len(picked)), seen, progress, chosen.weights[mine])
 
     def _forward(self, model: torch.nn.Module, inputs: dict[str, Tensor]) -> list[Tensor]:
-        """Logits [b, C] and, where they are aligned, all hidden states, each [b, L, H]."""
+        """Logits [b, C] or [b, W, C] and, where they are aligned, all hidden states, each [b, L, H]."""
         job = self.job
         # A compiled model draws its random numbers within its own kernels.
         with contextlib.nullcontext() if job.settings.compile else cheap_dropout(self.args.device):
@@ -274,7 +275,7 @@ class DistillationTrainer(ResumableTrainer):
                 **model_inputs(job.model, inputs, self.args.device),
                 output_hidden_states=job.needs_hidden_states,
             )
-        return [output.logits, *(getattr(output, "hidden_states", None) or ())]
+        return [answered(output.logits, inputs), *(getattr(output, "hidden_states", None) or ())]
 
     def _learn(self, batch: Batch, outputs: Sequence[Tensor]) -> Tensor:
         """The loss of the outputs."""
