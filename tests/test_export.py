@@ -20,6 +20,7 @@ from exported import export_both
 from onnxruntime.quantization import quantize_dynamic
 from small import LABELS, encoded, save_classifier, split, task_data
 from tokenizers import Encoding, Tokenizer
+from transformers import AutoTokenizer
 
 from dkd_cli.engine.deploy import export_writers
 from dkd_cli.engine.models.exported_model import ExportedClassifier, load_answering
@@ -322,6 +323,23 @@ def test_a_tokenizer_that_reads_special_tokens_otherwise_leaves_nothing(
     )
     line = refused(trained, tiny_recipe())
     assert "texts otherwise outside transformers, such as '[" in line
+
+
+@pytest.mark.usefixtures("traced")
+def test_an_export_cuts_the_end_that_its_tokenizer_cuts(
+    trained: Path, tiny_recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    left = tmp_path / "left"
+    shutil.copytree(trained, left)
+    settings = json.loads((left / "tokenizer_config.json").read_text())
+    (left / "tokenizer_config.json").write_text(json.dumps(settings | {"truncation_side": "left"}))
+    exporting = heard("export", left, "--recipe", tiny_recipe(), "--output", tmp_path / "left-onnx")
+    assert exporting.code == 0, exporting.err
+    text = "dreadful " * 30 + "superb " * 30
+    (read,) = module.export_tokens(tmp_path / "left-onnx", read_export(tmp_path / "left-onnx"))([text], None)
+    tokenizer = AutoTokenizer.from_pretrained(left)
+    assert read.ids == tokenizer(text, truncation=True, max_length=16)["input_ids"]
+    assert read.ids == tokenizer("superb " * 30, truncation=True, max_length=16)["input_ids"]
 
 
 def test_a_teacher_is_found_from_wherever_the_export_is(tmp_path: Path) -> None:
