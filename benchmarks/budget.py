@@ -3,6 +3,7 @@
 The selection, the chooser and its training are the command's own; only the endpoint is replaced, by logits of
 a fine-tuned classifier on the whole pool, computed once. The score is the chooser's accuracy on test labels
 after each round. A line of JSON for each way of choosing and seed; those that are there are not repeated.
+`benchmarks.budget_report` compares the ways.
 
     python -m benchmarks.budget checkpoints/clinc/teacher-large recipe.yaml --output clinc.jsonl
 """
@@ -10,13 +11,16 @@ after each round. A line of JSON for each way of choosing and seed; those that a
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dkd_cli.data.examples import Split
@@ -25,6 +29,8 @@ from dkd_cli.labelling.chooser import Bags, Vectors, train
 from dkd_cli.labelling.rounds import Policy, Rows, choose_round
 from dkd_cli.recipe.loader import load_recipe
 
+Right = NDArray[np.bool_]
+"""[texts]: which of them are classified as their labels say."""
 BUDGETS = (200, 400, 800, 1600, 3200, 6400)
 
 
@@ -70,10 +76,10 @@ def simulate(
     answers: Tensor,
     test: tuple[Bags, Tensor],
     seed: int,
-) -> list[float]:
-    """Accuracy on the test labels after each budget."""
+) -> list[Right]:
+    """Return which test texts the chooser gets right after each budget."""
     asked: list[int] = []
-    curve: list[float] = []
+    curve: list[Right] = []
     chooser = None
     for index, budget in enumerate(BUDGETS):
         if budget > len(pool):
@@ -85,8 +91,23 @@ def simulate(
         chosen = torch.tensor(sorted(asked))
         chooser = train(vectors, bags.take(chosen), answers[chosen], seed)
         said = torch.cat(list(chooser.logits(test[0]))).argmax(dim=1)
-        curve.append(float((said == test[1]).float().mean()))
+        curve.append((said == test[1]).numpy())
     return curve
+
+
+def packed(right: Right) -> str:
+    """Write booleans as text, eight in a byte.
+
+    >>> packed(np.array([True] * 8)), unpacked("/w==", 8).all()
+    ('/w==', np.True_)
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode()
+
+
+def unpacked(text: str, count: int) -> Right:
+    """Read what `packed` wrote."""
+    bits = np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+    return np.unpackbits(bits, count=count).astype(bool)
 
 
 def main() -> None:
@@ -121,10 +142,14 @@ def main() -> None:
                 continue
             started = time.process_time()
             curve = simulate(WAYS[name], vectors, pool, bags, answers, judged, seed)
-            record = {"task": recipe.name, "way": name, "seed": seed, "accuracy": curve}
+            record: dict[str, Any] = {"task": recipe.name, "way": name, "seed": seed}
+            record["accuracy"] = [float(right.mean()) for right in curve]
+            record["right"] = [packed(right) for right in curve]
+            record["texts"] = len(test)
             record["seconds"] = round(time.process_time() - started, 1)
             with given.output.open("a", encoding="utf-8") as handle:
                 handle.write(json.dumps(record) + "\n")
+            del record["right"]
             print(json.dumps(record), flush=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.bundled import bundled_folder, bundled_names, bundled_path
@@ -37,6 +38,18 @@ def test_every_recipe_takes_every_strategy(path: Path, strategy: str) -> None:
         assert path.stem in ("data", "objective")
         return
     assert load_recipe(str(path), [f"strategy.name={strategy}"]).strategy.name == strategy
+
+
+@pytest.mark.parametrize(
+    "name", sorted({path.stem for path in FILES} - {"quickstart", "goemotions"}), ids=lambda name: name
+)
+def test_published_recipes_spell_out_the_published_objective(name: str) -> None:
+    """Whatever a recipe without settings does."""
+    written = yaml.safe_load(bundled_path(name).read_text(encoding="utf-8"))
+    spelled = written["strategy"]["objective"]
+    assert (spelled["kd_loss"], spelled["ce_weight"], spelled["hidden_loss"]) == ("mse", 1, "states")
+    assert written["train"]["epochs"] == 3
+    assert {"learning_rate", "batch_size", "warmup"} <= set(written["train"])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from dkd_cli.data.examples import NO_LABEL
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.method.losses import hidden_alignment, kd_mse
+from dkd_cli.engine.method.losses import hidden_directions, kd_mse
 from dkd_cli.engine.method.selection import select
 from dkd_cli.engine.method.uncertainty import entropy
 from dkd_cli.recipe.schema import (
@@ -60,7 +60,7 @@ def test_static_is_the_mean_over_the_batch_of_the_large_teacher() -> None:
     loss, student, oracle = step(resolved("static", objective=objective))
     rows = torch.arange(8)
     kd = kd_mse(student.logits, oracle.logits("large", rows)).mean()
-    pt = hidden_alignment(student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask).mean()
+    pt = hidden_directions(student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask).mean()
     ce = F.cross_entropy(student.logits, rows % CLASSES)
     torch.testing.assert_close(loss.total, 0.5 * ce + 2.0 * kd + 3.0 * pt)
     assert oracle.asked["small"] == []
@@ -237,7 +237,7 @@ def taught(student: StudentOutput, oracle: Oracle, name: str, rows: Tensor) -> T
     aligned = oracle.hidden_states(name, rows)
     length = aligned[0].size(1)
     own = [layer[rows, :length] for layer in student.hidden_states[:2]]
-    pt = hidden_alignment(own, aligned, student.mask[rows, :length])
+    pt = hidden_directions(own, aligned, student.mask[rows, :length])
     return kd_mse(student.logits[rows], oracle.logits(name, rows)) + 2.0 * pt
 
 
@@ -285,7 +285,7 @@ def test_the_first_position_alone_is_compared_where_the_teacher_gives_no_other()
     own = [layer[:, 0] for layer in student.hidden_states[:2]]
     other = [layer[:, 0] for layer in oracle.hidden_states("large", rows)]
     gaps = [
-        (F.normalize(mine, dim=-1) - F.normalize(theirs, dim=-1)).square().mean()
+        (F.normalize(mine, dim=-1) - F.normalize(theirs, dim=-1)).square().sum(dim=-1).mean()
         for mine, theirs in zip(own, other, strict=True)
     ]
     torch.testing.assert_close(loss.terms["pt"], torch.stack(gaps).sum().detach())
@@ -307,7 +307,7 @@ def test_a_teacher_of_another_width_is_met_through_its_projection() -> None:
     loss = distillation_step(plan, student, rows % CLASSES, rows, oracle, LAYERS, projections)
     doubt = entropy(student.logits).mean()
     expected = [
-        hidden_alignment(
+        hidden_directions(
             [layer @ weights[name].T for layer in student.hidden_states[:2]],
             oracle.hidden_states(name, rows),
             student.mask,

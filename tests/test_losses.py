@@ -175,6 +175,8 @@ def test_dist_within_classes_needs_company() -> None:
 
 
 def test_dist_leaves_two_classes_nothing_to_learn_within_an_example() -> None:
+    # Two logits that are nearly equal have a direction without precision: the same rows on every run.
+    torch.manual_seed(0)
     student, teacher = torch.randn(5, 2, requires_grad=True), torch.randn(5, 2)
     kd_correlation(student, teacher, 1.0, inter_weight=1.0, intra_weight=0.0).sum().backward()
     assert student.grad is not None

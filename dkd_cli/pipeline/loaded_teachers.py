@@ -108,7 +108,7 @@ class LoadedTeachers:
             check_fit(loaded.model, (own.train,), recipe.data.max_length, f"teachers.{name}")
             depths = depth(student.model), depth(loaded.model)
             pairs = layer_pairs(objective.layer_map, *depths) if key == meeting else []
-            if pairs and objective.hidden_loss == "states":
+            if pairs and objective.hidden_loss != "relations":
                 for one, layers, called in zip(
                     (student, loaded), depths, ("student", f"teachers.{name}"), strict=True
                 ):

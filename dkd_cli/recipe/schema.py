@@ -250,9 +250,10 @@ class Objective:
     hidden_weight: Weight | None = None
     """The weight of learning the teacher's hidden states (the paper's PT); null: 1 under
     `dynamic-objective`, else 0."""
-    hidden_loss: Literal["states", "relations"] = "states"
-    """What is compared of each aligned layer: the hidden `states` themselves, or the `relations` among
-    tokens, computed from its queries, keys and values (MiniLMv2)."""
+    hidden_loss: Literal["directions", "states", "relations"] = "directions"
+    """What is compared of each aligned layer: the `directions` of the hidden states, 2 (1 - cosine) whatever
+    their width; the same as a mean over the width, `states` (as published: 1/768 of it for BERT-base); or the
+    `relations` among tokens, computed from its queries, keys and values (MiniLMv2)."""
     relation_heads: Count = 16
     """`relations`: the number of heads into which queries, keys and values are split; it must divide both
     hidden sizes."""

@@ -303,6 +303,28 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
     return total
 
 
+def hidden_directions(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Hidden-state loss on the scale of angles: Σ_layers mean over real positions of ‖h_s/‖h_s‖ - h_t/‖h_t‖‖².
+
+    The hidden dimensions are summed where `hidden_alignment` takes their mean, so that a layer has 2 (1 - cos),
+    0 to 4, whatever the width of the model.
+
+    Args:
+        student: the aligned layers, each [B, L, H].
+        teacher: their counterparts, each [B, L, H]; no gradient reaches them.
+        mask: [B, L], nonzero at real (unpadded) positions.
+
+    Returns:
+        [B], dimensionless.
+
+    >>> student, teacher = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[8.0, -6.0]]])
+    >>> hidden_directions([student], [teacher], torch.tensor([[1]]))
+    tensor([2.])
+    """
+    width = student[0].size(-1) if student else 1
+    return hidden_alignment(student, teacher, mask) * width
+
+
 class _DirectionGap(torch.autograd.Function):
     """Mean over the last dimension of (s/‖s‖ - t)²: states s and directions t [..., H] -> [...].
 

@@ -130,4 +130,6 @@ def pt(
     -> [B]."""
     if objective.hidden_loss == "relations":
         return losses.attention_relations(student_states, teacher_states, mask, objective.relation_heads)
-    return losses.hidden_alignment(student_states, teacher_states, mask)
+    if objective.hidden_loss == "states":
+        return losses.hidden_alignment(student_states, teacher_states, mask)
+    return losses.hidden_directions(student_states, teacher_states, mask)
