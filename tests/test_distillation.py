@@ -60,7 +60,9 @@ def test_static_is_the_mean_over_the_batch_of_the_large_teacher() -> None:
     loss, student, oracle = step(resolved("static", objective=objective))
     rows = torch.arange(8)
     kd = kd_mse(student.logits, oracle.logits("large", rows)).mean()
-    pt = hidden_directions(student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask).mean()
+    pt = hidden_directions(
+        student.hidden_states[:2], oracle.hidden_states("large", rows), student.mask
+    ).mean()
     ce = F.cross_entropy(student.logits, rows % CLASSES)
     torch.testing.assert_close(loss.total, 0.5 * ce + 2.0 * kd + 3.0 * pt)
     assert oracle.asked["small"] == []

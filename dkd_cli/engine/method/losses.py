@@ -304,10 +304,10 @@ def hidden_alignment(student: Sequence[Tensor], teacher: Sequence[Tensor], mask:
 
 
 def hidden_directions(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Hidden-state loss on the scale of angles: Σ_layers mean over real positions of ‖h_s/‖h_s‖ - h_t/‖h_t‖‖².
+    """Hidden-state loss by angle: Σ_layers mean over real positions of ‖h_s/‖h_s‖ - h_t/‖h_t‖‖².
 
-    The hidden dimensions are summed where `hidden_alignment` takes their mean, so that a layer has 2 (1 - cos),
-    0 to 4, whatever the width of the model.
+    The hidden dimensions are summed where `hidden_alignment` takes their mean. A layer therefore has
+    2 (1 - cosine), 0 to 4, whatever the width of the model.
 
     Args:
         student: the aligned layers, each [B, L, H].
