@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from dkd_cli.data.examples import NO_LABEL
 from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distillation_step
-from dkd_cli.engine.method.losses import hidden_directions, kd_mse
+from dkd_cli.engine.method.hidden_losses import hidden_directions
+from dkd_cli.engine.method.losses import kd_mse
 from dkd_cli.engine.method.selection import select
 from dkd_cli.engine.method.uncertainty import entropy
 from dkd_cli.recipe.schema import (

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from dkd_cli.engine.method import losses
+from dkd_cli.engine.method.hidden_losses import (
+    attention_relations,
+    hidden_alignment,
+    hidden_directions,
+)
 from dkd_cli.engine.method.objectives import KD_LOSSES, kd, pt
 from dkd_cli.recipe.fields import choices, hints
 from dkd_cli.recipe.schema import Objective
@@ -73,7 +78,7 @@ def test_only_the_decoupled_loss_reads_labels(name: Any) -> None:
 def test_states_or_relations_are_compared() -> None:
     own, other, mask = [torch.randn(2, 3, 8)], [torch.randn(2, 3, 8)], torch.ones(2, 3)
     published = Objective(hidden_loss="states")
-    assert torch.equal(pt(published, own, other, mask), losses.hidden_alignment(own, other, mask))
-    assert torch.equal(pt(Objective(), own, other, mask), losses.hidden_directions(own, other, mask))
+    assert torch.equal(pt(published, own, other, mask), hidden_alignment(own, other, mask))
+    assert torch.equal(pt(Objective(), own, other, mask), hidden_directions(own, other, mask))
     relations = Objective(hidden_loss="relations", relation_heads=4)
-    assert torch.equal(pt(relations, own, other, mask), losses.attention_relations(own, other, mask, 4))
+    assert torch.equal(pt(relations, own, other, mask), attention_relations(own, other, mask, 4))

@@ -10,6 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import Tensor
 
 from dkd_cli.engine.method import losses
+from dkd_cli.engine.method.hidden_losses import (
+    attention_relations,
+    hidden_alignment,
+    hidden_directions,
+)
 from dkd_cli.engine.method.labels import by_label
 from dkd_cli.engine.method.words import by_word
 from dkd_cli.recipe.schema import Objective
@@ -129,7 +134,7 @@ def pt(
     """Compute the hidden-state term of each example, by `hidden_loss`, from aligned layers, each [B, L, H]
     -> [B]."""
     if objective.hidden_loss == "relations":
-        return losses.attention_relations(student_states, teacher_states, mask, objective.relation_heads)
+        return attention_relations(student_states, teacher_states, mask, objective.relation_heads)
     if objective.hidden_loss == "states":
-        return losses.hidden_alignment(student_states, teacher_states, mask)
-    return losses.hidden_directions(student_states, teacher_states, mask)
+        return hidden_alignment(student_states, teacher_states, mask)
+    return hidden_directions(student_states, teacher_states, mask)
