@@ -17,7 +17,8 @@ from dkd_cli.engine.runs.checkpoints import (
     teacher_source,
 )
 from dkd_cli.engine.runs.identity import Role
-from dkd_cli.recipe.schema import Data, Recipe, Strategy, Teacher
+from dkd_cli.recipe.schema import Data, Recipe, Teacher
+from dkd_cli.recipe.strategy_section import Strategy
 
 
 def unit_recipe(folder: Path, **changes: Any) -> Recipe:

@@ -28,7 +28,8 @@ from dkd_cli.evaluation.latency import Speed
 from dkd_cli.evaluation.scoring import Predictions, Timing, compare, summarise_seeds
 from dkd_cli.evaluation.speed_grid import BatchSpeed, LengthSpeed, SpeedGrid
 from dkd_cli.evaluation.text_latency import TextLatency
-from dkd_cli.recipe.schema import Data, Recipe, Strategy, Train
+from dkd_cli.recipe.schema import Data, Recipe, Train
+from dkd_cli.recipe.strategy_section import Strategy
 
 UNKIND = "<script>alert('tweet')</script> & <b>bold</b>"
 STUDENTS = (

@@ -13,7 +13,8 @@ from dkd_cli.engine.method.distillation import StepLoss, StudentOutput, distilla
 from dkd_cli.engine.method.objectives import KD_LOSSES
 from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.recipe.fields import choices
-from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, TeacherAdoption
+from dkd_cli.recipe.schema import Data, Recipe, Teacher
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, Strategy, TeacherAdoption
 from dkd_cli.recipe.words import Score
 
 ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3

@@ -27,7 +27,8 @@ from dkd_cli.engine.runs.checkpoints import (
 from dkd_cli.engine.runs.identity import identity, teacher_train
 from dkd_cli.errors import DataError, SystemProblem
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, Strategy, Teacher, Train
+from dkd_cli.recipe.schema import Recipe, Teacher, Train
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, Strategy
 
 LOCK = """
 import sys, time

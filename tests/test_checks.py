@@ -10,7 +10,7 @@ from steps import resolved as plan
 from dkd_cli.engine.method.checks import check_plan
 from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
 
 @pytest.mark.parametrize(

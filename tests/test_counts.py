@@ -8,7 +8,8 @@ import pytest
 
 from dkd_cli.engine.training.counts import Work, examples_seen, work
 from dkd_cli.engine.training.pool import Pool
-from dkd_cli.recipe.schema import DataSelection, Train
+from dkd_cli.recipe.schema import Train
+from dkd_cli.recipe.strategy_section import DataSelection
 
 HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
 

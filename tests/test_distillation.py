@@ -18,11 +18,7 @@ from dkd_cli.engine.method.hidden_losses import hidden_directions
 from dkd_cli.engine.method.losses import kd_mse
 from dkd_cli.engine.method.selection import select
 from dkd_cli.engine.method.uncertainty import entropy
-from dkd_cli.recipe.schema import (
-    DataSelection,
-    Objective,
-    TeacherAdoption,
-)
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 1e3])

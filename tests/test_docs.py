@@ -23,7 +23,7 @@ from test_architecture import MODULES, ORDER, ROOT
 
 import dkd_cli
 from dkd_cli.cli import app, run
-from dkd_cli.recipe import schema
+from dkd_cli.recipe import schema, strategy_section
 from dkd_cli.recipe.bundled import bundled_names
 from dkd_cli.recipe.fields import known_paths
 from dkd_cli.recipe.loader import load_recipe, parse_recipe
@@ -307,7 +307,9 @@ def literals(section: type) -> Iterator[str]:
         yield from (word for word in get_args(hint) if isinstance(word, str))
 
 
-@pytest.mark.parametrize("section", [schema.TeacherAdoption, schema.DataSelection, schema.Objective])
+@pytest.mark.parametrize(
+    "section", [strategy_section.TeacherAdoption, strategy_section.DataSelection, strategy_section.Objective]
+)
 def test_the_strategies_page_names_every_mode(section: type) -> None:
     words = re.findall(r"`([^`\n]+)`", prose("docs/strategies.md"))
     chosen = set(literals(section))

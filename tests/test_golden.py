@@ -15,7 +15,8 @@ from dkd_cli import dynamic_kd_loss
 from dkd_cli.engine.method.distillation import StudentOutput, distillation_step
 from dkd_cli.engine.method.selection import select
 from dkd_cli.engine.method.strategies import resolve
-from dkd_cli.recipe.schema import Data, DataSelection, Objective, Recipe, Strategy, Teacher, TeacherAdoption
+from dkd_cli.recipe.schema import Data, Recipe, Teacher
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, Strategy, TeacherAdoption
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "dynamic_kd.json"
 EXAMPLES: list[dict[str, Any]] = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else []

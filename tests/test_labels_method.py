@@ -14,7 +14,7 @@ from dkd_cli.engine.method.given import label_logits
 from dkd_cli.engine.method.losses import dynamic_kd_loss
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import Objective
+from dkd_cli.recipe.strategy_section import Objective
 
 OUTPUT = OUTPUTS["multi-label"]
 STUDENT = [[0.3, -1.2, 2.0], [0.0, 4.0, -0.5]]

@@ -26,7 +26,8 @@ from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.pipeline.workshop import Splits, Workshop
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.recipe.schema import Objective, Recipe, Strategy, Teacher, TeacherAdoption
+from dkd_cli.recipe.schema import Recipe, Teacher
+from dkd_cli.recipe.strategy_section import Objective, Strategy, TeacherAdoption
 from dkd_cli.report.terminal import Terminal
 
 ALL = torch.arange(20)

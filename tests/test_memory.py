@@ -25,7 +25,7 @@ from dkd_cli.engine.training.fit import fit, refuse_parts_among_several
 from dkd_cli.engine.training.job import Fitted, Job
 from dkd_cli.engine.training.pool import Pool
 from dkd_cli.errors import RecipeError, SystemProblem
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
 EXACT = {"dropout": 0.0, "log_every": 1, "learning_rate": 0.01}
 DEVICE = torch.device("cpu")

@@ -21,7 +21,7 @@ from dkd_cli.engine.training.fit import fit
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.nan_guard import NanGuard
 from dkd_cli.errors import NumericError
-from dkd_cli.recipe.schema import Objective
+from dkd_cli.recipe.strategy_section import Objective
 
 NAN = float("nan")
 

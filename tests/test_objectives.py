@@ -16,7 +16,7 @@ from dkd_cli.engine.method.hidden_losses import (
 )
 from dkd_cli.engine.method.objectives import KD_LOSSES, kd, pt
 from dkd_cli.recipe.fields import choices, hints
-from dkd_cli.recipe.schema import Objective
+from dkd_cli.recipe.strategy_section import Objective
 
 STUDENT = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
 TEACHER = torch.randn(6, 4, generator=torch.Generator().manual_seed(2))

@@ -15,7 +15,8 @@ from dkd_cli.evaluation.fidelity import AGREEMENT
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.recipe.fields import choices, hints
 from dkd_cli.recipe.loader import parse_recipe
-from dkd_cli.recipe.schema import Data, DataSelection
+from dkd_cli.recipe.schema import Data
+from dkd_cli.recipe.strategy_section import DataSelection
 from dkd_cli.recipe.words import KIND_WORDS, SCORE_READS, score_reads
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from dkd_cli.pipeline.planned import plan_student, plan_teacher
 from dkd_cli.recipe.loader import load_recipe
-from dkd_cli.recipe.schema import Recipe, Strategy, Teacher
+from dkd_cli.recipe.schema import Recipe, Teacher
+from dkd_cli.recipe.strategy_section import Strategy
 from dkd_cli.recipe.student_section import Student
 from dkd_cli.recipe.teacher_kinds import TEACHER_KINDS, kind_of, made_elsewhere
 

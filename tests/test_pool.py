@@ -34,7 +34,7 @@ from dkd_cli.engine.training.counts import Work, examples_seen
 from dkd_cli.engine.training.fit import fit
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.pool import Pool, pick, pool_size, pooled, rows_of, score
-from dkd_cli.recipe.schema import DataSelection, Objective
+from dkd_cli.recipe.strategy_section import DataSelection, Objective
 
 HALF = DataSelection(score="entropy", ratio=0.5, backward="selected")
 DRAWN = replace(HALF, keep="weighted")

@@ -25,7 +25,7 @@ from dkd_cli.engine.teachers.bank import FrozenTeacher, TeacherBank
 from dkd_cli.engine.training import resumable
 from dkd_cli.engine.training.fit import fit
 from dkd_cli.engine.training.job import Job
-from dkd_cli.recipe.schema import Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import Objective, TeacherAdoption
 
 PLAN = Plan(
     adoption=TeacherAdoption(mode="static", weights={"wide": 1.0}),

@@ -18,7 +18,8 @@ from dkd_cli.engine.models.models import load_classifier
 from dkd_cli.engine.runs.checkpoints import claim, publish, read_run, student_folder
 from dkd_cli.errors import ModelError, SystemProblem
 from dkd_cli.manifests import seal
-from dkd_cli.recipe.schema import Recipe, Strategy, Teacher
+from dkd_cli.recipe.schema import Recipe, Teacher
+from dkd_cli.recipe.strategy_section import Strategy
 
 
 @pytest.fixture

@@ -7,16 +7,8 @@ import pytest
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.loader import parse_recipe
 from dkd_cli.recipe.rules import check, parse_layer_map, parse_take, valid_name
-from dkd_cli.recipe.schema import (
-    Data,
-    DataSelection,
-    Final,
-    Objective,
-    Recipe,
-    Strategy,
-    Teacher,
-    TeacherAdoption,
-)
+from dkd_cli.recipe.schema import Data, Recipe, Teacher
+from dkd_cli.recipe.strategy_section import DataSelection, Final, Objective, Strategy, TeacherAdoption
 from dkd_cli.recipe.student_section import Student
 
 TWO = {"small": Teacher(), "large": Teacher()}

@@ -12,7 +12,7 @@ from small import seen
 
 from dkd_cli.engine.method.sampling import UNIFORM_SHARE, draw, inclusion
 from dkd_cli.engine.method.selection import choose, informativeness, kept, select
-from dkd_cli.recipe.schema import DataSelection
+from dkd_cli.recipe.strategy_section import DataSelection
 
 VALUES = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=40).map(torch.tensor)
 

@@ -12,7 +12,7 @@ from steps import resolved, step
 
 from dkd_cli.engine.method.schedules import SCHEDULED, SHAPES, at, moving, selection_at
 from dkd_cli.engine.method.strategies import Plan
-from dkd_cli.recipe.schema import DataSelection, Final, Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import DataSelection, Final, Objective, TeacherAdoption
 
 STARTS = {
     "temperature": 5.0,

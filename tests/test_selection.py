@@ -21,7 +21,7 @@ from dkd_cli.engine.method.selection import (
 )
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.fields import choices
-from dkd_cli.recipe.schema import DataSelection
+from dkd_cli.recipe.strategy_section import DataSelection
 from dkd_cli.recipe.words import Score
 
 SCORES = [score for score in choices(Score) if score != "none"]

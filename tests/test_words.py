@@ -15,7 +15,7 @@ from dkd_cli.engine.method.distillation import StudentOutput, distillation_step
 from dkd_cli.engine.method.objectives import kd
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.strategies import Plan
-from dkd_cli.recipe.schema import Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import Objective, TeacherAdoption
 from dkd_cli.recipe.words import NO_TAG, NO_WORD
 
 WORDS = (3, 1, 2)

@@ -18,7 +18,7 @@ from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.students import build_classifier
 from dkd_cli.engine.training.job import Fitted, Job, Metrics, Step
 from dkd_cli.engine.training.pool import Pool
-from dkd_cli.recipe.schema import DataSelection, Objective, TeacherAdoption
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
 Weights = dict[str, Tensor]
 STATIC = TeacherAdoption(mode="static", weights={"large": 1.0})

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from dkd_cli.engine.method.strategies import Plan
-from dkd_cli.recipe.schema import DataSelection, Objective
+from dkd_cli.recipe.strategy_section import DataSelection, Objective
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda progress: progress,
@@ -34,7 +34,7 @@ def at(plan: Plan, progress: float) -> Plan:
 def moving(objective: Objective, progress: float) -> dict[str, float]:
     """Return the current values of scheduled keys, by recipe key: a + (b - a) · shape(progress).
 
-    >>> from dkd_cli.recipe.schema import Final
+    >>> from dkd_cli.recipe.strategy_section import Final
     >>> moving(Objective(temperature=5.0, final=Final(temperature=1.0)), 0.25)
     {'temperature': 4.0}
     """

@@ -17,7 +17,7 @@ from dkd_cli.engine.machine.processes import Share
 from dkd_cli.engine.method.outputs import Output
 from dkd_cli.engine.method.sampling import draw, inclusion
 from dkd_cli.errors import RecipeError
-from dkd_cli.recipe.schema import DataSelection
+from dkd_cli.recipe.strategy_section import DataSelection
 from dkd_cli.recipe.words import SCORE_READS, score_reads
 
 EVERYTHING = DataSelection(score="none")

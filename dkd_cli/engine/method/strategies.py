@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import EVERYTHING
-from dkd_cli.recipe.schema import DataSelection, Objective, Recipe, TeacherAdoption, strategy_parts
+from dkd_cli.recipe.schema import Recipe, strategy_parts
+from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from dkd_cli.engine.method.strategies import Plan
 from dkd_cli.engine.models.inference import model_inputs
 from dkd_cli.engine.models.models import Model
 from dkd_cli.engine.models.word_logits import answered
-from dkd_cli.recipe.schema import DataSelection
+from dkd_cli.recipe.strategy_section import DataSelection
 
 OF_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 """Columns of a batch with a value for each token."""
