@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from command_line import heard
-from tagged import tiny_sentences, write_conll
+from tagged import sentences, tiny_sentences, write_conll
 from transformers import AutoConfig, pipeline
 
 from dkd_cli import api
@@ -101,9 +102,64 @@ def test_what_means_nothing_for_words_is_refused_before_data_are_read(
     assert problem in said.err
 
 
-@pytest.mark.parametrize("command", ["shrink", "select-data"])
-def test_commands_of_whole_texts_refuse_words(recipe: Path, command: str) -> None:
-    words = ["--model", "absent", "--score", "entropy", "--ratio", "0.5"] if command == "select-data" else []
-    said = heard(command, str(recipe), *words)
-    assert said.code == 2, said.err
-    assert f"`dkd {command}` does not take it" in said.err
+def test_shrink_refuses_words(recipe: Path) -> None:
+    said = heard("shrink", str(recipe))
+    assert said.code == 2
+    assert "`dkd shrink` does not take it" in said.err
+
+
+def test_an_export_and_a_selection(recipe: Path, tmp_path: Path) -> None:
+    api.train_teacher(str(recipe), overrides=["train.epochs=2"], teachers=["large"])
+    teacher = tmp_path / "checkpoints" / "tiny" / "teacher-large"
+    made = heard("export", str(teacher))
+    assert made.code == 0, made.err
+    export = teacher.with_name("teacher-large-onnx")
+    texts = [" ".join(words) for words, _ in tiny_sentences()[:6]] + ["  ", "(lovely music)."]
+    rows = api.predict(teacher, texts)
+    assert any(row["entities"] for row in rows)
+    for own, theirs in zip(rows, api.predict(export, texts), strict=True):
+        assert [(e["start"], e["end"]) for e in own["entities"]] == [
+            (e["start"], e["end"]) for e in theirs["entities"]
+        ]
+        assert own["uncertainty"] == pytest.approx(theirs["uncertainty"], abs=1e-3)
+    contest = api.evaluate(teacher.parent, timing=False)["evaluations"][0]
+    first, second = (model["metrics"]["entity_f1"] for model in contest["models"])
+    assert first == second
+    said = heard("cascade", str(export), str(teacher))
+    assert said.code == 2
+    assert "`dkd cascade` does not take it" in said.err
+
+    chosen = tmp_path / "chosen.jsonl"
+    words = ["--model", str(teacher), "--score", "entropy", "--count", "9", "--output", str(chosen)]
+    said = heard("select-data", str(recipe), *words)
+    assert said.code == 0, said.err
+    lines = [json.loads(line) for line in chosen.read_text(encoding="utf-8").splitlines()]
+    known = {tuple(words): tags for words, tags in tiny_sentences()}
+    assert len(lines) == 9
+    assert all(known[tuple(line["tokens"])] == line["ner_tags"] for line in lines)
+
+
+@pytest.mark.slow
+def test_a_pretrained_encoder_learns_names_from_few_sentences(
+    pretrained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = sentences(60)
+    write_conll(tmp_path / "train.conll", made[:40])
+    write_conll(tmp_path / "dev.conll", made[40:])
+    recipe = {
+        "name": "names",
+        "model": pretrained,
+        "data": {"train": "train.conll", "validation": "dev.conll", "kind": "tokens", "max_length": 32},
+        "teachers": {"large": {}},
+        "student": {"layers": 3},
+        "train": {"epochs": 6, "batch_size": 8, "learning_rate": 3e-4, "precision": "fp32"},
+    }
+    (tmp_path / "names.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    assert api.train_teacher("names.yaml")[0].validation["entity_f1"] > 0.8
+    student = api.distill("names.yaml", strategies=["dynamic-data,dynamic-objective"])[0]
+    assert student.validation["entity_f1"] > 0.6
+    said = heard("export", f"checkpoints/names/{student.name}", "--quantize", "int8", "--max-loss", "5")
+    assert said.code == 0, said.err
+    row = api.predict(f"checkpoints/names/{student.name}-onnx-int8", ["Grace Hopper flew to Paris."])[0]
+    assert {"PER", "LOC"} <= {one["label"] for one in row["entities"]}

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import KINDS, refuse_command
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.output_math import tag_array
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import Scored, informativeness, kept, rank
 from dkd_cli.engine.runs.checkpoints import given_labels, teacher_source
@@ -66,8 +67,11 @@ def select_data(
     quiet_libraries()
     workshop = Workshop(terminal)
     data = workshop.data(recipe)
-    refuse_command("select-data", data.task.kind)
     pool = pool_of(data)
+    if balanced and KINDS[data.task.kind].by_word:
+        raise RecipeError(
+            "--balanced", "counts classes of texts, and these tags are of words", "leave it out"
+        )
     if balanced and pool.labels is None:
         raise RecipeError("--balanced", f"the {pool.name} texts have no labels", "leave it out")
     size = count if count is not None else kept(ratio or 1.0, len(pool))
@@ -150,7 +154,10 @@ def scores(workshop: Workshop, recipe: Recipe, data: TaskData, scorer: str, scor
     known = given_labels(recipe, scorer)
     with workshop.terminal.progress(f"scoring with {scorer}", len(pool)) as advance:
         logits = asked(scorer, recipe, data, pool, advance, known, key="--model")
-    labels = None if pool.labels is None else torch.tensor(pool.labels)
+    labels = None
+    if pool.labels is not None:
+        by_word = KINDS[data.task.kind].by_word
+        labels = torch.from_numpy(tag_array(pool.labels)) if by_word else torch.tensor(pool.labels)
     return informativeness(score, Scored(output=output, logits=logits, labels=labels))
 
 
@@ -198,7 +205,8 @@ def rows(data: TaskData, pool: Split, chosen: Sequence[int]) -> Iterator[dict[st
     """The chosen examples under the recipe's own column names, so that `data.train` can name the file."""
     task = data.task
     for row in chosen:
-        record: dict[str, object] = {"example_id": pool.example_ids[row], task.text: pool.texts[row]}
+        text = KINDS[task.kind].text_cell(pool.texts[row])
+        record: dict[str, object] = {"example_id": pool.example_ids[row], task.text: text}
         if pool.text_pairs is not None and task.text_pair is not None:
             record[task.text_pair] = pool.text_pairs[row]
         if pool.labels is not None:

@@ -59,6 +59,7 @@ from dkd_cli.data.tags import (
     tags_that_occur,
     types_notes,
     word_texts,
+    words_of,
 )
 from dkd_cli.errors import RecipeError
 from dkd_cli.reading.tables import Table
@@ -139,6 +140,8 @@ class Kind:
     text_column: str = "text"
     """Of a recipe that names none."""
     label_column: str = "label"
+    text_cell: Callable[[str], object] = lambda text: text
+    """A text -> the cell that holds it in a data file."""
     reads: Callable[[str], str] = lambda text: text
     """A text as it comes -> as a model reads it."""
     prepared: Callable[[Table, str, str], Table] = lambda table, text, label: table
@@ -327,12 +330,11 @@ KINDS: dict[str, Kind] = {
         pipeline_options=', aggregation_strategy="simple"',
         refuses={
             "cascade": "a text has many tags, and none decides whether another model answers",
-            "export": "exports give one answer for a text, not one for each word",
-            "select-data": "it writes texts with a label, not lists of tagged words",
             "shrink": "its estimates are of one decision for each text",
         },
         text_column="tokens",
         label_column="ner_tags",
+        text_cell=words_of,
         reads=spaced,
         prepared=word_texts,
     ),

@@ -47,4 +47,5 @@ def odd_texts(usual: Split, special: Sequence[str], tokens: int) -> Split:
     ]
     texts = [*ODD, words[0], half, long, *spelled]
     pairs = None if usual.text_pairs is None else [*texts[-7:], *texts[:-7]]
-    return Split("odd texts", texts, pairs, None, [f"odd text {row}" for row in range(len(texts))])
+    ids = [f"odd text {row}" for row in range(len(texts))]
+    return Split("odd texts", texts, pairs, None, ids, by_word=usual.by_word)

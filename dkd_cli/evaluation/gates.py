@@ -18,6 +18,7 @@ from dkd_cli.engine.models.exports import Parity, Quality
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.fidelity import agreement
 from dkd_cli.evaluation.metrics import score
+from dkd_cli.recipe.words import NO_WORD
 
 Logits = NDArray[np.float32]
 BATCH_SHARE = 1e-3
@@ -37,6 +38,20 @@ class Gates:
 def measure_parity(expected: Logits, said: Logits, bound: float) -> Parity:
     """Compare the logits [N, C] of a float32 graph with torch's."""
     return Parity(len(said), _difference(expected, said), bound)
+
+
+def one_after_the_other(first: Logits, second: Logits) -> Logits:
+    """Put the logits of texts after those of others, [N, C] and [M, C] -> [N + M, C].
+
+    Of words, [N, W, C] and [M, V, C], the narrower ones are filled up with `NO_WORD`.
+    """
+    if first.ndim > 2:
+        most = max(first.shape[1], second.shape[1])
+        first, second = (
+            np.pad(one, ((0, 0), (0, most - one.shape[1]), (0, 0)), constant_values=NO_WORD)
+            for one in (first, second)
+        )
+    return np.concatenate([first, second])
 
 
 def check_parity(name: str, parity: Parity) -> None:
@@ -61,7 +76,7 @@ def check_batches(name: str, alone: Logits, together: Logits) -> None:
         ModelError: with the figures.
     """
     largest = _difference(alone, together)
-    if largest > BATCH_SHARE * float(np.abs(alone).max(initial=1.0)):
+    if largest > BATCH_SHARE * float(np.abs(alone[alone != NO_WORD]).max(initial=1.0)):
         raise ModelError(
             name,
             f"a text's logits depend on the texts that the export reads with it (by up to {largest:.2g}): "

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from dkd_cli.data.encoding import EncodedSplit, PaddingCollator, empty_token, encode
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import refuse_command
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.odd_texts import odd_texts
 from dkd_cli.data.sources import load_task_data
@@ -60,6 +59,7 @@ from dkd_cli.evaluation.gates import (
     lost,
     measure_parity,
     measure_quality,
+    one_after_the_other,
 )
 from dkd_cli.evaluation.known_cuts import find_cuts
 from dkd_cli.evaluation.temperature_file import NAME
@@ -146,7 +146,6 @@ def read_source(checkpoint: str, recipe: Recipe | None) -> ExportSource:
         problem = "does not say which data it is for, and an export is judged on validation texts"
         raise RecipeError(checkpoint, problem, "give --recipe NAME or FILE")
     data = judged(load_task_data(labelled_data(settings.data)), settings.train.metric)
-    refuse_command("export", data.task.kind)
     loaded = load_trained(checkpoint, checkpoint)
     labels = given_labels(settings, checkpoint)
     order = label_order(loaded.model.config, data, labels, checkpoint, checkpoint)
@@ -247,7 +246,7 @@ def write_and_judge(
         said = answers(classifier, source, advance)
         together = odd_answers(classifier, source, len(source.odd))
         parity = measure_parity(
-            np.concatenate([expected, alone]), np.concatenate([said, together]), gates.tolerance
+            one_after_the_other(expected, alone), one_after_the_other(said, together), gates.tolerance
         )
         check_parity(source.named, parity)
         if quantization is not None:
@@ -331,7 +330,7 @@ def check_tokens(source: ExportSource, staged: Path, made: Export) -> None:
 def answers(model: Model, source: ExportSource, advance: Advance) -> Logits:
     """Logits [N, C] of the validation texts, in the task's order of labels."""
     logits = _logits(model, source.rows, source, source.recipe.train.eval_batch_size, advance)
-    return logits if source.order is None else logits[:, source.order]
+    return logits if source.order is None else logits[..., source.order]
 
 
 def odd_answers(model: Model, source: ExportSource, batch_size: int) -> Logits:

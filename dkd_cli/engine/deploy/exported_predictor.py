@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dkd_cli.data.kinds import kind_of_model
+from dkd_cli.data.first_pieces import words_in
+from dkd_cli.data.kinds import KINDS, kind_of_model
 from dkd_cli.engine.deploy.predictor import Logits, Pairs, Predictor
 from dkd_cli.engine.deploy.text_tokens import TextTokens
 from dkd_cli.engine.models.export_formats import format_of
 from dkd_cli.engine.models.exports import Export, Padding
 from dkd_cli.errors import ModelError
+from dkd_cli.recipe.words import NO_WORD
 
 
 def export_tokens(folder: Path, export: Export) -> TextTokens:
@@ -47,10 +49,31 @@ def exported_predictor(folder: Path, export: Export, threads: int | None = None)
             "token_type_ids": np.array([one.type_ids for one in encoded], dtype=np.int64),
         }
         inputs = stand_in(inputs, export.padding)
-        return session.logits(inputs), sum(bool(one.overflowing) for one in encoded)
+        said = session.logits(inputs)
+        if by_word:
+            rows = zip(texts, encoded, strict=True)
+            said = logits_of_words(said, [words_in(text, one.offsets) for text, one in rows])
+        return said, sum(bool(one.overflowing) for one in encoded)
 
     labels, kind = _labels(folder)
-    return Predictor(labels, kind, export.text, export.text_pair, export.max_length, logits)
+    by_word = KINDS[kind].by_word
+    text = "text" if by_word else export.text
+    return Predictor(labels, kind, text, export.text_pair, export.max_length, logits)
+
+
+def logits_of_words(logits: Logits, first_pieces: Sequence[Sequence[int]]) -> Logits:
+    """The logits at the first piece of each word, [B, L, C] -> [B, W, C]; `NO_WORD` where there is none.
+
+    >>> logits_of_words(np.array([[[1.0], [2.0]]], dtype=np.float32), [[1, -1]]).flatten().tolist()
+    [2.0, -32768.0]
+    """
+    most = max(1, *map(len, first_pieces))
+    found = np.full((len(logits), most, logits.shape[-1]), NO_WORD, dtype=np.float32)
+    for row, places in enumerate(first_pieces):
+        for word, place in enumerate(places):
+            if place >= 0:
+                found[row, word] = logits[row, place]
+    return found
 
 
 def stand_in(inputs: dict[str, NDArray[np.int64]], padding: Padding) -> dict[str, NDArray[np.int64]]:
@@ -85,5 +108,5 @@ def _labels(folder: Path) -> tuple[tuple[str, ...] | None, str]:
         raise ModelError(
             str(path), f"does not name the classes ({error})", "export the model again"
         ) from error
-    kind = kind_of_model(config.get("problem_type"), len(labels))
+    kind = kind_of_model(config.get("problem_type"), len(labels), config.get("architectures"))
     return (labels if len(labels) > 1 else None), kind
