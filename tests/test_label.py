@@ -56,6 +56,20 @@ def test_a_labelling_ends_in_a_file_that_a_student_learns_from(
     assert said.code == 0, said.err
     assert "32 of 77 texts are answered" in said.out
 
+    # Next to the student its teacher, with its price; and `none` learns the teacher's classes.
+    top = tmp_path / "checkpoints" / "tiny"
+    said = heard("compare", recipe, "--strategy", "static", "--seeds", "2")
+    assert said.code == 0, said.err
+    assert "the predictions of teachers.llm stand for them" in said.out
+    assert "price of 1,000 texts" in said.out
+    said = heard("evaluate", top, "--no-timing")
+    assert said.code == 0, said.err
+    assert "llm (stand-in)" in said.out
+    assert "Its teacher llm (stand-in), accuracy " in said.out
+    (figures,) = json.loads((top / "evaluation.json").read_text())["evaluations"][0]["paid"]
+    assert (figures["requests"], figures["audited"]) == (40, 8)
+    assert "price of 1,000 texts" in (top / "report.html").read_text()
+
     # More answers are another teacher: the student that learnt from fewer is refused.
     assert dkd("label", recipe, "--budget", "50", *WORDS) == 0
     assert stand.asked.total() == len(stand.asked) == 50

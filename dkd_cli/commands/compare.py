@@ -15,7 +15,6 @@ import numpy as np
 
 from dkd_cli.comparison.deployed import check_packages, deploy, deployed_table, deployment_verdict
 from dkd_cli.comparison.forecast import forecast
-from dkd_cli.comparison.paid import paid_teachers, price_figures
 from dkd_cli.comparison.predicted_labels import with_predicted_labels
 from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
@@ -26,6 +25,7 @@ from dkd_cli.data.output_math import Floats
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
 from dkd_cli.evaluation.known_cuts import cuts_in, find_cuts
 from dkd_cli.files import write_json, write_text
+from dkd_cli.labelling.paid import paid_teachers, price_figures
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.predictions import Logits, answers

@@ -13,8 +13,9 @@ from typing import Any
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
-from dkd_cli.evaluation.contests import Entrant, entrants, named_split, plan_contests
+from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine
 from dkd_cli.evaluation.known_cuts import cuts_in
@@ -30,11 +31,13 @@ from dkd_cli.evaluation.scoring import (
 )
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import CellWriter, write_json, write_text
+from dkd_cli.labelling.paid import price_figures, teachers_paid_for
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
 from dkd_cli.report.headline import contest_headline
 from dkd_cli.report.noise import quiet_libraries
+from dkd_cli.report.prices import COLUMNS, NOTES, TITLE, price_rows, scored_students
 from dkd_cli.report.terminal import Terminal
 
 Load = Callable[[Data], TaskData]
@@ -120,7 +123,11 @@ def score(
         summaries = summarise_seeds(results, contest.data.task.metrics[0])
         show(contest, results, summaries, asked=split is not None, terminal=terminal)
         save_temperatures(results, terminal)
-        figures.append(contest_figures(contest, results, summaries))
+        paid = price_figures(teachers_paid_for(students_of(contest)))
+        figures.append(contest_figures(contest, results, summaries) | {"paid": paid})
+        if paid:
+            rows_shown = price_rows(paid, scored_students(figures[-1]))
+            terminal.table(TITLE, COLUMNS, rows_shown, NOTES)
         for line in contest_headline(figures[-1]):
             terminal.say(line)
         everything += said
@@ -130,6 +137,12 @@ def score(
     terminal.say(f"every figure: {folder / 'evaluation.json'}")
     terminal.say(f"to read and to send: {folder / 'report.html'}")
     return everything, figures
+
+
+def students_of(contest: Contest) -> list[tuple[Path, Run]]:
+    """Folder and run of each student that dkd made."""
+    folders = [entrant.folder for entrant in contest.entrants]
+    return [(one.path, one.run) for one in folders if one.path and one.run and one.role == "student"]
 
 
 def save_temperatures(results: Sequence[Result], terminal: Terminal) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dkd_cli.comparison.paid import PaidTeacher, paid_teachers, price_rows
 from dkd_cli.comparison.results import ComparisonResult
 from dkd_cli.comparison.runs import Comparison
 from dkd_cli.data.metric_names import LOWER_IS_BETTER, positive_note
 from dkd_cli.evaluation.figures import machine
 from dkd_cli.evaluation.significance import RESAMPLES
 from dkd_cli.evaluation.verdict import clear, p_value, tells
+from dkd_cli.labelling.paid import PaidTeacher, paid_teachers, price_figures
 from dkd_cli.recipe.loader import dump_recipe
+from dkd_cli.report import prices
 from dkd_cli.report.interval_plot import Interval, interval_plot
 from dkd_cli.report.page import Code, Folded, Picture, Prose, Section, html_page
 from dkd_cli.report.page import TableBlock as PageTable
@@ -59,8 +60,8 @@ def score_table(plan: Comparison, result: ComparisonResult, metric: str) -> Tabl
 
 def price_table(paid: Sequence[PaidTeacher]) -> TableParts:
     """Paid teachers beside the students: accuracy on the audited texts, and price."""
-    columns, rows = price_rows(paid)
-    return TableParts("price of a prediction", columns, rows, ["Prices are in the currency of `price`."])
+    rows = prices.price_rows(price_figures(paid), [("students", "see above")])
+    return TableParts(prices.TITLE, prices.COLUMNS, rows, prices.NOTES)
 
 
 def scale_of(metric: str) -> float:

@@ -5,12 +5,22 @@ Knows the keys of `evaluation.json`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from dkd_cli.report import plots, training_plots
+from dkd_cli.report import plots, prices, training_plots
 from dkd_cli.report.page import MOST_ROWS, Block, Folded, Picture, TableBlock
 from dkd_cli.report.plots import Model, name_of
 from dkd_cli.report.tables import Column
+
+
+def price_blocks(contest: Mapping[str, Any]) -> list[Block]:
+    """Price of a prediction, where a paid teacher taught."""
+    if not (paid := contest.get("paid")):
+        return []
+    return [
+        TableBlock(prices.COLUMNS, prices.price_rows(paid, prices.scored_students(contest)), prices.NOTES)
+    ]
 
 
 def speed_blocks(models: Sequence[Model]) -> list[Block]:

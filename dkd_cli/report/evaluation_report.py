@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dkd_cli.report.cost_sections import speed_blocks, training_blocks
+from dkd_cli.report.cost_sections import price_blocks, speed_blocks, training_blocks
 from dkd_cli.report.headline import contest_headline
 from dkd_cli.report.page import Block, Code, Folded, Prose, Section, html_page
 from dkd_cli.report.plots import Model
@@ -62,6 +62,7 @@ def contest_sections(contest: Contest, prefix: str, part: str | None) -> list[Se
         ("cascade", "Cascade", cascade_blocks(models, closest, teacher, metric, contest["split"])),
         ("differences", "Where they differ", difference_blocks(closest, contest["labels"], contest["kind"])),
         ("speed", "Speed and cost", speed_blocks(models)),
+        ("prices", "Price", price_blocks(contest)),
         ("training", "Training", training_blocks(models, metric)),
     ]
     filled = [(anchor, title, blocks) for anchor, title, blocks in candidates if blocks]

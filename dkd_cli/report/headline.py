@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dkd_cli.data.metric_names import merit
+from dkd_cli.report.prices import price_sentence
 
 
 def contest_headline(contest: Mapping[str, Any]) -> list[str]:
@@ -23,8 +24,10 @@ def contest_headline(contest: Mapping[str, Any]) -> list[str]:
     teacher = models.get(student["teacher"])
     own = student["metrics"][contest["main_metric"]]
     if teacher is None:
-        alone = f"{student['model']} reaches {_figure(own)} {metric} on {rows}; its teacher is not there."
-        return [alone, *_warnings(contest, student, None)]
+        paid = [price_sentence(one, student["model"]) for one in contest.get("paid", [])]
+        alone = f"{student['model']} reaches {_figure(own)} {metric} on {rows}"
+        alone += "." if paid else "; its teacher is not there."
+        return [alone, *paid, *_warnings(contest, student, None)]
     theirs = teacher["metrics"][contest["main_metric"]]
     against = f"{_figure(own)} against {_figure(theirs)}"
     kept = f"reaches {against} {metric} of {teacher['model']}"
