@@ -84,9 +84,12 @@ def test_a_bag_is_the_weighted_mean_of_its_tokens_without_special_ones() -> None
     assert torch.equal(logits(model, [[CLS, 7, 9, SEP]]), logits(model, [[CLS, 9, 7, SEP]]))
 
 
+@pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("convolutions", WIDTHS)
-def test_a_text_without_tokens_has_features_of_0(convolutions: Sequence[int], tmp_path: Path) -> None:
-    model = classifier(convolutions)
+def test_a_text_without_tokens_has_features_of_0(
+    convolutions: Sequence[int], normalised: bool, tmp_path: Path
+) -> None:
+    model = classifier(convolutions, normalised=normalised)
     model.save_pretrained(tmp_path)
     read = read_static(tmp_path)
     assert read is not None
@@ -118,6 +121,21 @@ def test_padding_changes_nothing(widths: tuple[int, ...], side: str) -> None:
     assert torch.allclose(logits(model, texts, side), alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_normalised_features_have_no_length(widths: tuple[int, ...]) -> None:
+    """Mean and maxima each: another scale of the vectors or of the filters changes no logit."""
+    model, texts = classifier(widths, normalised=True), rows()
+    before = logits(model, texts)
+    with torch.no_grad():
+        model.static.table.weight[:, -1] *= 7
+        for each in model.static.convolutions:
+            each.linear.weight *= 3
+            each.bias *= 3
+    assert torch.allclose(logits(model, texts), before, atol=1e-2)
+    plain = classifier(widths)
+    assert not torch.allclose(logits(plain, texts), before, atol=1e-2)
+
+
 def test_autocast_leaves_it_in_float32() -> None:
     model, batch = classifier(), padded(rows())
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -138,10 +156,13 @@ def test_hidden_states_are_the_vectors_with_the_pooled_text_first() -> None:
 # Saved and read -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("head_size", [0, 6])
 @pytest.mark.parametrize("widths", WIDTHS)
-def test_numpy_gives_what_torch_gives(tmp_path: Path, widths: tuple[int, ...], head_size: int) -> None:
-    model, texts = classifier(widths, head_size=head_size), rows(12)
+def test_numpy_gives_what_torch_gives(
+    tmp_path: Path, widths: tuple[int, ...], head_size: int, normalised: bool
+) -> None:
+    model, texts = classifier(widths, head_size=head_size, normalised=normalised), rows(12)
     model.save_pretrained(tmp_path)
     read = read_static(tmp_path)
     assert read is not None
@@ -189,6 +210,13 @@ def test_a_static_student_has_no_layers_and_the_tasks_labels(build: Callable[...
     assert [model.config.id2label[index] for index in range(2)] == list(LABELS)
     assert model.classifier.in_features == 32 + 2 * 7
     assert head_parameters(model) == ["classifier.weight", "classifier.bias"]
+
+
+@pytest.mark.parametrize(("widths", "normalised"), [((), False), ((3,), True)])
+def test_a_head_beside_convolutions_reads_normalised_features(
+    build: Callable[..., Model], widths: tuple[int, ...], normalised: bool
+) -> None:
+    assert build(convolutions=widths).config.normalised is normalised
 
 
 def test_the_seed_draws_the_head_and_not_the_vectors(build: Callable[..., Model]) -> None:

@@ -35,6 +35,7 @@ class StaticConfig(PretrainedConfig):
         convolutions: Sequence[int] = (),
         filters: int = 128,
         head_size: int = 0,
+        normalised: bool = False,
         dropout: float = 0.0,
         reads: Mapping[str, Any] | None = None,
         **kwargs: Any,
@@ -46,6 +47,8 @@ class StaticConfig(PretrainedConfig):
             convolutions: the width of each convolution in tokens; none: pooled vectors alone.
             filters: of each convolution.
             head_size: units of the head's hidden layer; 0: a linear head.
+            normalised: whether the mean and the maxima each have mean 0 and variance 1 before the head reads
+                them.
             dropout: on what the last layer reads, in training.
             reads: `max_length` in tokens, and the columns `text` and `text_pair` of its training data: so it
                 can be deployed without its recipe.
@@ -56,6 +59,7 @@ class StaticConfig(PretrainedConfig):
         self.convolutions = list(convolutions)
         self.filters = filters
         self.head_size = head_size
+        self.normalised = normalised
         self.dropout = dropout
         self.reads = dict(reads or {})
         self.num_hidden_layers = 0
@@ -168,10 +172,18 @@ class StaticForSequenceClassification(PreTrainedModel):
             if output_hidden_states:
                 pooled = features[:, None, : self.config.hidden_size]
                 states = (torch.cat([pooled, vectors[:, 1:]], dim=1),)
+            if self.config.normalised:
+                features = _normalised(features, self.config.hidden_size)
             hidden = features if self.hidden is None else F.relu(self.hidden(features))
             return SequenceClassifierOutput(
                 logits=self.classifier(self.dropout(hidden)), hidden_states=states
             )
+
+
+def _normalised(features: Tensor, size: int) -> Tensor:
+    """Layer-normalise the first `size` features, the mean, and the others, the maxima, each by themselves."""
+    parts = features.tensor_split([size], dim=-1)
+    return torch.cat([F.layer_norm(part, part.shape[-1:]) for part in parts if part.size(-1)], dim=-1)
 
 
 def static_classifier(config: StaticConfig, vectors: Tensor) -> StaticForSequenceClassification:

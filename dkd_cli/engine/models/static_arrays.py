@@ -52,6 +52,8 @@ class StaticArrays:
     convolutions: tuple[Filters, ...]
     head: tuple[tuple[Floats, Floats], ...]
     """Weight [in, out] and bias of each layer, with ReLU between them."""
+    normalised: bool = False
+    """Whether the mean and the maxima each have mean 0 and variance 1 before the head reads them."""
     empty: Floats | None = None
     """[C], the logits of a text without a token that counts, where vectors are logits; None: the head's."""
 
@@ -91,6 +93,9 @@ class StaticArrays:
         return np.concatenate(features, axis=1)
 
     def _head(self, found: Floats) -> Floats:
+        if self.normalised:
+            parts = np.split(found, [self.vectors.shape[1]], axis=1)
+            found = np.concatenate([_standardised(part) for part in parts if part.shape[1]], axis=1)
         for place, (weight, bias) in enumerate(self.head):
             found = (found if place == 0 else np.maximum(found, 0)) @ weight + bias
         return found
@@ -100,6 +105,13 @@ class StaticArrays:
         if self.scales is not None:
             found *= self.scales[ids][:, None]
         return found
+
+
+def _standardised(features: Floats) -> Floats:
+    """Layer normalisation without weights, with torch's epsilon: [B, F]."""
+    centred = features - features.mean(axis=1, keepdims=True)
+    found: Floats = centred / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + 1e-5)
+    return found
 
 
 def _maxima(
@@ -169,6 +181,7 @@ def arrays_of(tensors: Mapping[str, NDArray[Any]], config: Mapping[str, Any]) ->
         special_tokens(config, len(table)),
         convolutions,
         head,
+        normalised=bool(config.get("normalised")),
     )
 
 

@@ -75,9 +75,11 @@ def per_token(arrays: StaticArrays) -> StaticArrays | None:
     """A bag's weights and linear head multiplied into its vectors: each token then has C logits.
 
     mean_t(w_t v_t) · W + b = mean_t(w_t v_t · W + b): the same logits for any text with a token that counts,
-    and b for any other. None where convolutions or a hidden layer stand between vectors and logits.
+    and b for any other. None where convolutions, normalisation or a hidden layer stand between vectors and
+    logits.
     """
-    if arrays.convolutions or len(arrays.head) != 1 or arrays.scales is not None:
+    linear = not arrays.convolutions and not arrays.normalised and len(arrays.head) == 1
+    if not linear or arrays.scales is not None:
         return None
     weight, bias = arrays.head[0]
     vectors = (np.asarray(arrays.vectors, dtype=np.float32) @ weight) * arrays.weights[:, None] + bias
@@ -123,7 +125,8 @@ def read_numpy(folder: Path) -> StaticArrays:
             special,
             convolutions,
             head,
-            tensors.get("empty"),
+            normalised=bool(config.get("normalised")),
+            empty=tensors.get("empty"),
         )
     except (KeyError, IndexError, TypeError) as error:
         raise damaged(folder, error) from error
@@ -164,7 +167,7 @@ def read_model2vec(folder: Path) -> StaticArrays:
         empty = np.array(config[EMPTY], dtype=np.float32) if EMPTY in config else None
     except (KeyError, IndexError, TypeError) as error:
         raise damaged(folder, error) from error
-    return StaticArrays(vectors, None, np.ones(len(vectors), dtype=np.float32), special, (), (), empty)
+    return StaticArrays(vectors, None, np.ones(len(vectors), dtype=np.float32), special, (), (), empty=empty)
 
 
 def model2vec_file(folder: Path, special: int) -> None:

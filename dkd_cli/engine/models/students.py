@@ -153,7 +153,12 @@ def _static(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
     vectors = token_vectors(cut.model.eval().base_model, tokenizer)
     if student.dimensions is not None:
         vectors = principal(vectors, student.dimensions)
-    sizes: dict[str, Any] = {"convolutions": student.convolutions, "filters": student.filters}
+    # Without convolutions the head stays linear in the vectors, so that it can be multiplied into them.
+    sizes: dict[str, Any] = {
+        "convolutions": student.convolutions,
+        "filters": student.filters,
+        "normalised": bool(student.convolutions),
+    }
     special: dict[str, Any] = {
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id", None) for name in SPECIAL
     }
