@@ -53,6 +53,13 @@ def test_pairs_are_read_as_one_sequence(student: Path) -> None:
     assert np.allclose(found, expected, atol=1e-5)
 
 
+def test_answering_imports_little() -> None:
+    heavy = {"torch", "transformers", "onnxruntime", "pydantic", "rich", "scipy", "sklearn", "pandas", "yaml"}
+    code = f"import sys, dkd_cli.pipeline.answering\nprint(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_no_torch_is_imported(student: Path) -> None:
     code = (
         f"import sys\nfrom dkd_cli.cli import run\ntry:\n    run(['predict', {str(student)!r}])\n"

@@ -15,8 +15,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from dkd_cli.recipe.asking import Asking, Price
 from dkd_cli.recipe.strategy_section import Strategy
 from dkd_cli.recipe.student_section import Student
-from dkd_cli.recipe.value_types import ClassWeights, Count, Name, Share, Weight
-from dkd_cli.recipe.words import OutputKind, joined_by_comma
+from dkd_cli.recipe.value_types import ClassWeights, Count, Name, Share, Weight, joined_by_comma
+from dkd_cli.recipe.words import OutputKind
 
 Value = str | int | float | bool | None
 

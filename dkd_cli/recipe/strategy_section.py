@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from dkd_cli.recipe.value_types import Count, Name, Share, Weight
-from dkd_cli.recipe.words import Score, renamed
+from dkd_cli.recipe.value_types import Count, Name, Score, Share, Weight, renamed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,38 +1,13 @@
-"""Words of a recipe: old ones, what selection scores read, and what kinds of output allow."""
+"""Words of a recipe that other packages read too: kinds of output, and the inputs of selection scores.
+
+Imports no pydantic, so that a prediction, which reads no recipe, does not wait for it.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator
-
-
-def renamed(new_words: Mapping[str, str], *, noted: bool = False) -> BeforeValidator:
-    """Read a word of other writings under its present name; with `noted` say that it is old."""
-
-    def read(word: object) -> object:
-        if isinstance(word, str) and word in new_words:
-            if noted:
-                warnings.warn(f"{word!r} is now called {new_words[word]!r}", FutureWarning, stacklevel=2)
-            return new_words[word]
-        return word
-
-    return BeforeValidator(read)
-
-
-def joined_by_comma() -> BeforeValidator:
-    """Read a list of names as one text, the names separated by commas."""
-
-    def read(value: object) -> object:
-        if isinstance(value, list) and value and all(isinstance(name, str) for name in value):
-            return ", ".join(value)
-        return value
-
-    return BeforeValidator(read)
-
+from typing import Literal
 
 OutputKind = Literal["classification", "multi-label", "tokens", "regression"]
 
@@ -76,26 +51,6 @@ KIND_WORDS: dict[str, KindWords] = {
 }
 """By `data.kind`."""
 
-Score = Annotated[
-    Literal[
-        "none",
-        "random",
-        "entropy",
-        "entropy-r",
-        "margin",
-        "margin-r",
-        "confidence",
-        "confidence-r",
-        "lc",
-        "lc-r",
-        "label-loss",
-        "label-loss-r",
-        "label-loss-b",
-        "llkd",
-        "llkd-r",
-    ],
-    renamed({"kl": "label-loss", "kl-r": "label-loss-r", "kl-b": "label-loss-b"}),
-]
 SCORE_READS: dict[str, frozenset[str]] = {
     "none": frozenset(),
     "random": frozenset(),
