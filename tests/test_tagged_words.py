@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_line import heard
+from encoders import save_encoder
 from tagged import sentences, tiny_sentences, write_conll
 from transformers import AutoConfig, pipeline
 
@@ -84,6 +85,17 @@ def test_cached_logits_of_words_are_found_again(recipe: Path, tmp_path: Path) ->
     assert first == second
 
 
+def test_teacher_and_student_with_different_tokenizers_meet_at_words(recipe: Path, tmp_path: Path) -> None:
+    other = save_encoder(tmp_path / "roberta", "roberta")
+    words = [f"teachers={{large: {{model: {other}}}}}", "train.max_steps=4", "name=met"]
+    words.append("strategy.objective.hidden_weight=0")
+    api.train_teacher(str(recipe), overrides=words)
+    run = api.distill(str(recipe), strategies=["dynamic-data"], overrides=words)[0]
+    log = json.loads((tmp_path / "checkpoints" / "met" / run.name / "training.json").read_text("utf-8"))
+    assert log["teacher_queries"]["large"] > 0
+    assert all(0 < line["kd"] < 10 for line in log["history"] if "kd" in line)
+
+
 @pytest.mark.parametrize(
     ("key", "problem"),
     [
@@ -151,9 +163,9 @@ def test_a_pretrained_encoder_learns_names_from_few_sentences(
         "name": "names",
         "model": pretrained,
         "data": {"train": "train.conll", "validation": "dev.conll", "kind": "tokens", "max_length": 32},
-        "teachers": {"large": {}},
-        "student": {"layers": 3},
-        "train": {"epochs": 6, "batch_size": 8, "learning_rate": 3e-4, "precision": "fp32"},
+        "teachers": {"large": {"layers": 3}},
+        "student": {"layers": 2},
+        "train": {"epochs": 5, "batch_size": 8, "learning_rate": 3e-4, "precision": "fp32"},
     }
     (tmp_path / "names.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     assert api.train_teacher("names.yaml")[0].validation["entity_f1"] > 0.8

@@ -23,7 +23,8 @@ def label_line(data: TaskData) -> str:
         return f"labels in train: {number_range(labels)}"
     classes_of = KINDS[data.task.kind].classes_of
     counts = Counter(one for label in labels for one in classes_of(label))
-    return f"classes in train: {class_line({name: counts[i] for i, name in enumerate(data.label_names)})}"
+    what = "texts of train with each tag" if KINDS[data.task.kind].by_word else "classes in train"
+    return f"{what}: {class_line({name: counts[i] for i, name in enumerate(data.label_names)})}"
 
 
 def class_line(counts: Mapping[str, int]) -> str:
