@@ -130,6 +130,12 @@ def test_what_is_wrong_has_one_line(
     assert found.startswith(f"dkd: error: {line}"), found
 
 
+def test_an_empty_text_is_no_folder() -> None:
+    with opened(Source(inputs=("a film", "")), print) as there:
+        found = list(there.examples(Columns("text", None), print))
+    assert found == [TextRow("a film", None), TextRow("", None)]
+
+
 def test_a_text_as_long_as_no_path_can_be() -> None:
     text = "a film " * 1000
     with opened(Source(inputs=(text,)), lambda said: None) as there:

@@ -129,6 +129,8 @@ def _names_file(word: str) -> bool:
     """Return whether an input is a file, or is meant to be one; else it is a text."""
     if word.startswith(PREFIX):
         return True
+    if not word.strip():  # as a path the current folder
+        return False
     try:
         if Path(word).expanduser().exists():
             return True
