@@ -175,3 +175,13 @@ def test_a_pretrained_encoder_learns_names_from_few_sentences(
     assert said.code == 0, said.err
     row = api.predict(f"checkpoints/names/{student.name}-onnx-int8", ["Grace Hopper flew to Paris."])[0]
     assert {"PER", "LOC"} <= {one["label"] for one in row["entities"]}
+
+
+def test_a_file_of_tagged_words_is_no_input_and_no_draft(recipe: Path, tmp_path: Path) -> None:
+    source = tmp_path / "tiny.conll"
+    said = heard("predict", "absent", str(source))
+    assert said.code == 2
+    assert "holds tagged words, not texts to predict" in said.err
+    said = heard("init", str(source), "--output", str(tmp_path / "drafted.yaml"))
+    assert said.code == 3
+    assert "write one with data.kind: tokens" in said.err

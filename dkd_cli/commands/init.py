@@ -14,7 +14,7 @@ from dkd_cli.data.labels import label_column, target_values
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.summary import class_line, number_range
 from dkd_cli.engine.models.models import is_at_hand
-from dkd_cli.errors import ModelError, RecipeError, raise_all
+from dkd_cli.errors import DataError, ModelError, RecipeError, raise_all
 from dkd_cli.pipeline.readings import Reading, read_texts
 from dkd_cli.reading.hub import is_saved_split, read_saved_split
 from dkd_cli.reading.locate import file_path
@@ -66,6 +66,7 @@ def init(file: str, wishes: Wishes, *, output: Path | None, ask: Ask | None, ter
     target = output or Path(f"{recipe_name(file)}.yaml")
     refuse_existing(target)
     table = read_saved_split(file) if is_saved_split(file) else read_table(file_path(file), file, "")
+    refuse_words(table)
     guess = settled(table, wishes, ask)
     terminal.say(f"{file}: {len(table):,} rows, {len(table.names())} columns: {', '.join(table.names())}")
     for note in table.notes:
@@ -110,6 +111,16 @@ def settled(table: Table, wishes: Wishes, ask: Ask | None) -> Guess:
     if pair is None and wishes.text is None and chosen["text"] is not None:
         pair = guess_columns(table, None, chosen["label"]).text_pair
     return Guess(chosen["text"], pair, chosen["label"], guess.kind)
+
+
+def refuse_words(table: Table) -> None:
+    """Refuse a table of words and tags, two columns of lists and none of texts: it needs another recipe."""
+    firsts = [next(iter(table.column(name) or ()), None) for name in table.names()]
+    if sum(isinstance(one, list | tuple) for one in firsts) > 1 and not any(
+        isinstance(o, str) for o in firsts
+    ):
+        problem = "holds lists of words and tags, for which no recipe is drafted"
+        raise DataError(table.place, problem, "write one with data.kind: tokens, as docs/tokens.md shows")
 
 
 def encoder(wanted: str | None) -> tuple[str, str]:

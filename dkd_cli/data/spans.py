@@ -1,7 +1,8 @@
 """Entities of a text that comes without a list of words: its words, and where in it each entity is.
 
 Words are runs without white space, less the punctuation at both ends, of which each character is a word of
-its own, as in data sets of tagged words. Knows no model.
+its own, as in data sets of tagged words; abbreviations such as `U.S.` keep their last full stop.
+Knows no model.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from dkd_cli.data.tags import OUTSIDE, entities
 
 RUN = re.compile(r"\S+")
 EDGES = re.compile(r"^([^\w\s]*)(.*?)([^\w\s]*)$", re.DOTALL)
+
+ABBREVIATION = re.compile(r"(\w\.){2,}")
+"""A word that ends in a full stop of its own, such as `U.S.`"""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Entity:
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Places of the words of a text: (first character, the one after the last).
 
-    >>> text = 'Ada (1815) met "Babbage".'
+    >>> text = 'Ada (1815) of the U.K. met "Babbage".'
     >>> [text[start:end] for start, end in word_spans(text)]
-    ['Ada', '(', '1815', ')', 'met', '"', 'Babbage', '"', '.']
+    ['Ada', '(', '1815', ')', 'of', 'the', 'U.K.', 'met', '"', 'Babbage', '"', '.']
     """
     spans = []
     for run in RUN.finditer(text):
@@ -47,6 +51,7 @@ def word_spans(text: str) -> list[tuple[int, int]]:
         assert edges is not None, "it matches any run"
         first = run.start()
         before, inside = len(edges[1]), len(edges[2])
+        inside += edges[3].startswith(".") and ABBREVIATION.fullmatch(f"{edges[2]}.") is not None
         spans += [(first + place, first + place + 1) for place in range(before)]
         if inside:
             spans.append((first + before, first + before + inside))

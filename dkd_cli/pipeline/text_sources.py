@@ -122,7 +122,11 @@ def input_format(source: Source, file: Path | None) -> str | None:
         known = ", ".join((TEXT_SUFFIX, *READERS))
         remedy = f"say --format {', '.join(FORMATS)}"
         raise RecipeError(str(file), f"{suffix or 'no suffix'!r} is not one of {known}", remedy)
-    return suffix.removeprefix(".")
+    format = suffix.removeprefix(".")
+    if format not in FORMATS:
+        remedy = "write the texts to a .txt file, one on each line"
+        raise RecipeError(str(file), "holds tagged words, not texts to predict", remedy)
+    return format
 
 
 def _names_file(word: str) -> bool:
