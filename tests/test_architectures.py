@@ -13,8 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from architectures import ARCHITECTURES, save_architecture
+from architectures import ARCHITECTURES, POSITIONS, save_architecture
 from command_line import Said, heard, serious
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from dkd_cli.data.encoding import PaddingCollator, encode
+from dkd_cli.data.examples import Split
+from dkd_cli.engine.models.inference import predict_logits
+from dkd_cli.engine.models.models import check_fit, limits, load_trained
+from dkd_cli.errors import ModelError
 
 REFUSED = {
     "canine": "cannot be used with texts of",
@@ -130,6 +137,36 @@ def test_trained_distilled_and_queried(name: str, tiny_csv: Path, texts: Path, t
                 assert "does not show a vector for each token and layer" in one_line(said)
             else:
                 assert (said.code, serious(said.err)) == (0, ""), said.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in ARCHITECTURES
+        if name not in REFUSED
+    ],
+)
+def test_a_text_as_long_as_the_positions(name: str, tmp_path: Path) -> None:
+    """Alone and next to a short one; three times as long where there is no limit."""
+    source = save_architecture(tmp_path / "base", name)
+    for one in (AutoModelForSequenceClassification, AutoTokenizer):
+        one.from_pretrained(source).save_pretrained(tmp_path / "model")
+    loaded = load_trained(str(tmp_path / "model"), name)
+    model, tokenizer = loaded.model.eval(), loaded.tokenizer
+    longest = limits(model).positions
+    length = longest or 3 * POSITIONS
+    split = Split("long", ["film story " * length, "the film"], None, None, ["long", "short"])
+    encoded, collator = encode(split, tokenizer, length), PaddingCollator(tokenizer)
+    assert max(encoded.lengths) == length
+    check_fit(model, [encoded], length, "model")
+    alone, both = (
+        predict_logits(model, encoded, collator, batch_size=size, precision="fp32") for size in (1, 2)
+    )
+    assert np.allclose(alone, both, atol=1e-5)
+    if longest is not None:
+        with pytest.raises(ModelError, match=f"has {longest} positions"):
+            check_fit(model, [encoded], length + 1, "model")
 
 
 @pytest.mark.parametrize("name", ["gpt2", pytest.param("bart", marks=pytest.mark.slow)])

@@ -314,7 +314,9 @@ def positions(model: Model) -> int | None:
         return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
     if getattr(model.config, "position_biased_input", True) is False:
         return None  # DeBERTa: far distances share a bucket
-    limit: int | None = getattr(model.config, "max_position_embeddings", None)
+    # MPT's name for it is the second one.
+    named = (getattr(model.config, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    limit: int | None = next((one for one in named if one is not None), None)
     return limit if limit is None or limit > 0 else None  # XLNet says -1
 
 
