@@ -29,6 +29,12 @@ def narrowed(workshop: Workshop, recipe: Recipe, student: LoadedModel) -> Loaded
         kept = narrow(student.model, train.train, train.collator, wanted.ffn, "student.ffn")
         kind = f"feed-forward layers of {wanted.ffn} neurons"
         workshop.terminal.say(f"student: {kind}, which keep {kept:.1%} of their outputs' variance")
+        if kept < 1 and wanted.learning_rate is None:
+            # An update of Adam's changes each weight as much as before, and a layer of fewer weights less.
+            workshop.terminal.say(
+                "  narrow layers learn more slowly: try student.learning_rate at up to twice "
+                f"train.learning_rate ({recipe.train.learning_rate:g})"
+            )
     if wanted.vocabulary is not None:
         size = parse_vocabulary(wanted.vocabulary)
         before = len(student.tokenizer)
