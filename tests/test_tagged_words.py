@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import yaml
 from command_line import heard
 from encoders import save_encoder
+from small import save_classifier
 from tagged import sentences, tiny_sentences, write_conll
-from transformers import AutoConfig, pipeline
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer, pipeline
 
 from dkd_cli import api
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.engine.machine.processes import Processes
+from dkd_cli.errors import RecipeError
+from dkd_cli.pipeline.workshop import Workshop
+from dkd_cli.recipe.loader import load_recipe
+from dkd_cli.report.terminal import Terminal
 
 Write = Callable[..., Path]
 DYNAMIC = "dynamic-teacher,dynamic-data,dynamic-objective"
@@ -88,12 +94,48 @@ def test_cached_logits_of_words_are_found_again(recipe: Path, tmp_path: Path) ->
 def test_teacher_and_student_with_different_tokenizers_meet_at_words(recipe: Path, tmp_path: Path) -> None:
     other = save_encoder(tmp_path / "roberta", "roberta")
     words = [f"teachers={{large: {{model: {other}}}}}", "train.max_steps=4", "name=met"]
-    words.append("strategy.objective.hidden_weight=0")
+    words += ["strategy.objective.hidden_weight=0", "train.class_weights=balanced"]
     api.train_teacher(str(recipe), overrides=words)
     run = api.distill(str(recipe), strategies=["dynamic-data"], overrides=words)[0]
     log = json.loads((tmp_path / "checkpoints" / "met" / run.name / "training.json").read_text("utf-8"))
     assert log["teacher_queries"]["large"] > 0
     assert all(0 < line["kd"] < 10 for line in log["history"] if "kd" in line)
+
+
+def save_tagger(folder: Path, encoder: Path, names: Sequence[str]) -> Path:
+    """A random tagger, as another tool saves one."""
+    named = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    AutoModelForTokenClassification.from_pretrained(encoder, **named).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(encoder).save_pretrained(folder)
+    return folder
+
+
+def test_a_tagger_made_elsewhere_teaches_and_one_of_texts_does_not(
+    recipe: Path, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    names = ("I-GOOD", "O", "B-BAD", "B-GOOD", "I-BAD")
+    short = ["--strategy", "dynamic-data", "--set", "train.max_steps=3"]
+    pooled = ["--set", "strategy.data.backward=selected", "--set", "strategy.data.ratio=0.5"]
+    tagger = save_tagger(tmp_path / "tagger", tiny_encoder, names)
+    change = f"teachers={{large: {{checkpoint: {tagger}}}}}"
+    said = heard("distill", str(recipe), *short, *pooled, "--set", change)
+    assert said.code == 0, said.err
+    of_texts = save_classifier(tmp_path / "texts", tiny_encoder, names)
+    change = f"teachers={{large: {{checkpoint: {of_texts}}}}}"
+    said = heard("distill", str(recipe), *short, "--set", change, "--set", "name=other")
+    assert said.code == 4
+    assert "gives one answer for a text, and the task is a tag for each word" in said.err
+    other = save_tagger(tmp_path / "other", tiny_encoder, ("O", "B-PER", "I-PER", "B-LOC", "I-LOC"))
+    change = f"teachers={{large: {{checkpoint: {other}}}}}"
+    said = heard("distill", str(recipe), *short, "--set", change, "--set", "name=third")
+    assert said.code == 4
+    assert "knows ['O', 'B-PER'" in said.err
+
+
+def test_several_processes_share_no_tagged_words(recipe: Path) -> None:
+    workshop = Workshop(Terminal(quiet=True), cached=False, peers=Processes(0, 2))
+    with pytest.raises(RecipeError, match="start dkd without torchrun"):
+        workshop.data(load_recipe(str(recipe)))
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,11 @@ def test_evaluation_measures_what_training_does() -> None:
     assert measured.tolist() == pytest.approx(trained.tolist(), rel=1e-5)
     supervised = OUTPUTS["tokens"].supervised(student, tags())
     assert by_word_array(cross_entropy)(first, tags().numpy()).tolist() == pytest.approx(supervised.tolist())
+
+
+def test_one_tag_for_all_words_is_noticed() -> None:
+    logits, _ = drawn(11)
+    one_tag = torch.where(logits == NO_WORD, logits, torch.tensor([0.0, 5.0, 0.0]))
+    assert OUTPUTS["tokens"].constant(one_tag) == 1
+    one_tag[0, 0, 2] = 9.0
+    assert OUTPUTS["tokens"].constant(one_tag) is None

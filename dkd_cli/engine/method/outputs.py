@@ -91,6 +91,7 @@ OUTPUTS: dict[str, Output] = {
         uncertainties={name: by_word(score) for name, score in SCORES.items()},
         sure_and_unsure=by_word(sure_teacher_unsure_student),
         from_probabilities=None,
+        constant=lambda logits: constant_class(logits[read_words(logits)]),
     ),
     # The softmax of a single number is always 1: no entropy, and no divergence of probabilities.
     "regression": Output(
