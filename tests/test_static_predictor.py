@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from architectures import save_architecture
 from command_line import heard
 from conftest import ROOT, tiny_rows, tiny_settings
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -24,8 +25,19 @@ TEXTS = [text for text, _ in tiny_rows()[:20]] + ["", "a", "zzz ??? zzz", "word 
 @pytest.fixture(scope="module")
 def student(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_csv: Path) -> Path:
     """Do not write into it."""
-    folder = tmp_path_factory.mktemp("static")
-    settings = tiny_settings(tiny_encoder, tiny_csv, folder / "checkpoints")
+    return distilled(tmp_path_factory.mktemp("static"), tiny_encoder, tiny_csv)
+
+
+@pytest.fixture(scope="module")
+def of_a_decoder(tmp_path_factory: pytest.TempPathFactory, tiny_csv: Path) -> Path:
+    """Its tokenizer adds no special tokens, so that an empty text has no token at all."""
+    folder = tmp_path_factory.mktemp("decoder")
+    return distilled(folder, save_architecture(folder / "gpt2", "gpt2"), tiny_csv)
+
+
+def distilled(folder: Path, source: Path, texts: Path) -> Path:
+    """A static student with the token vectors of a model."""
+    settings = tiny_settings(source, texts, folder / "checkpoints")
     settings["student"] = {"family": "static", "convolutions": [1, 3], "filters": 16, "epochs": 20}
     (folder / "tiny.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     said = heard("distill", folder / "tiny.yaml", "--strategy", "none")
@@ -33,7 +45,9 @@ def student(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_c
     return folder / "checkpoints" / "tiny" / "student-none-seed1"
 
 
-def test_it_predicts_what_torch_predicts(student: Path) -> None:
+@pytest.mark.parametrize("name", ["student", "of_a_decoder"])
+def test_it_predicts_what_torch_predicts(request: pytest.FixtureRequest, name: str) -> None:
+    student = request.getfixturevalue(name)
     own, reference = load_predictor(str(student)), torch_predictor(str(student))
     assert (own.labels, own.text, own.text_pair, own.max_length) == (
         reference.labels,

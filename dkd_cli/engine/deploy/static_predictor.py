@@ -21,10 +21,11 @@ def static_predictor(folder: Path, arrays: StaticArrays, facts: StaticFacts) -> 
         ModelError: for a tokenizer that cannot be read.
     """
     tokens = TextTokens(folder, facts.max_length or LONGEST, None)
+    nothing = tokens.empty_token(folder)
 
     def logits(texts: Sequence[str], pairs: Pairs) -> tuple[Logits, int]:
         encoded = tokens(texts, pairs)
-        said = arrays.logits([np.array(one.ids) for one in encoded])
+        said = arrays.logits([np.array(one.ids or [nothing]) for one in encoded])
         if not np.isfinite(said).all():
             raise NumericError(str(folder), "a logit is not finite", "train again with a lower learning rate")
         return said, sum(bool(one.overflowing) for one in encoded)

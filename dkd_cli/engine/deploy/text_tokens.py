@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,3 +63,21 @@ class TextTokens:
         """Tokens of each text, or of each text and its partner."""
         inputs = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         return self._tokenizer.encode_batch(inputs)
+
+    def empty_token(self, folder: Path) -> int:
+        """The token that a text without any is read as, by the folder's tokenizer_config.json.
+
+        As `data.encoding.empty_token` chooses it in training.
+        """
+        path = folder / "tokenizer_config.json"
+        try:
+            named = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            named = {}
+        for key in ("eos_token", "bos_token", "unk_token", "pad_token"):
+            token = named.get(key)
+            token = token.get("content") if isinstance(token, dict) else token
+            number = None if token is None else self._tokenizer.token_to_id(str(token))
+            if number is not None:
+                return int(number)
+        return 0
