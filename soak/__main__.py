@@ -24,6 +24,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "--share", type=float, default=1.0, metavar="X", help="make this share of the trials, such as 0.1"
     )
     parser.add_argument(
+        "--trials", type=int, metavar="N", help="make so many trials of each promise, in place of a share"
+    )
+    parser.add_argument(
         "--only", action="append", metavar="NAME", help="keep to what has this in its name; repeatable"
     )
     parser.add_argument("--trial", type=int, metavar="N", help="make this trial alone, again if it was made")
@@ -31,6 +34,13 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget the trials that were made before")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="for progress, results and what broke")
     return parser.parse_args(words)
+
+
+def trials(usual: int, asked: argparse.Namespace) -> int:
+    """Number of trials of a promise that usually gets `usual` of them."""
+    if asked.trial is not None:
+        return 1
+    return math.ceil(usual * asked.share) if asked.trials is None else int(asked.trials)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -53,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = [p for p in PROMISES if asked.only is None or any(part in p.name for part in asked.only)]
     if not chosen:
         raise SystemExit(f"no promise has {' or '.join(asked.only)} in its name")
-    planned = {p.name: 1 if asked.trial is not None else math.ceil(p.trials * asked.share) for p in chosen}
+    planned = {p.name: trials(p.trials, asked) for p in chosen}
     progress = Progress(asked.folder / "progress.json", fresh=asked.fresh)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="dkd-soak-", ignore_cleanup_errors=True) as folder:

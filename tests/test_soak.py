@@ -10,7 +10,7 @@ import pytest
 from damage import flip
 
 from dkd_cli.report.terminal import Terminal
-from soak.__main__ import main
+from soak.__main__ import arguments, main, trials
 from soak.bench import Bench, Broken, Place
 from soak.progress import Progress
 from soak.promises import PROMISES, Promise
@@ -25,6 +25,7 @@ TRIALS = {
     "finished": 9,
     "signalled": 8,
     "shared-cache": 1,
+    "paid": 2,
     "shrunk": 1,
 }
 FOREVER = float("inf")
@@ -66,6 +67,13 @@ def test_a_run_that_is_not_what_it_should_be_is_noticed(bench: Bench) -> None:
     assert difference(one, one) is None
     assert "line 1" in (difference(one, other) or "")
     assert difference(one, {}) is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [((), 100), (("--share", "0.1"), 10), (("--trials", "7"), 7), (("--trial", "3"), 1)]
+)
+def test_trials_are_a_share_or_a_number(words: tuple[str, ...], found: int) -> None:
+    assert trials(100, arguments(words)) == found
 
 
 def fails_at_three(place: Place, number: int) -> None:
