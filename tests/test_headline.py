@@ -132,6 +132,8 @@ def test_an_export_that_is_no_worse_and_no_dearer_is_to_be_deployed() -> None:
     )
     for worse in ({"speed": fast(1.6)}, {"weights_mb": 70.0}, {"metrics": {"accuracy": 0.75}}):
         assert contest_headline(contest(chosen(), TEACHER, student, export | worse))[2:] == []
+    other = student | {"model": "lucky", "metrics": {"accuracy": 0.78}}
+    assert contest_headline(contest(chosen(), TEACHER, student, other))[2:] == []
 
 
 def test_without_a_student_or_a_teacher() -> None:

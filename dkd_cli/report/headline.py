@@ -86,8 +86,10 @@ def _to_deploy(contest: Mapping[str, Any], student: Mapping[str, Any]) -> list[s
     better = []
     for model in contest["models"]:
         score, other = model["metrics"][metric], model.get("weights_mb")
-        if model is student or None in (own, score, size, other) or merit(metric, score) < merit(metric, own):
+        if None in (own, score, size, other) or merit(metric, score) < merit(metric, own):
             continue
+        if model["role"] == "student" and model["format"].startswith("torch"):
+            continue  # itself, or one that validation ranked below it: test rows do not choose
         slower = speed and model.get("speed") and model["speed"]["median_ms"] > speed["median_ms"]
         if other <= size and not slower:
             better.append(model)
