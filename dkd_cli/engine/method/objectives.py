@@ -16,7 +16,7 @@ from dkd_cli.engine.method.hidden_losses import (
     hidden_directions,
 )
 from dkd_cli.engine.method.labels import by_label
-from dkd_cli.engine.method.words import by_word
+from dkd_cli.engine.method.word_means import by_word
 from dkd_cli.recipe.strategy_section import Objective
 
 KdLoss = Callable[[Objective, Tensor, Tensor, Tensor | None], Tensor]

@@ -16,7 +16,7 @@ from dkd_cli.engine.method.given import label_logits, probability_logits
 from dkd_cli.engine.method.labels import by_label
 from dkd_cli.engine.method.objectives import KD_LOSSES, LABEL_KD_LOSSES, WORD_KD_LOSSES, KdLoss
 from dkd_cli.engine.method.uncertainty import SCORES, sure_teacher_unsure_student
-from dkd_cli.engine.method.words import by_word, read_words
+from dkd_cli.engine.method.word_means import by_word, read_words
 from dkd_cli.recipe.words import NO_TAG
 
 

@@ -37,7 +37,7 @@ from dkd_cli.engine.models.padding import looks_for_padding
 from dkd_cli.engine.models.word_logits import answered
 from dkd_cli.engine.teachers.batches import passes
 from dkd_cli.engine.teachers.matching import Common
-from dkd_cli.engine.teachers.words import Words
+from dkd_cli.engine.teachers.word_rows import WordRows
 from dkd_cli.errors import NumericError
 from dkd_cli.recipe.words import NO_WORD
 
@@ -113,12 +113,12 @@ class TeacherOutputs:
         self.slots = torch.from_numpy(place).to(compute.device)
         """[N], likewise, where the arithmetic happens."""
         classes = teacher.model.config.num_labels
-        self.words: Words | None = None
+        self.words: WordRows | None = None
         """None where a text has one row of logits."""
         if words is not None:
             sizes = np.ones(len(keys), dtype=np.int64)
             np.maximum.at(sizes, place, [len(row) for row in words])
-            self.words = Words(torch.from_numpy(sizes).to(compute.device))
+            self.words = WordRows(torch.from_numpy(sizes).to(compute.device))
         rows = len(keys) if self.words is None else self.words.total
         self.logits = torch.full((rows, classes), float("nan"), device=compute.device)
         """[U, C], or of words those of all texts in turn; texts not answered yet are not numbers."""

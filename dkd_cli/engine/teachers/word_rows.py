@@ -8,13 +8,13 @@ from torch import Tensor
 from dkd_cli.recipe.words import NO_WORD
 
 
-class Words:
+class WordRows:
     """Places of the words of U texts among those of all, T in number.
 
     Args:
         sizes: [U], the number of words of each text, at least 1.
 
-    >>> words = Words(torch.tensor([1, 2]))
+    >>> words = WordRows(torch.tensor([1, 2]))
     >>> words.read(torch.tensor([[5.0], [6.0], [7.0]]), torch.tensor([1, 0])).squeeze(-1).tolist()
     [[6.0, 7.0], [5.0, -32768.0]]
     """
