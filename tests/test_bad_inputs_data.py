@@ -45,7 +45,8 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.xls",
         "x",
         {},
-        "a.xls: '.xls' is not a known format; use .csv, .tsv, .json, .jsonl, .parquet, .xlsx, also gzipped",
+        "a.xls: '.xls' is not a known format; use .csv, .tsv, .json, .jsonl, .parquet, .xlsx, .conll, "
+        ".bio, also gzipped",
     ),
     (
         "text column",

@@ -84,7 +84,7 @@ def test_text_stays_text(tmp_path: Path, name: str, delimiter: str | None) -> No
         ("a.json", '[{"text": "a", "label": 1}\n {"text": "b"}]', "a.json:1", "comma"),
         ("a.json", '[{"text": "a", "label": 1},\n]', "a.json:2", "not JSON"),
         ("a.parquet", b"PAR1 nonsense", "a.parquet", "not a parquet file"),
-        ("a.xls", b"", "a.xls", "'.xls' is not a known format; use .csv, .*, .xlsx, also gzipped"),
+        ("a.xls", b"", "a.xls", "'.xls' is not a known format; use .csv, .*, .bio, also gzipped"),
         ("a.xlsx", b"PK nonsense", "a.xlsx", "not an Excel workbook"),
     ],
 )

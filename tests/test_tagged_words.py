@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 
 from dkd_cli import api
 from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.machine.processes import Processes
 from dkd_cli.errors import RecipeError
 from dkd_cli.pipeline.workshop import Workshop
@@ -62,6 +63,13 @@ def test_from_a_recipe_to_predictions(recipe: Path, tmp_path: Path) -> None:
         assert [(one["label"], one["start"], one["end"]) for one in row["entities"]] == theirs
         assert 0 < row["uncertainty"] < 1
     assert any(row["entities"] for row in rows)
+
+    tagged = tmp_path / "tags.tsv"
+    said = heard("evaluate", str(student), "--no-timing", "--split", "test", "--predictions", str(tagged))
+    assert said.code == 0, said.err
+    test = load_task_data(load_recipe(str(recipe)).data).splits["test"]
+    lines = list(csv.DictReader(tagged.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+    assert [len(line["prediction"].split()) for line in lines] == [len(text.split()) for text in test.texts]
 
     source = tmp_path / "in.txt"
     source.write_text(f"({texts[0].replace(' ', '  ')}).\n", encoding="utf-8")

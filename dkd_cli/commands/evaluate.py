@@ -13,6 +13,7 @@ from typing import Any
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
+from dkd_cli.data.tags import words_of
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
@@ -213,6 +214,8 @@ def write_predictions(
         folder, names = model.folder.path, data.label_names or ()
         cuts = cuts_in(folder, names)
     values = predicted(data.task, said_by.scored, cuts).tolist()
+    if kind.by_word:  # without what fills up the rows of shorter texts
+        values = [tags[: len(words_of(text))] for tags, text in zip(values, split.texts, strict=True)]
     shown = [kind.shown(value, data.label_names) for value in values]
     written = io.StringIO()
     table = CellWriter(written, "\t")
