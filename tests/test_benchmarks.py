@@ -16,7 +16,7 @@ from conftest import NEUTRAL, tiny_rows
 from data_samples import write_parquet
 from transformers import AutoTokenizer
 
-from benchmarks import curves, naive, processes, selecting
+from benchmarks import choosing, curves, naive, processes, selecting
 from benchmarks.__main__ import main
 from benchmarks.bars import Bar, bars
 from benchmarks.clock import Contestant, Spread, ratio, take_turns
@@ -190,6 +190,16 @@ def test_three_epochs_from_cold_are_one_cold_and_two_warm() -> None:
 def test_pool_texts_are_all_different() -> None:
     texts = list(pool_texts(["a", "b", "c"], 8))
     assert texts == ["a", "b", "c", "1 a", "1 b", "1 c", "2 a", "2 b"]
+
+
+def test_a_round_is_timed_in_parts(tiny_encoder: Path) -> None:
+    texts, labels = zip(*tiny_rows(), strict=True)
+    lines: list[str] = []
+    ids = [int(label == "positive") for label in labels]
+    found = choosing.choosing(list(texts), ids, str(tiny_encoder), 300, 20, lines.append)
+    assert [line.split(":")[0] for line in lines] == ["tokenise", "train", "choose"]
+    assert found["all"] == pytest.approx(found["tokenise"] + found["train"] + found["choose"])
+    assert len(set(choosing.many_texts(list(texts), 300))) == 300
 
 
 def test_the_seed_tells_of_the_whole_epoch(tiny_encoder: Path) -> None:
