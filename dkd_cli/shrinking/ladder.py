@@ -32,6 +32,8 @@ class Rung:
     name: str
     student: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the recipe's `student`."""
+    vocabulary: str | None = "used"
+    """`student.vocabulary`, unless the recipe has its own."""
     ffn_share: float | None = None
     """Feed-forward layers of this share of the encoder's width."""
 
@@ -48,8 +50,8 @@ class Rung:
 
 LADDER: tuple[Rung, ...] = (
     Rung("static-bag", {"family": "static", "convolutions": ()}),
-    Rung("static", {"family": "static", "convolutions": (3,)}),
-    Rung("static-wide", {"family": "static", "convolutions": (1, 3, 5), "filters": 256}),
+    # Vectors of words that no training text has are worth their room, and 128 of their dimensions are enough.
+    Rung("static", {"family": "static", "convolutions": (3,), "dimensions": 128}, vocabulary=None),
     Rung("1-layer", {"layers": 1}),
     Rung("2-layers-narrow", {"layers": 2}, ffn_share=1 / 3),
     Rung("2-layers", {"layers": 2}),
@@ -64,8 +66,17 @@ def climbable(teacher_layers: int) -> list[Rung]:
     return [rung for rung in LADDER if rung.layers < teacher_layers]
 
 
+@dataclass(frozen=True)
+class Widths:
+    """Of the encoder that students are cut from; None: its configuration does not say."""
+
+    hidden: int | None
+    ffn: int | None
+    """Of its feed-forward layers."""
+
+
 def rung_recipe(
-    base: Recipe, rung: Rung, folder: Path, teachers: Mapping[str, str], ffn: int | None
+    base: Recipe, rung: Rung, folder: Path, teachers: Mapping[str, str], widths: Widths
 ) -> Recipe:
     """The recipe of a rung: an ordinary run, in a folder of its own below `folder`.
 
@@ -74,7 +85,7 @@ def rung_recipe(
         rung: the student.
         folder: of all rungs.
         teachers: the folder of each teacher that `dkd train-teacher` trains.
-        ffn: the width of the encoder's feed-forward layers, which `ffn_share` is of.
+        widths: `ffn_share` is a share of them, and vectors of fewer dimensions keep all.
     """
     own = base.student
     kept = {key: getattr(own, key) for key in SCHEDULE} if own.family == rung.family else {}
@@ -85,11 +96,12 @@ def rung_recipe(
             "family": "encoder",
             "layers": None,
             "take": own.take if whole else "first",
-            "vocabulary": own.vocabulary or "used",
-            "ffn": None if rung.ffn_share is None or ffn is None else max(1, round(rung.ffn_share * ffn)),
+            "vocabulary": own.vocabulary or rung.vocabulary,
+            "ffn": _ffn(rung, widths),
             **dict.fromkeys(SCHEDULE),
             **kept,
             **rung.student,
+            "dimensions": _dimensions(rung, widths),
         },
     )
     made = {
@@ -104,6 +116,17 @@ def rung_recipe(
         student=student,
         sweep={},
     )
+
+
+def _ffn(rung: Rung, widths: Widths) -> int | None:
+    if rung.ffn_share is None or widths.ffn is None:
+        return None
+    return max(1, round(rung.ffn_share * widths.ffn))
+
+
+def _dimensions(rung: Rung, widths: Widths) -> int | None:
+    wanted: int | None = rung.student.get("dimensions")
+    return wanted if wanted is None or widths.hidden is None or wanted < widths.hidden else None
 
 
 def problems_of(recipe: Recipe) -> Sequence[str]:

@@ -12,7 +12,7 @@ from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.recipe.teacher_kinds import kind_of
-from dkd_cli.shrinking.ladder import Rung, climbable, problems_of, rung_recipe
+from dkd_cli.shrinking.ladder import Rung, Widths, climbable, problems_of, rung_recipe
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ def plan_ladder(base: Recipe, workshop: Workshop) -> Ladder:
         made or own.model or base.model, f"teachers.{reference}"
     ).num_hidden_layers
     folder = Path(base.output_dir) / base.name
-    width = ffn_width(base.student.model or base.model, base, source)
+    widths = encoder_widths(base.student.model or base.model, base, source)
     rungs = []
     teachers = {name: teacher_source(base, name) for name in base.teachers}
     for rung in climbable(int(layers)):
-        recipe = rung_recipe(base, rung, folder / "shrink", teachers, width)
+        recipe = rung_recipe(base, rung, folder / "shrink", teachers, widths)
         problems = problems_of(recipe)
-        if rung.ffn_share is not None and width is None:
+        if rung.ffn_share is not None and widths.ffn is None:
             problems = ["student.ffn cannot narrow this architecture"]
         if problems:
             workshop.terminal.say(f"{rung.name} is left out: {problems[0]}")
@@ -75,9 +75,10 @@ def plan_ladder(base: Recipe, workshop: Workshop) -> Ladder:
     return Ladder(base, folder, reference, source, int(layers), missing, tuple(rungs))
 
 
-def ffn_width(model: str, base: Recipe, teacher: str) -> int | None:
-    """The width of an encoder's feed-forward layers, by its configuration; None where it names none."""
+def encoder_widths(model: str, base: Recipe, teacher: str) -> Widths:
+    """Read the widths of an encoder from its configuration."""
     source = teacher if model == "teacher" and Path(teacher).is_dir() else model
     config = load_config(base.model if source == "teacher" else source, "student")
-    width = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None)
-    return None if width is None else int(width)
+    ffn = getattr(config, "intermediate_size", None) or getattr(config, "hidden_dim", None)
+    hidden = getattr(config, "hidden_size", None)
+    return Widths(None if hidden is None else int(hidden), None if ffn is None else int(ffn))
