@@ -56,6 +56,17 @@ def test_a_conll_file_and_the_same_as_json_are_the_same_data(tmp_path: Path) -> 
     assert one.splits["train"].example_ids == other.splits["train"].example_ids
 
 
+def test_a_folder_has_a_file_for_each_split(tmp_path: Path) -> None:
+    for name, rows in (("train", slice(60)), ("dev", slice(60, 80)), ("test", slice(80, 120))):
+        write_conll(tmp_path / f"{name}.conll", tiny_sentences()[rows])
+    data = load_task_data(Data(source=str(tmp_path), kind="tokens"))
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 60,
+        "validation": 20,
+        "test": 40,
+    }
+
+
 def test_splits_that_are_cut_keep_every_tag_in_training(tmp_path: Path) -> None:
     conll = write_conll(tmp_path / "a.conll", tiny_sentences())
     data = load_task_data(Data(source=str(conll), kind="tokens"))

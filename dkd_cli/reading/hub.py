@@ -22,7 +22,7 @@ SPLIT_FILES: dict[str, tuple[str, ...]] = {
     "test": ("test",),
 }
 SECONDS_FOR_THE_HUB = 10
-STRICT = (".csv", ".tsv", ".json", ".jsonl", ".xlsx")
+STRICT = (".csv", ".tsv", ".json", ".jsonl", ".xlsx", ".conll", ".bio")
 
 
 def load_hub_splits(source: str, config: str | None, label: str, encoding: str | None) -> dict[str, Table]:
