@@ -224,3 +224,17 @@ def test_labels_of_a_transfer_file_may_not_contradict(recipe: Path, tmp_path: Pa
     transfer = load_task_data(load_recipe(str(recipe), overrides).data).transfer
     assert transfer is not None
     assert transfer.texts == ["new words"]
+
+
+@pytest.mark.slow
+def test_a_comparison_fits_thresholds_for_a_teacher_made_elsewhere(
+    recipe: Path, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    from small import save_classifier
+
+    settings: dict[str, Any] = {"problem_type": "multi_label_classification"}
+    teacher = save_classifier(tmp_path / "elsewhere", tiny_encoder, NAMES, **settings)
+    words = ("--set", f"teachers={{large: {{checkpoint: {teacher}}}}}", "--set", "train.max_steps=2")
+    said = heard("compare", str(recipe), "--seeds", "2", "--strategy", "static", *words)
+    assert said.code == 0, said.err
+    assert "thresholds of the teacher: fitted on validation" in said.out
