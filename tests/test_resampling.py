@@ -15,12 +15,13 @@ ONE_CLASS = ("f1", "precision", "recall")
 RANKED = ("average_precision", "roc_auc")
 DECIDED = ("micro_f1", "macro_f1", "subset_accuracy")
 SCORED = ("mean_average_precision", "label_ranking")
+WORDS = ("entity_f1", "entity_precision", "entity_recall", "word_accuracy")
 NUMBERS = ("pearson", "spearman", "mse", "loss")
 
 
 def test_every_metric_can_be_resampled_and_has_a_name() -> None:
     assert (
-        {*CLASSES, *ONE_CLASS, *RANKED, *DECIDED, *SCORED, *NUMBERS}
+        {*CLASSES, *ONE_CLASS, *RANKED, *DECIDED, *SCORED, *WORDS, *NUMBERS}
         == set(SCORERS)
         == set(SCORES)
         == set(METRIC_NAMES)
@@ -59,6 +60,13 @@ def test_several_labels(metric: str) -> None:
     labels = (generator.random((23, 4)) < 0.3).astype(int)
     scores = np.stack([np.round(labels + generator.normal(0, 1, (23, 4)), 1), np.full((23, 4), 0.5)])
     check_against_repeated_rows(metric, scores if metric in SCORED else (scores > 0.4).astype(int), labels)
+
+
+@pytest.mark.parametrize("metric", WORDS)
+def test_tagged_words(metric: str) -> None:
+    hits = np.random.default_rng(4).integers(3, size=(2, 23, 1))
+    counts = hits + np.random.default_rng(5).integers(3, size=(2, 23, 3)) * [0, 1, 1]
+    check_against_repeated_rows(metric, counts, np.zeros((23, 4)))
 
 
 @pytest.mark.parametrize("metric", NUMBERS)
