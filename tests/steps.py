@@ -15,7 +15,7 @@ from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.schema import Data, Recipe, Teacher
 from dkd_cli.recipe.strategy_section import DataSelection, Objective, Strategy, TeacherAdoption
-from dkd_cli.recipe.words import Score
+from dkd_cli.recipe.value_types import Score
 
 ROWS, LENGTH, WIDTH, CLASSES = 12, 6, 4, 3
 LAYERS = {"small": [0, 1], "large": [0, 1]}

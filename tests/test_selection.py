@@ -22,7 +22,7 @@ from dkd_cli.engine.method.selection import (
 from dkd_cli.errors import RecipeError
 from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.strategy_section import DataSelection
-from dkd_cli.recipe.words import Score
+from dkd_cli.recipe.value_types import Score
 
 SCORES = [score for score in choices(Score) if score != "none"]
 LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])

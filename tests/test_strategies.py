@@ -21,7 +21,7 @@ from dkd_cli.engine.method.strategies import (
 )
 from dkd_cli.recipe.fields import choices
 from dkd_cli.recipe.strategy_section import DataSelection, Final, Objective, TeacherAdoption
-from dkd_cli.recipe.words import Score
+from dkd_cli.recipe.value_types import Score
 
 LOGITS = torch.tensor([[0.1, 0.0], [3.0, 0.0], [0.5, 0.0], [9.0, 0.0], [0.0, 1.5], [0.0, 0.2]])
 
