@@ -23,13 +23,15 @@ STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s%s\n", $$1, $$2 }'
 
-quickstart: $(INSTALLED)  ## two teachers, five students, one table: real text, a CPU, no downloads after set-up
-	@echo '[1/3] dkd train-teacher'
+quickstart: $(INSTALLED)  ## teachers, five students, one table, and the smallest that suffices: a CPU, no downloads after set-up
+	@echo '[1/4] dkd train-teacher'
 	@$(DKD) train-teacher
-	@echo '[2/3] dkd distill $(STRATEGIES:%=--strategy %)'
+	@echo '[2/4] dkd distill $(STRATEGIES:%=--strategy %)'
 	@$(DKD) distill $(STRATEGIES:%=--strategy %)
-	@echo '[3/3] dkd evaluate checkpoints/quickstart'
+	@echo '[3/4] dkd evaluate checkpoints/quickstart'
 	@$(DKD) evaluate checkpoints/quickstart
+	@echo '[4/4] dkd shrink quickstart --keep 97%'
+	@$(DKD) shrink quickstart --keep 97%
 
 test: $(INSTALLED_DEV)  ## all tests, offline; ARGS='-k losses' narrows them
 	@echo '[test] pytest, two processes of one thread each'
