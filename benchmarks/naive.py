@@ -104,7 +104,7 @@ def objective(student: Any, teachers: Sequence[Any], batch: Batch) -> Tensor:
     every = (len(answer.hidden_states) - 1) // (len(output.hidden_states) - 1)
     pt = torch.zeros_like(kd)
     for own, other in zip(output.hidden_states, answer.hidden_states[::every], strict=False):
-        pt = pt + (F.normalize(own, dim=-1) - F.normalize(other, dim=-1)).square().mean((1, 2))
+        pt = pt + (F.normalize(own, dim=-1) - F.normalize(other, dim=-1)).square().sum(-1).mean(1)
     mixed = ((1 - uncertainty) * kd + uncertainty * pt).mean()
     return F.cross_entropy(output.logits, batch["labels"]) + mixed
 

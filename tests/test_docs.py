@@ -47,6 +47,8 @@ DATA_SUFFIXES = (
     ".safetensors",
     ".csv",
     ".tsv",
+    ".conll",
+    ".bio",
     ".json",
     ".jsonl",
     ".parquet",

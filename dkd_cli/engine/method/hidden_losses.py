@@ -57,7 +57,7 @@ def hidden_directions(student: Sequence[Tensor], teacher: Sequence[Tensor], mask
 
     >>> student, teacher = torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[8.0, -6.0]]])
     >>> hidden_directions([student], [teacher], torch.tensor([[1]]))
-    tensor([2.])
+    tensor([2.0000])
     """
     width = student[0].size(-1) if student else 1
     return hidden_alignment(student, teacher, mask) * width

@@ -160,18 +160,20 @@ def load_tokenizer(name: str, key: str) -> Tokenizer:
 
 
 def load_pretrained(
-    name: str, key: str, *, by_word: bool = False, **settings: Any
+    name: str, key: str, *, by_word: bool | None = False, **settings: Any
 ) -> tuple[Model, dict[str, Any]]:
     """Weights in float32 under a head for classes, and what transformers says about the loading.
 
     `settings` go to `from_pretrained`. The model answers as `first_token.answer_from_first_token` has it;
-    `by_word`, its head reads each token and nothing is skipped.
+    `by_word`, its head reads each token and nothing is skipped; None: as its configuration says.
 
     Raises:
         ModelError: if there is no such model, or its weights cannot be read.
     """
     source = locate_model(name, key)
     refuse_damaged(source, name, key)
+    if by_word is None:
+        by_word = is_tagger(load_config(name, key))
     try:
         head = AutoModelForTokenClassification if by_word else AutoModelForSequenceClassification
         loaded: tuple[Model, dict[str, Any]] = head.from_pretrained(
@@ -244,7 +246,7 @@ def load_trained(name: str, key: str = "model") -> LoadedModel:
     Raises:
         ModelError: without a trained head.
     """
-    model, info = load_pretrained(name, key, by_word=is_tagger(load_config(name, key)))
+    model, info = load_pretrained(name, key, by_word=None)
     if info["missing_keys"]:
         raise ModelError(
             key,
