@@ -17,7 +17,7 @@ from dkd_cli.commands import distill as distill_command
 from dkd_cli.commands import evaluate as evaluate_command
 from dkd_cli.commands import train_teacher as train_teacher_command
 from dkd_cli.data.kinds import KINDS
-from dkd_cli.engine.deploy.load import load_predictor
+from dkd_cli.engine.deploy.load import load_answering
 from dkd_cli.engine.runs.checkpoints import Run
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.temperature_file import read_temperature, read_thresholds
@@ -151,7 +151,7 @@ def predict(
     Raises:
         ModelError: where there is no such classifier.
     """
-    predictor = load_predictor(str(model))
+    predictor = load_answering(str(model))
     folder, names = local_path(str(model), ModelError), predictor.labels
     temperature = read_temperature(folder)
     cuts = as_cuts(read_thresholds(folder), temperature, names or ())

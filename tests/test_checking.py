@@ -67,6 +67,11 @@ def test_a_metric_that_cannot_be_measured(tiny_recipe: TinyRecipe) -> None:
     assert line.startswith("train.metric: 'pearson' is a metric of numbers")
 
 
+def test_weights_of_classes_that_there_are_not(tiny_recipe: TinyRecipe) -> None:
+    recipe = tiny_recipe({"train": {"class_weights": {"absent": 2}}})
+    assert "train.class_weights.absent: is no class" in refused(2, "recipes", "check", recipe)[0]
+
+
 def test_models_of_the_hub_that_are_not_at_hand(
     tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

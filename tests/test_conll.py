@@ -26,6 +26,17 @@ def test_tabs_separate_where_there_are_any() -> None:
     assert table.columns["tokens"] == [["New York", "is"]]
 
 
+def test_only_line_breaks_end_a_line_and_only_spaces_a_word() -> None:
+    table = tagged_words("10\u00a0000 O\na\u2028b\x85c\x0cd O\r\rAda  B-PER \n", "a.conll")
+    assert table.columns["tokens"] == [["10\u00a0000", "a\u2028b\x85c\x0cd"], ["Ada"]]
+    assert table.lines == [1, 4]
+
+
+def test_a_document_ends_a_sentence() -> None:
+    table = tagged_words("Ada B-PER\n-DOCSTART- O\nGrace B-PER\n", "a.conll")
+    assert table.columns["tokens"] == [["Ada"], ["Grace"]]
+
+
 def test_lines_of_other_widths_are_named() -> None:
     with pytest.raises(Problems) as caught:
         tagged_words("Ada B-PER\nmet\nGrace B-PER X\n", "a.conll")

@@ -25,6 +25,21 @@ def test_words_are_all_of_the_text_but_its_white_space(text: str) -> None:
     assert len(words_of(spaced(text))) == len(spans)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Jose\u0301, (Rene\u0301)", ["Jose\u0301", ",", "(", "Rene\u0301", ")"]),
+        ("दिल्ली में।", ["दिल्ली", "में", "।"]),
+        ("\u200fשלום. \u200f(א)", ["\u200fשלום", ".", "\u200f(", "א", ")"]),
+        ("Ada👩\u200d💻👍🏽!", ["Ada", "👩\u200d💻", "👍🏽", "!"]),
+        ("🇳🇴🇬🇧 1\ufe0f\u20e3", ["🇳🇴", "🇬🇧", "1\ufe0f\u20e3"]),
+        ("\u0301 \u200b", ["\u0301", "\u200b"]),
+    ],
+)
+def test_combining_characters_stay_with_what_they_change(text: str, words: list[str]) -> None:
+    assert [text[start:end] for start, end in word_spans(text)] == words
+
+
 def test_entities_are_found_where_they_are() -> None:
     text = "Then  Ada Lovelace, (Grace) left."
     tags = [0, 1, 2, 0, 0, 1, 0, 0, 0]

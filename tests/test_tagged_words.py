@@ -19,7 +19,7 @@ from dkd_cli import api
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.engine.machine.processes import Processes
-from dkd_cli.errors import RecipeError
+from dkd_cli.errors import ModelError, RecipeError
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.loader import load_recipe
 from dkd_cli.report.terminal import Terminal
@@ -140,6 +140,20 @@ def test_a_tagger_made_elsewhere_teaches_and_one_of_texts_does_not(
     assert "knows ['O', 'B-PER'" in said.err
 
 
+@pytest.mark.parametrize("names", [("LABEL_0", "LABEL_1", "LABEL_2"), ("O", "S-PER", "B-PER"), ("NOUN", "O")])
+def test_predictions_by_other_tags_are_refused(
+    tmp_path: Path, tiny_encoder: Path, names: Sequence[str]
+) -> None:
+    tagger = save_tagger(tmp_path / "tagger", tiny_encoder, names)
+    said = heard("predict", str(tagger), "a good film")
+    assert said.code == 4
+    assert not said.out
+    wrong = next(one for one in names if one not in ("O", "B-PER"))
+    assert f"tags words with {wrong!r}, which is no IOB2 tag; name its outputs" in said.err
+    with pytest.raises(ModelError, match="is no IOB2 tag"):
+        api.predict(tagger, ["a good film"])
+
+
 def test_several_processes_share_no_tagged_words(recipe: Path) -> None:
     workshop = Workshop(Terminal(quiet=True), cached=False, peers=Processes(0, 2))
     with pytest.raises(RecipeError, match="start dkd without torchrun"):
@@ -165,8 +179,9 @@ def test_what_means_nothing_for_words_is_refused_before_data_are_read(
 
 
 def test_shrink_refuses_words(recipe: Path) -> None:
-    said = heard("shrink", str(recipe))
+    said = heard("shrink", str(recipe), "--dry-run")
     assert said.code == 2
+    assert not said.out
     assert "`dkd shrink` does not take it" in said.err
 
 
@@ -187,6 +202,9 @@ def test_an_export_and_a_selection(recipe: Path, tmp_path: Path) -> None:
     contest = api.evaluate(teacher.parent, timing=False)["evaluations"][0]
     first, second = (model["metrics"]["entity_f1"] for model in contest["models"])
     assert first == second
+    said = heard("evaluate", str(teacher), "--recipe", str(recipe), "--no-timing")
+    assert said.code == 0
+    assert "--recipe is not read" in said.err
     said = heard("cascade", str(export), str(teacher))
     assert said.code == 2
     assert "`dkd cascade` does not take it" in said.err

@@ -124,6 +124,20 @@ def test_what_is_wrong_is_one_line_with_file_and_row(
     assert "\n" not in said
 
 
+def test_a_missing_column_of_tags_is_not_excused_by_what_words_refuse(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"tokens": ["Ada"], "tags": ["B-PER"]}\n' * 2, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        load_task_data(Data(source=str(tmp_path / "a.jsonl"), kind="tokens"))
+    assert str(caught.value).endswith("no column 'ner_tags'; name one of: tokens, tags in data.label")
+
+
+def test_tagged_words_without_a_kind_are_recognised(tmp_path: Path) -> None:
+    conll = write_conll(tmp_path / "a.conll", tiny_sentences()[:30])
+    with pytest.raises(Problems) as caught:
+        load_task_data(Data(source=str(conll)))
+    assert all("set data.kind: tokens" in str(one) for one in caught.value.errors)
+
+
 def test_tags_that_mark_nothing_are_refused(tmp_path: Path) -> None:
     data = write_jsonl(tmp_path / "a.jsonl", [(words, ["O"] * 4) for words, _ in GOOD])
     with pytest.raises(DataError, match="no word is part of an entity"):

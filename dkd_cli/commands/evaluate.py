@@ -85,6 +85,8 @@ def evaluate(
     check_outputs(models, folder, where)
     for note in found.notes:
         terminal.warn(note)
+    if recipe is not None and all(one.folder.run is not None for one in models):
+        terminal.warn("--recipe is not read: each of these models keeps the recipe that it was made by")
     data = load(models[0].recipe.data)
     files = {} if where is None else prediction_files(where, data, split)
     said: list[Predictions] = []

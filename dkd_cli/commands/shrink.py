@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from dkd_cli.data.kinds import refuse_command
 from dkd_cli.engine.deploy.load import load_predictor
 from dkd_cli.engine.runs.checkpoints import read_run
 from dkd_cli.engine.training.counts import examples_seen
@@ -69,10 +70,11 @@ def shrink(
         cached: whether teachers' answers and tokens are read from and written to the cache on disk.
 
     Raises:
-        RecipeError: where no teacher is a model.
+        RecipeError: where no teacher is a model, or a text has a tag for each word.
         SystemProblem: without the extra `onnx`.
         DkdError: for a teacher that cannot be trained.
     """
+    refuse_command("shrink", base.data.kind or "classification")
     quiet_libraries()
     check_packages()
     with closing(Workshop(terminal, cached=cached)) as workshop:

@@ -1,13 +1,15 @@
 """Entities of a text that comes without a list of words: its words, and where in it each entity is.
 
 Words are runs without white space, less the punctuation at both ends, of which each character is a word of
-its own, as in data sets of tagged words; abbreviations such as `U.S.` keep their last full stop.
+its own, as in data sets of tagged words; abbreviations such as `U.S.` keep their last full stop, letters
+their combining characters.
 Knows no model.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,11 @@ EDGES = re.compile(r"^([^\w\s]*)(.*?)([^\w\s]*)$", re.DOTALL)
 
 ABBREVIATION = re.compile(r"(\w\.){2,}")
 """A word that ends in a full stop of its own, such as `U.S.`"""
+
+ZERO_WIDTH_JOINER = "\u200d"
+SKIN_TONES = range(0x1F3FB, 0x1F400)
+FLAG_LETTERS = range(0x1F1E6, 0x1F200)
+"""Two of them are a flag."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +56,47 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     for run in RUN.finditer(text):
         edges = EDGES.match(run[0])
         assert edges is not None, "it matches any run"
-        first = run.start()
-        before, inside = len(edges[1]), len(edges[2])
-        inside += edges[3].startswith(".") and ABBREVIATION.fullmatch(f"{edges[2]}.") is not None
-        spans += [(first + place, first + place + 1) for place in range(before)]
-        if inside:
-            spans.append((first + before, first + before + inside))
-        spans += [(place, place + 1) for place in range(first + before + inside, run.end())]
+        first, last = run.start() + len(edges[1]), run.end() - len(edges[3])
+        last += edges[3].startswith(".") and ABBREVIATION.fullmatch(f"{edges[2]}.") is not None
+        before = _symbols(text, run.start(), first)
+        if first < last:
+            while last < run.end() and _continues(text[last]):
+                last += 1
+            if before and all(map(_continues, text[run.start() : first])):
+                first, before = run.start(), []
+        spans += before
+        if first < last:
+            spans.append((first, last))
+        spans += _symbols(text, last, run.end())
     return spans
+
+
+def _symbols(text: str, first: int, last: int) -> list[tuple[int, int]]:
+    """Places of the symbols of a text without letters and digits; each may be several characters."""
+    spans: list[tuple[int, int]] = []
+    for place in range(first, last):
+        if spans and _same_symbol(text[spans[-1][0] : place], text[place]):
+            spans[-1] = (spans[-1][0], place + 1)
+        else:
+            spans.append((place, place + 1))
+    return spans
+
+
+def _same_symbol(begun: str, character: str) -> bool:
+    """Return whether a character belongs to the symbol before it, or that is invisible on its own."""
+    if _continues(character) or begun.endswith(ZERO_WIDTH_JOINER) or all(map(_continues, begun)):
+        return True
+    return len(begun) == 1 and ord(begun) in FLAG_LETTERS and ord(character) in FLAG_LETTERS
+
+
+def _continues(character: str) -> bool:
+    """Return whether a character is part of the one before it: accents, vowel signs, joiners, skin tones.
+
+    >>> _continues("\\u0301"), _continues(".")
+    (True, False)
+    """
+    category = unicodedata.category(character)
+    return category[0] == "M" or category == "Cf" or ord(character) in SKIN_TONES
 
 
 def spaced(text: str) -> str:

@@ -21,6 +21,7 @@ from dkd_cli.data.labels import (
     shortened,
 )
 from dkd_cli.errors import DataError, RecipeError, raise_all
+from dkd_cli.reading.readers import no_column
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 OUTSIDE, BEGINS, INSIDE = "O", "B-", "I-"
@@ -91,6 +92,8 @@ def tag_lists(table: Table, label: str, separator: str, may_hide: bool) -> Label
     Raises:
         DataError: the column is missing, or a cell is no list of tags; up to five at once.
     """
+    if table.column(label) is None and not may_hide:
+        raise no_column(table, label, "name one of: {} in data.label")
     problems: list[DataError] = []
     values: list[tuple[str, ...] | None] = []
     for row, cell in enumerate(label_cells(table, label, may_hide)):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.kinds import KINDS
-from dkd_cli.engine.deploy.load import load_predictor
+from dkd_cli.engine.deploy.load import load_answering, load_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.errors import ModelError
 from dkd_cli.evaluation.cascade_file import Cascade
@@ -42,10 +42,10 @@ class AnsweringStep:
 
 
 def one_step(model: str) -> list[AnsweringStep]:
-    """A classifier by itself."""
+    """A classifier by itself; loading it raises ModelError where its tags are not IOB2."""
     folder = local_path(model, ModelError)
     temperature, thresholds = read_temperature(folder), read_thresholds(folder)
-    return [AnsweringStep(model, cache(partial(load_predictor, model)), temperature, thresholds, None)]
+    return [AnsweringStep(model, cache(partial(load_answering, model)), temperature, thresholds, None)]
 
 
 def cascade_steps(cascade: Cascade) -> list[AnsweringStep]:

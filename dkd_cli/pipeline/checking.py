@@ -5,7 +5,7 @@ Reads no weights and trains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +23,7 @@ from dkd_cli.engine.models.models import (
 )
 from dkd_cli.engine.models.students import pick_layers
 from dkd_cli.errors import ModelError, collect, raise_all
+from dkd_cli.pipeline.judging import weights_of_classes
 from dkd_cli.pipeline.planned import plan_student, plan_teacher
 from dkd_cli.pipeline.readings import read_texts
 from dkd_cli.pipeline.workshop import Workshop
@@ -68,10 +69,12 @@ def _check_point(workshop: Workshop, recipe: Recipe, checked: set[tuple[object, 
         note = positive_note(data, [metric])
         workshop.terminal.say(f"  metric: {note or metric}")
     run = plan_student(recipe)
-    steps = []
+    steps: list[Callable[[], object]] = []
     if data is not None:
         plan = replace(run.plan, output=data.task.kind)
         steps.append(partial(check_plan, plan, recipe.strategy.name, data.outputs))
+        if data.splits["train"].labels is not None:
+            steps.append(partial(weights_of_classes, recipe.train, data))
     for source in _sources(recipe):
         facts = (source, recipe.data)
         if facts not in checked:

@@ -5,18 +5,24 @@ Knows nothing about what the tags mean.
 
 from __future__ import annotations
 
+import re
+
 from dkd_cli.errors import DataError, raise_all
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 
 WORDS, TAGS = "tokens", "ner_tags"
 DOCUMENT = "-DOCSTART-"
+LINE_END = re.compile(r"\r\n|[\n\r]")
+"""Nothing else ends a line: a word may hold what Unicode calls a line separator."""
+GAP = re.compile(" +")
+"""A no-break space is part of a word, such as `10 000`."""
 
 
 def tagged_words(text: str, place: str) -> Table:
     """Read the sentences of a file: its first column as lists `tokens`, its last as lists `ner_tags`.
 
     Those between, such as parts of speech, are `column2`, `column3` and so on. Columns are separated by tabs
-    where a line has one, else by white space. Lines that begin with `-DOCSTART-` are left out.
+    where a line has one, else by spaces. A `-DOCSTART-` line is left out, and ends a sentence.
 
     Args:
         text: of the file.
@@ -33,12 +39,10 @@ def tagged_words(text: str, place: str) -> Table:
     lines: list[int] = []
     problems: list[DataError] = []
     width, inside = 0, False
-    for number, line in enumerate(text.splitlines(), start=1):
-        cells = line.split("\t") if "\t" in line else line.split()
-        if not line.strip():
+    for number, line in enumerate(LINE_END.split(text), start=1):
+        cells = line.split("\t") if "\t" in line else GAP.split(line.strip(" "))
+        if not line.strip() or cells[0] == DOCUMENT:
             inside = False
-            continue
-        if cells[0] == DOCUMENT:
             continue
         width = width or len(cells)
         if len(cells) < 2 or len(cells) != width:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dkd_cli.errors import DataError, raise_all
-from dkd_cli.reading.conll import tagged_words
+from dkd_cli.reading.conll import TAGS, WORDS, tagged_words
 from dkd_cli.reading.decoding import decode, unpacked
 from dkd_cli.reading.json_rows import array, json_lines, objects
 from dkd_cli.reading.merged_rows import merged_rows
@@ -237,4 +237,6 @@ def no_column(table: Table, name: str, remedy: str = "name one of: {}") -> DataE
     present = table.names()
     alike = [other for other in present if other.casefold() == name.casefold()]
     shown = f"did you mean {alike[0]!r}?" if alike else remedy.format(", ".join(present))
+    if {WORDS, TAGS} <= {*present} and name in ("text", "label"):  # where nothing names a column
+        shown = "these are words that carry tags: set data.kind: tokens"
     return DataError(table.place, f"there is no column {name!r}", shown)

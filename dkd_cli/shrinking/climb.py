@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
-from dkd_cli.data.kinds import refuse_command
 from dkd_cli.data.metric_names import judged
 from dkd_cli.data.output_math import Floats
 from dkd_cli.data.sources import load_task_data
@@ -109,7 +108,6 @@ def judges_of(recipe: Recipe, source: str, tests: int, terminal: Terminal) -> Ju
     # These rows are of no other split: the limit is applied after the texts were divided.
     wide = replace(labelled_data(recipe.data), max_validation=None)
     data = judged(load_task_data(wide), recipe.train.metric)
-    refuse_command("shrink", data.task.kind)
     split = _at_most(data.splits["validation"])
     logits = teacher_logits(recipe, source, data, split, terminal)
     folder, names = Path(source) if Path(source).is_dir() else None, data.label_names or ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dkd_cli.data.kinds import KINDS
+from dkd_cli.data.tags import entity_type
 from dkd_cli.engine.deploy.exported_predictor import exported_predictor
 from dkd_cli.engine.deploy.predictor import Predictor
 from dkd_cli.engine.deploy.static_predictor import static_predictor
@@ -32,3 +34,18 @@ def load_predictor(name: str, threads: int | None = None) -> Predictor:
     from dkd_cli.engine.deploy.torch_predictor import torch_predictor
 
     return torch_predictor(name)
+
+
+def load_answering(name: str) -> Predictor:
+    """The same, for answers that name a model's outputs as the model does.
+
+    Raises:
+        ModelError: also for a model of tags that are not IOB2, whose entities would be missed.
+    """
+    predictor = load_predictor(name)
+    if KINDS[predictor.kind].by_word:
+        wrong = next((tag for tag in predictor.labels or () if entity_type(tag) is None), None)
+        if wrong is not None:
+            remedy = "name its outputs O, B-TYPE and I-TYPE in id2label of its config.json"
+            raise ModelError(name, f"tags words with {wrong!r}, which is no IOB2 tag", remedy)
+    return predictor
