@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from dkd_cli.evaluation.significance import Difference
+from dkd_cli.evaluation.significance import Difference, paired_difference
 from dkd_cli.evaluation.verdict import Context, Standing, p_value, preferred, verdict
 
 
@@ -26,7 +27,8 @@ def standing(
 NONE = standing("none", 0.70)
 GAIN = standing("static", 0.73, none=(3.0, 0.001))
 LEVEL = standing("static", 0.705, none=(0.5, 0.6))
-SAME = difference(0.0, 1.0, margin=0.0)
+EQUAL, EQUAL_AGAIN = np.full(2, 0.7), np.full((9, 2), 0.7)
+SAME = paired_difference(EQUAL, EQUAL, EQUAL_AGAIN, EQUAL_AGAIN)
 LOSS = standing("static", 0.67, none=(-3.0, 0.002))
 
 

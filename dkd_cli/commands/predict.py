@@ -40,6 +40,8 @@ ANSWER = (
 
 SEPARATOR = "|"
 """Between several labels of a text in csv, as training reads them."""
+BROKEN_BAR = "¦"
+"""Stands in csv for a `|` inside an entity, which would look like two."""
 
 Groups = Iterator[list[Row]]
 
@@ -228,12 +230,14 @@ def with_columns(row: Row) -> Row:
     >>> ada = {"text": "Ada", "label": "PER", "start": 0, "end": 3, "score": 0.9}
     >>> with_columns({"entities": [ada], "uncertainty": 0.1})
     {'entities': ['Ada'], 'labels': ['PER'], 'spans': ['0-3'], 'probability': [0.9], 'uncertainty': 0.1}
+    >>> with_columns({"entities": [ada | {"text": "A|B"}]})["entities"]
+    ['A¦B']
     """
     if "entities" not in row:
         return row
     found = row["entities"]
     columns = {
-        "entities": [one["text"] for one in found],
+        "entities": [one["text"].replace(SEPARATOR, BROKEN_BAR) for one in found],
         "labels": [one["label"] for one in found],
         "spans": [f"{one['start']}-{one['end']}" for one in found],
         "probability": [one["score"] for one in found],

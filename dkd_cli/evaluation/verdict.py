@@ -23,6 +23,8 @@ FINE_TUNING = "none"
 CLASSIC = "static"
 WIDEST = 0.5
 """Half the width of an interval, in units of the metric, from which on it says nothing."""
+NO_WIDTH = 1e-6
+"""Width of an interval below which the scores are the same: `paired_difference` keeps errors above 0."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def _beside(
             continue
         if clear(difference):
             lines.append(f"{listed([one])} {_outcome(difference, metric)} {called}.")
-        elif difference.low == difference.high:
+        elif difference.high - difference.low < NO_WIDTH:
             same.append(one)
         else:
             alike.append(one)
