@@ -188,8 +188,9 @@ def test_shrink_refuses_words(recipe: Path) -> None:
 def test_an_export_and_a_selection(recipe: Path, tmp_path: Path) -> None:
     api.train_teacher(str(recipe), overrides=["train.epochs=2"], teachers=["large"])
     teacher = tmp_path / "checkpoints" / "tiny" / "teacher-large"
-    made = heard("export", str(teacher))
+    made = heard("export", str(teacher), "--recipe", str(recipe))
     assert made.code == 0, made.err
+    assert "--recipe is not read" in made.err
     export = teacher.with_name("teacher-large-onnx")
     texts = [" ".join(words) for words, _ in tiny_sentences()[:6]] + ["  ", "(lovely music)."]
     rows = api.predict(teacher, texts)

@@ -40,6 +40,8 @@ def export(
     """
     quiet_libraries()
     source = read_source(checkpoint, recipe)
+    if recipe is not None and source.recipe is not recipe:
+        terminal.warn("--recipe is not read: the model keeps the recipe that it was made by")
     final, made, now = export_model(source, WantedExport(format, quantization, gates), output, terminal)
     if not now:
         terminal.say(f"{final} is there already, of the same weights")
