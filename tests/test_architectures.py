@@ -176,7 +176,9 @@ def test_exports_predict_what_the_model_does(name: str, tiny_csv: Path, texts: P
         heard("train-teacher", recipe(tmp_path, save_architecture(tmp_path / "base", name), name)).code == 0
     )
     model = tmp_path / "out" / name / "teacher-large"
-    for suffix, words in (("", ()), ("-int8", ("--quantize", "int8"))):
+    # Tracing takes the time: of the larger graph, the one that is deployed.
+    kinds = {"": (), "-int8": ("--quantize", "int8")} if name == "gpt2" else {"-int8": ("--quantize", "int8")}
+    for suffix, words in kinds.items():
         said = heard("export", model, "--max-loss", "100", *words)
         assert said.code == 0, said.err
         made = model.with_name(f"{model.name}-onnx{suffix}")

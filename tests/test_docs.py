@@ -45,7 +45,6 @@ DRY = {"train-teacher", "distill", "select-data", "label"}
 NEED_MODELS = ("evaluate", "compare", "export", "predict", "cascade", "push", "init", "shrink")
 DATA_SUFFIXES = (
     ".safetensors",
-    ".conll",
     ".csv",
     ".tsv",
     ".conll",

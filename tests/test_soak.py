@@ -19,11 +19,11 @@ from soak.running import attempt, run_trials
 from soak.table import rows, show
 
 TRIALS = {
-    "killed": 12,
+    "killed": 6,
     "disk-full": 6,
-    "damaged": 25,
+    "damaged": 12,
     "finished": 9,
-    "signalled": 8,
+    "signalled": 5,
     "shared-cache": 1,
     "paid": 2,
     "shrunk": 1,
