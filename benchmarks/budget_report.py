@@ -8,6 +8,7 @@ Gains over `random` have the intervals and p values of `dkd compare`, paired by 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import statistics
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.budget import BUDGETS, unpacked
 from dkd_cli.evaluation.significance import RESAMPLES, Difference, paired_difference
 from dkd_cli.report.drawing import drawing_style
+from dkd_cli.report.palette import INK, RULE
 
 CONTROL = "random"
 Answers = NDArray[np.float64]
@@ -117,14 +119,18 @@ def draw(tasks: Mapping[str, Mapping[str, Answers]], path: Path) -> None:
             panel.set_xlabel("answers")
         panels[0].set_ylabel("accuracy")
         panels[0].legend(fontsize=6)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    # On white: an image of a page cannot take the page's colours.
+    coloured = drawn.getvalue().replace(INK, "#1f2328").replace(RULE, "#c9d1d9")
+    path.write_text(coloured, encoding="utf-8")
 
 
 def main(typed: Sequence[str] | None = None) -> None:
     """Print the table as Markdown; draw the picture where one is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.budget_report", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--picture", type=Path, help="an .svg or .png file")
+    parser.add_argument("--picture", type=Path, help="an .svg file")
     given = parser.parse_args(typed)
     tasks = dict(map(read, given.files))
     head = [
