@@ -15,7 +15,7 @@ INSTALLED_DOCS := .venv/.installed-docs
 export PYTHONDONTWRITEBYTECODE :=
 PIP_INSTALL := $(BIN)/python -m pip install -qq --no-input --disable-pip-version-check --no-compile -c constraints.txt
 DKD := HF_HUB_OFFLINE=1 $(BIN)/dkd
-STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
+STRATEGIES := none static dynamic-objective
 
 .PHONY: help quickstart test lint bench soak docs reference figure clean
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ STRATEGIES := none static dynamic-teacher dynamic-data dynamic-objective
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-12s%s\n", $$1, $$2 }'
 
-quickstart: $(INSTALLED)  ## teachers, five students, one table, and the smallest that suffices: a CPU, no downloads after set-up
+quickstart: $(INSTALLED)  ## teachers, three students, one table, and the smallest that suffices: a CPU, no downloads after set-up
 	@echo '[1/4] dkd train-teacher'
 	@$(DKD) train-teacher
 	@echo '[2/4] dkd distill $(STRATEGIES:%=--strategy %)'
