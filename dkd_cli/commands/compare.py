@@ -246,15 +246,11 @@ def known_cuts(plan: Comparison, chosen: Sequence[BestSetting], terminal: Termin
     found = {str(point.folder): cuts_in(point.folder, names) for point in points}
     if plan.teacher is not None and KINDS[kind].thresholds:
         source, labels = teacher_source(plan.base, plan.teacher), plan.base.teachers[plan.teacher].labels
-        folder, rows, said = (
-            Path(source) if Path(source).is_dir() else None,
-            plan.data.splits["validation"],
-            None,
-        )
+        folder = Path(source) if Path(source).is_dir() else None
+        rows, said = plan.data.splits["validation"], None
         if cuts_in(folder, names) is None and rows.labels is not None:
-            kept = (
-                Path(plan.base.output_dir) / plan.base.name / "comparison" / "teacher-validation.safetensors"
-            )
+            stored = Path(plan.base.output_dir) / plan.base.name / "comparison"
+            kept = stored / "teacher-validation.safetensors"
             with terminal.progress(f"teacher on {rows.name}", len(rows)) as advance:
                 said = answers(source, plan.base, plan.data, rows, kept, advance, labels)
         known = find_cuts(folder, kind, names, said, rows.labels)

@@ -20,7 +20,7 @@ SCHEDULE = ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
 class StudentKind:
     """Facts about a kind of student before it is built."""
 
-    library: Literal["transformers"] | None = None
+    loaded_by: Literal["transformers"] | None = None
     """The one that loads its folders; None: dkd alone."""
     schedule: Mapping[str, Any] = field(default_factory=dict)
     """In place of the recipe's `train`, whose values are meant for encoders."""
@@ -29,7 +29,7 @@ class StudentKind:
 
 
 STUDENT_KINDS: dict[str, StudentKind] = {
-    "encoder": StudentKind(library="transformers"),
+    "encoder": StudentKind(loaded_by="transformers"),
     "static": StudentKind(
         schedule={
             "epochs": 10.0,

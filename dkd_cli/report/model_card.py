@@ -181,7 +181,7 @@ def _metric(name: str, data: TaskData) -> str:
 
 def _library(run: Run) -> str | None:
     student = run.recipe.student
-    return STUDENT_KINDS[student.family].library if run.role == "student" else "transformers"
+    return STUDENT_KINDS[student.family].loaded_by if run.role == "student" else "transformers"
 
 
 def code(text: str) -> str:
