@@ -110,6 +110,7 @@ def train(encoder: Encoder, model: Model, working: Path, seen: Callable[[Student
             step=step,
             needs_hidden_states=True,
             settings=schedule(batch_size=2),
+            learning_rate=1e-3,
             compute=CPU,
             metrics=lambda logits, labels: {
                 "accuracy": float((logits.argmax(-1) == np.asarray(labels)).mean())

@@ -89,6 +89,7 @@ class Jobs:
             needs_hidden_states=needs_hidden_states,
             pool=pool,
             settings=schedule(**settings),
+            learning_rate=schedule(**settings).learning_rate or 1e-3,
             compute=CPU,
             metrics=metrics,
             metric=metric,

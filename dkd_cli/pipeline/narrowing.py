@@ -32,8 +32,8 @@ def narrowed(workshop: Workshop, recipe: Recipe, student: LoadedModel) -> Loaded
         if kept < 1 and wanted.learning_rate is None:
             # An update of Adam's changes each weight as much as before, and a layer of fewer weights less.
             workshop.terminal.say(
-                "  narrow layers learn more slowly: try student.learning_rate at up to twice "
-                f"train.learning_rate ({recipe.train.learning_rate:g})"
+                "  narrow layers learn more slowly: try student.learning_rate at up to twice that of "
+                "train.learning_rate"
             )
     if wanted.vocabulary is not None:
         size = parse_vocabulary(wanted.vocabulary)

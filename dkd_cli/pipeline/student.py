@@ -15,6 +15,7 @@ from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_student
 from dkd_cli.engine.runs.checkpoints import Run, claim, given_labels
 from dkd_cli.engine.training.job import Job
+from dkd_cli.engine.training.learning_rate import STUDENT, learning_rate
 from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.pipeline.answered import answer_digests, label_files
@@ -147,6 +148,7 @@ def prepare(
         projections=projections,
         pool=pool,
         settings=settings,
+        learning_rate=learning_rate(settings.learning_rate, student.model.config, STUDENT),
         compute=compute,
         metrics=judge.metrics,
         supervised=OUTPUTS[data.task.kind].supervised,

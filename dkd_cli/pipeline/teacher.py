@@ -14,6 +14,7 @@ from dkd_cli.engine.models.students import build_classifier
 from dkd_cli.engine.runs.checkpoints import Run, claim
 from dkd_cli.engine.teachers.bank import NO_TEACHERS
 from dkd_cli.engine.training.job import Job
+from dkd_cli.engine.training.learning_rate import TEACHER, learning_rate
 from dkd_cli.errors import RecipeError, raise_all
 from dkd_cli.pipeline.judging import judge_by_labels, weights_of_classes
 from dkd_cli.pipeline.planned import TeacherRun, plan_teacher
@@ -111,6 +112,7 @@ def prepare(workshop: Workshop, run: TeacherRun, working: Path, digest: str | No
         ),
         needs_hidden_states=False,
         settings=settings,
+        learning_rate=learning_rate(settings.learning_rate, built.model.config, TEACHER),
         compute=compute,
         metrics=judge.metrics,
         supervised=OUTPUTS[data.task.kind].supervised,

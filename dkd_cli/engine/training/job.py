@@ -37,6 +37,8 @@ class Job:
     step: Step
     needs_hidden_states: bool
     settings: Train
+    learning_rate: float
+    """The peak."""
     compute: Compute
     metrics: Metrics
     supervised: Callable[[Tensor, Tensor], Tensor] = cross_entropy
