@@ -23,7 +23,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 ORDER = (
     {"version", "errors"},
     {"launch"},
-    {"files", "stopping"},
+    {"files", "stopping", "wording"},
     {"manifests"},
     {"recipe"},
     {"reading"},
@@ -50,7 +50,10 @@ LIGHT_MODULES = [
     name
     for name in MODULES
     if name
-    in {"dkd_cli", *(f"dkd_cli.{base}" for base in ("__main__", "errors", "launch", "files", "stopping"))}
+    in {
+        "dkd_cli",
+        *(f"dkd_cli.{base}" for base in ("__main__", "errors", "launch", "files", "stopping", "wording")),
+    }
     or name.startswith(("dkd_cli.cli", "dkd_cli.recipe"))
 ]
 PLUG_IN_MODULES = (

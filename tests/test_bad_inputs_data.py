@@ -318,7 +318,7 @@ def test_what_is_counted_and_what_stays_text(tiny_recipe: TinyRecipe, workdir: P
         "data: t.csv: 85 train, 41 validation",
         "  classes in train: no 45, yes 40",
         "  train: 1 duplicate examples dropped, 85 left",
-        "  train: 1 texts stand with contradicting labels",
+        "  train: 1 text with contradicting labels",
         "  1 training texts also stand in validation: its scores may be too high",
     ):
         assert line in said.out.splitlines(), said.out

@@ -196,7 +196,7 @@ def test_what_it_says(made: Callable[..., Said]) -> None:
         "  classes: billing 40, delivery 40, login 40, praise 40",
         "  1 empty texts",
         "  80 rows without a label, whose texts the teacher will label",
-        "  train: 80 rows without a label join the transfer set",
+        "  train: 80 rows without a label moved to the transfer set",
     ):
         assert line in said, said
     assert any(line.startswith("  tokens: half of the texts have at most ") for line in said)

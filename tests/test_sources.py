@@ -129,7 +129,7 @@ def test_duplicates_and_empty_texts_are_counted(workdir: Path) -> None:
     assert data.notes == (
         "train: 1 empty texts dropped",
         "train: 2 duplicate examples dropped, 301 left",
-        "train: 1 texts stand with contradicting labels",
+        "train: 1 text with contradicting labels",
         "validation: 1 empty texts kept",
         "1 training texts also stand in validation: its scores may be too high",
     )
@@ -145,7 +145,7 @@ def test_near_duplicates_are_noted_and_kept_together(workdir: Path) -> None:
     found = rows(100)
     echoes = [{"text": f"RT @you: {row['text']}!", "label": row["label"]} for row in found]
     data = load(source=write_csv("a.csv", [*found, *echoes]))
-    assert data.notes == ("200 examples have a near-duplicate; each such group is on one side of the cut",)
+    assert data.notes == ("200 examples with a near-duplicate; each such group is on one side of the cut",)
     side = {text: name for name, split in data.splits.items() for text in split.texts}
     assert all(side[a["text"]] == side[b["text"]] for a, b in zip(found, echoes, strict=True))
 
@@ -339,7 +339,7 @@ def test_rows_without_a_label_can_join_the_transfer_set(workdir: Path) -> None:
     assert data.transfer is not None
     assert labelled.transfer is None
     assert sorted(data.transfer.texts) == sorted(row["text"] for row in found[:40])
-    assert "train: 40 rows without a label join the transfer set" in data.notes
+    assert "train: 40 rows without a label moved to the transfer set" in data.notes
     more = write_csv("more.csv", [{"text": text} for text in [*sentences(5, 3), found[0]["text"]]])
     both = load(source=source, missing_labels="transfer", transfer=(more,))
     assert both.transfer is not None

@@ -16,6 +16,7 @@ from dkd_cli.engine.cache.entries import Cache, EntryFacts, open_cache
 from dkd_cli.engine.runs.disk_space import size
 from dkd_cli.errors import SystemProblem
 from dkd_cli.report.terminal import Terminal
+from dkd_cli.wording import counted
 
 SECONDS_A_DAY = 86_400.0
 UNKNOWN = "?"
@@ -49,8 +50,7 @@ def show_cache(terminal: Terminal, *, as_json: bool) -> None:
         columns = ["of", "kept", "precision", "rows", "size", "hits", "last used"]
         terminal.table("answers of teachers, and tokens", columns, rows)
     terminal.say(
-        f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {total_size(entries)} of "
-        f"{size(cache.limit)} in {cache.root}"
+        f"{counted(len(entries), 'entry')}, {total_size(entries)} of {size(cache.limit)} in {cache.root}"
     )
 
 

@@ -36,6 +36,7 @@ from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import ComparisonRequest
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal, duration
+from dkd_cli.wording import counted
 
 
 def compare(
@@ -143,9 +144,10 @@ def announce(
     settings = max(len(entry.candidates) for entry in plan.entries)
     tried = f", up to {settings} settings each" if settings > 1 else ""
     names = ", ".join(entry.name for entry in plan.entries)
-    say(f"{len(plan.entries)} strategies{tried}, {seeds} seeds: {names}")
+    say(f"{counted(len(plan.entries), 'strategy')}{tried}, {counted(seeds, 'seed')}: {names}")
     there = f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
-    say(f"{len(teachers)} teachers and {len(students)} students to make, {there}")
+    make = f"{counted(len(teachers), 'teacher')} and {counted(len(students), 'student')} to make"
+    say(f"{make}, {there}")
     for folder in [*(one.folder for one in teachers), *(one.folder for one in students)]:
         say(f"  {folder}")
     if teachers or students:

@@ -48,6 +48,7 @@ from dkd_cli.shrinking.results import (
     sentences,
     shrink_figures,
 )
+from dkd_cli.wording import counted
 
 
 def shrink(
@@ -123,7 +124,7 @@ def announce(ladder: Ladder, workshop: Workshop, wanted: ShrinkTarget, every: bo
     waiting = [(rung, run) for rung, run in ladder.rungs if not run.folder.is_dir()]
     before, total = estimated_seconds(workshop, ladder.teachers, waiting, ladder.layers, known)
     if ladder.teachers:
-        say(f"first {len(ladder.teachers)} teachers to train, about {duration(before)}")
+        say(f"first {counted(len(ladder.teachers), 'teacher')} to train, about {duration(before)}")
     until = "all rungs" if every else "at most, if it takes the last rung"
     say(f"about {duration(total)} for {until}; {len(waiting)} of {len(ladder.rungs)} are to be made")
 

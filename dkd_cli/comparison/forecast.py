@@ -15,7 +15,9 @@ from dkd_cli.engine.training.counts import examples_seen
 from dkd_cli.engine.training.pace import Pace, measure_pace
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.schema import Recipe, Train
+from dkd_cli.recipe.schema import Recipe, Train, has_transfer
+from dkd_cli.recipe.student_kinds import student_train
+from dkd_cli.wording import counted
 
 SECONDS_A_RUN = 3.0
 """Seconds to load, save checkpoints and publish."""
@@ -63,11 +65,9 @@ def forecast(
         source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
         model = build_student(source, data, first)
-        pace = _pace(workshop, first, model, first.train)
-        seconds += sum(
-            _run(pace, run.recipe.train, data, _examples(run.recipe, workshop)) for run in students
-        )
-    basis = "from some timed steps" if measured else f"from the {len(done)} finished students"
+        pace = _pace(workshop, first, model, students[0].settings)
+        seconds += sum(_run(pace, run.settings, data, _examples(run.recipe, workshop)) for run in students)
+    basis = "from some timed steps" if measured else f"from {counted(len(done), 'finished student')}"
     return Forecast(seconds, basis)
 
 
@@ -82,4 +82,5 @@ def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
 
 
 def _examples(recipe: Recipe, workshop: Workshop) -> int:
-    return examples_seen(recipe.train, workshop.data(recipe).rows_taught)
+    schedule = student_train(recipe.train, recipe.student, transfer=has_transfer(recipe.data))
+    return examples_seen(schedule, workshop.data(recipe).rows_taught)

@@ -26,6 +26,7 @@ from dkd_cli.reading.locate import file_path
 from dkd_cli.reading.readers import READERS, is_file_name, missing_columns, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
+from dkd_cli.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +123,9 @@ def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str
             continue
         if data.missing_labels == "transfer":
             sources.transfer.append(without)
-            notes.append(f"{TRAIN}: {len(without):,} rows without a label join the transfer set")
+            notes.append(f"{TRAIN}: {counted(len(without), 'row')} without a label moved to the transfer set")
         else:
-            notes.append(f"{TRAIN}: {len(without):,} rows without a label dropped")
+            notes.append(f"{TRAIN}: {counted(len(without), 'row')} without a label dropped")
 
 
 def _cut(
@@ -142,10 +143,11 @@ def _cut(
     )
     if made.alike:
         notes.append(
-            f"{made.alike:,} examples have a near-duplicate; each such group is on one side of the cut"
+            f"{counted(made.alike, 'example')} with a near-duplicate; "
+            "each such group is on one side of the cut"
         )
     if made.moved:
-        notes.append(f"{made.moved:,} examples are in train so that no class is missing there")
+        notes.append(f"{counted(made.moved, 'example')} moved to train so that no class is missing there")
     for name in shares:
         if not len(made.splits[name]):
             problem = f"{len(pool):,} examples are too few to cut out a {name} split"
@@ -345,13 +347,13 @@ def _clean(name: str, part: Part, notes: list[str]) -> Part:
     split = TRAIN if training else name
     part, empty = without_empty(part, drop=training)
     if empty:
-        notes.append(f"{split}: {empty:,} empty texts {'dropped' if training else 'kept'}")
+        notes.append(f"{split}: {counted(empty, 'empty text')} {'dropped' if training else 'kept'}")
     if training:
         part, dropped, contradicting = without_duplicates(part)
         if dropped:
-            notes.append(f"{split}: {dropped:,} duplicate examples dropped, {len(part):,} left")
+            notes.append(f"{split}: {counted(dropped, 'duplicate example')} dropped, {len(part):,} left")
         if contradicting:
-            notes.append(f"{split}: {contradicting:,} texts stand with contradicting labels")
+            notes.append(f"{split}: {counted(contradicting, 'text')} with contradicting labels")
     return part
 
 
@@ -359,7 +361,7 @@ def _without_labels(part: Part, notes: list[str]) -> Part:
     """Forget the labels of training data, and with them the second copies that differed in nothing else."""
     part, dropped, _ = without_duplicates(replace(part, labels=None))
     if dropped:
-        notes.append(f"{TRAIN}: {dropped:,} texts that stand with several labels are kept once")
+        notes.append(f"{TRAIN}: {counted(dropped, 'text')} with several labels kept once")
     return part
 
 

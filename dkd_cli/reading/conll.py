@@ -9,6 +9,7 @@ import re
 
 from dkd_cli.errors import DataError, raise_all
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
+from dkd_cli.wording import counted
 
 WORDS, TAGS = "tokens", "ner_tags"
 DOCUMENT = "-DOCSTART-"
@@ -46,7 +47,7 @@ def tagged_words(text: str, place: str) -> Table:
             continue
         width = width or len(cells)
         if len(cells) < 2 or len(cells) != width:
-            problem = f"{len(cells)} column{'s' if len(cells) > 1 else ''} where {max(width, 2)} are expected"
+            problem = f"{counted(len(cells), 'column')} where {max(width, 2)} are expected"
             remedy = "write a word and its tag, and an empty line after each sentence"
             problems.append(DataError(f"{place}:{number}", problem, remedy))
             if len(problems) == MOST_PROBLEMS:

@@ -12,6 +12,7 @@ from dkd_cli.data.metric_names import LOWER_IS_BETTER
 from dkd_cli.report.drawing import label_points, svg
 from dkd_cli.report.palette import INK, RULE, STRATEGY_COLOURS, TEACHER, colour_of
 from dkd_cli.report.printable import printable
+from dkd_cli.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -266,7 +267,7 @@ def latency_by_length(models: Sequence[Model]) -> str:
                 )
                 last = cells[-1]
                 more = f" and {alike - 1} like it" if alike > 1 else ""
-                text = f"{name_of(model)}{more}, {count} thread{'s' if count > 1 else ''}"
+                text = f"{name_of(model)}{more}, {counted(count, 'thread')}"
                 ends.append((last["tokens"], last["median_ms"], text, colour))
         ticks = sorted({cell["tokens"] for cell in every})
         axes.set_xscale("log", base=2)

@@ -1,8 +1,8 @@
 """The peak learning rate of a recipe that names none, by the width of the model.
 
-Adam changes each weight by about the learning rate, whatever the gradient. What a neuron says is a sum over the
-width of the model and changes by about the product of the two, which is what is held constant here (Yang et al.,
-2022, equation 4, in the simplest form).
+Adam changes each weight by about the learning rate, whatever the gradient. What a neuron says is a sum over
+the width of the model and changes by about the product of the two, which is what is held constant here (Yang
+et al., 2022, in the simplest form).
 """
 
 from __future__ import annotations
