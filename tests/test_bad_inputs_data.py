@@ -37,7 +37,7 @@ BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
         "a.csv",
         GOOD,
         {},
-        "a.csv: 2 examples are too few to cut out a test split; name a file in data.test, or raise "
+        "a.csv: 2 examples, too few to cut out a test split; name a file in data.test, or raise "
         "data.test_share",
     ),
     (

@@ -181,7 +181,7 @@ def test_problems_of_several_files_come_together(workdir: Path) -> None:
         ({"source": "./nowhere"}, DataError, "./nowhere: there is no such file or folder"),
         ({"source": "a/b/c"}, DataError, "a/b/c: there is no such file or folder"),
         ({"source": "pkg://no_such_package/a.csv"}, DataError, "pkg://no_such_package/a.csv: the package"),
-        ({"source": "small.csv"}, DataError, "small.csv: 2 examples are too few to cut out a"),
+        ({"source": "small.csv"}, DataError, "small.csv: 2 examples, too few to cut out a"),
         ({"source": "owner/unreachable"}, DataError, "owner/unreachable: cannot be loaded"),
     ],
 )
@@ -383,7 +383,7 @@ def test_a_class_with_few_rows_is_trained_on(workdir: Path, split_seed: int) -> 
     names = ("no", "rare_0", "rare_1", "rare_2", "rare_3", "yes")
     assert data.label_names == names
     assert set(data.splits["train"].labels or ()) == set(range(6))
-    assert "1 of 6 classes have a single example, in train and never scored: rare_3" in data.notes
+    assert "1 of 6 classes with a single example, in train and never scored: rare_3" in data.notes
     capped = load(source=source, split_seed=split_seed, max_train=12)
     assert (sizes(capped)["train"], set(capped.splits["train"].labels or ())) == (12, set(range(6)))
     assert capped.splits["test"] == data.splits["test"]

@@ -150,7 +150,7 @@ def _cut(
         notes.append(f"{counted(made.moved, 'example')} moved to train so that no class is missing there")
     for name in shares:
         if not len(made.splits[name]):
-            problem = f"{len(pool):,} examples are too few to cut out a {name} split"
+            problem = f"{counted(len(pool), 'example')}, too few to cut out a {name} split"
             remedy = f"name a file in data.{name}, or raise data.{name}_share"
             raise DataError(pool.table.place, problem, remedy)
     return made.splits

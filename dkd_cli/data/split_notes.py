@@ -27,7 +27,7 @@ def single_examples(names: Sequence[str], parts: Mapping[str, Part], classes_of:
         return []
     listed = ", ".join(single[:MOST_PROBLEMS]) + (", ..." if len(single) > MOST_PROBLEMS else "")
     count = f"{len(single):,} of {len(names):,} classes"
-    return [f"{count} have a single example, in train and never scored: {listed}"]
+    return [f"{count} with a single example, in train and never scored: {listed}"]
 
 
 def overlaps(parts: Mapping[str, Part]) -> list[str]:
