@@ -317,9 +317,9 @@ def test_what_is_counted_and_what_stays_text(tiny_recipe: TinyRecipe, workdir: P
     for line in (
         "data: t.csv: 85 train, 41 validation",
         "  classes in train: no 45, yes 40",
-        "  train: 1 duplicate examples dropped, 85 left",
+        "  train: 1 duplicate example dropped, 85 left",
         "  train: 1 text with contradicting labels",
-        "  1 training texts also stand in validation: its scores may be too high",
+        "  1 training text also in validation: its scores may be too high",
     ):
         assert line in said.out.splitlines(), said.out
     assert re.search(
@@ -334,4 +334,4 @@ def test_few_empty_texts_are_dropped_and_counted(tiny_recipe: TinyRecipe, workdi
     said = heard(
         "distill", tiny_recipe({"model": "./nowhere", "data": {"source": "a.csv"}}), "--strategy", "none"
     )
-    assert (said.code, "  train: 1 empty texts dropped" in said.out.splitlines()) == (4, True)
+    assert (said.code, "  train: 1 empty text dropped" in said.out.splitlines()) == (4, True)

@@ -194,7 +194,7 @@ def test_what_it_says(made: Callable[..., Said]) -> None:
     for line in (
         "  text: text; label: category",
         "  classes: billing 40, delivery 40, login 40, praise 40",
-        "  1 empty texts",
+        "  1 empty text",
         "  80 rows without a label, whose texts the teacher will label",
         "  train: 80 rows without a label moved to the transfer set",
     ):

@@ -127,18 +127,18 @@ def test_duplicates_and_empty_texts_are_counted(workdir: Path) -> None:
     data = load(train=write_csv("t.csv", train), validation=write_csv("v.csv", held_out))
     assert sizes(data) == {"train": 301, "validation": 203}
     assert data.notes == (
-        "train: 1 empty texts dropped",
+        "train: 1 empty text dropped",
         "train: 2 duplicate examples dropped, 301 left",
         "train: 1 text with contradicting labels",
-        "validation: 1 empty texts kept",
-        "1 training texts also stand in validation: its scores may be too high",
+        "validation: 1 empty text kept",
+        "1 training text also in validation: its scores may be too high",
     )
 
 
 def test_texts_on_which_checkpoints_are_picked_are_counted_in_the_test_split(workdir: Path) -> None:
     validation, test = write_csv("v.csv", rows(9, 1)), write_csv("e.csv", [*rows(4, 1), *rows(4, 2)])
     data = load(train=write_csv("t.csv", rows(20)), validation=validation, test=test)
-    assert data.notes == ("4 validation texts also stand in test, on which checkpoints are picked",)
+    assert data.notes == ("4 validation texts also in test, on which checkpoints are picked",)
 
 
 def test_near_duplicates_are_noted_and_kept_together(workdir: Path) -> None:

