@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dkd_cli.engine.models.students import STUDENTS
-from dkd_cli.recipe.schema import Train
+from dkd_cli.recipe.schema import Data, Recipe, Train
 from dkd_cli.recipe.student_kinds import STUDENT_KINDS, student_train
 from dkd_cli.recipe.student_section import Student
 
 TRAIN = Train(epochs=2.0, learning_rate=5e-4, batch_size=16, freeze="embeddings", seed=7, max_steps=9)
+
+
+def trained(student: Student, transfer: tuple[str, ...] = ()) -> Train:
+    data = Data(source="a.csv", transfer=transfer)
+    return student_train(Recipe(name="r", model="m", data=data, student=student, train=TRAIN))
 
 
 def test_every_kind_can_be_built() -> None:
@@ -15,11 +20,11 @@ def test_every_kind_can_be_built() -> None:
 
 
 def test_an_encoder_trains_as_the_recipe_says() -> None:
-    assert student_train(TRAIN, Student(layers=2)) == TRAIN
+    assert trained(Student(layers=2)) == TRAIN
 
 
 def test_a_static_student_has_a_schedule_of_its_own_and_the_rest_from_the_recipe() -> None:
-    own = student_train(TRAIN, Student(family="static"))
+    own = trained(Student(family="static"))
     assert own.learning_rate > TRAIN.learning_rate
     assert own.epochs > TRAIN.epochs
     assert own.freeze == "nothing"
@@ -28,14 +33,14 @@ def test_a_static_student_has_a_schedule_of_its_own_and_the_rest_from_the_recipe
 
 def test_a_transfer_set_makes_epochs_longer_and_fewer() -> None:
     static = Student(family="static")
-    alone, more = (student_train(TRAIN, static, transfer=transfer) for transfer in (False, True))
+    alone, more = (trained(static, transfer) for transfer in ((), ("more.txt",)))
     assert more.epochs < alone.epochs
     assert more.learning_rate == alone.learning_rate
-    assert student_train(TRAIN, Student(layers=2), transfer=True) == TRAIN
-    assert student_train(TRAIN, Student(family="static", epochs=8.0), transfer=True).epochs == 8.0
+    assert trained(Student(layers=2), ("more.txt",)) == TRAIN
+    assert trained(Student(family="static", epochs=8.0), ("more.txt",)).epochs == 8.0
 
 
 def test_a_students_own_settings_count_most() -> None:
     for family in ("encoder", "static"):
-        own = student_train(TRAIN, Student(family=family, epochs=1.0, learning_rate=0.5, freeze="encoder"))
+        own = trained(Student(family=family, epochs=1.0, learning_rate=0.5, freeze="encoder"))
         assert (own.epochs, own.learning_rate, own.freeze) == (1.0, 0.5, "encoder")

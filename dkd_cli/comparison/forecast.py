@@ -15,7 +15,7 @@ from dkd_cli.engine.training.counts import examples_seen
 from dkd_cli.engine.training.pace import Pace, measure_pace
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.workshop import Workshop
-from dkd_cli.recipe.schema import Recipe, Train, has_transfer
+from dkd_cli.recipe.schema import Recipe, Train
 from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.wording import counted
 
@@ -82,5 +82,4 @@ def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
 
 
 def _examples(recipe: Recipe, workshop: Workshop) -> int:
-    schedule = student_train(recipe.train, recipe.student, transfer=has_transfer(recipe.data))
-    return examples_seen(schedule, workshop.data(recipe).rows_taught)
+    return examples_seen(student_train(recipe), workshop.data(recipe).rows_taught)

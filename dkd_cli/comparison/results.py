@@ -26,6 +26,7 @@ from dkd_cli.evaluation.verdict import Context, Standing, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
+from dkd_cli.recipe.student_kinds import student_train
 
 NO_CUTS: Mapping[str, Floats] = MappingProxyType({})
 Settings = Mapping[str, Value]
@@ -253,7 +254,7 @@ def _meet(name: str, other: str) -> bool:
 
 
 def _notes(plan: Comparison, chosen: Sequence[BestSetting]) -> list[str]:
-    train = plan.base.train
+    train = student_train(plan.base)
     length = f"{train.max_steps} updates" if train.max_steps else f"{train.epochs:g} epochs"
     lines = [
         f"equal budgets: each student sees {_rows(plan)} for {length}; texts queried, rows trained on "

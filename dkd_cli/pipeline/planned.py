@@ -9,7 +9,7 @@ from pathlib import Path
 from dkd_cli.engine.method.strategies import Plan, resolve
 from dkd_cli.engine.runs.checkpoints import student_folder, teacher_folder, teacher_source
 from dkd_cli.engine.runs.identity import teacher_train
-from dkd_cli.recipe.schema import Recipe, Train, has_transfer, without_transfer
+from dkd_cli.recipe.schema import Recipe, Train, without_transfer
 from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.recipe.teacher_kinds import kind_of
 
@@ -85,7 +85,7 @@ def plan_student(recipe: Recipe) -> StudentRun:
         recipe=recipe,
         plan=plan,
         folder=student_folder(recipe),
-        settings=student_train(recipe.train, recipe.student, transfer=has_transfer(recipe.data)),
+        settings=student_train(recipe),
         source=sources[names[-1]] if cut else recipe.student.model or recipe.model,
         teachers={name: sources[name] for name in needed if name in sources},
         reference=next(reversed(sources), None),

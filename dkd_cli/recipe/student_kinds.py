@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from dkd_cli.recipe.schema import Train
-from dkd_cli.recipe.student_section import Student
+from dkd_cli.recipe.schema import Recipe, Train, has_transfer
 
 SCHEDULE = ("epochs", "learning_rate", "batch_size", "warmup", "freeze")
 """The keys of `train` that a student can have of its own."""
@@ -43,14 +42,12 @@ STUDENT_KINDS: dict[str, StudentKind] = {
 }
 
 
-def student_train(train: Train, student: Student, *, transfer: bool = False) -> Train:
-    """The schedule of a student: its own settings over those of its kind, over the recipe's `train`.
+def student_train(recipe: Recipe) -> Train:
+    """The schedule of a recipe's student: its own settings over those of its kind, over `train`.
 
-    Args:
-        train: the recipe's.
-        student: its section.
-        transfer: whether the recipe has a transfer set. A student that leaves it aside has the same schedule.
+    A student that leaves the transfer set aside has the same schedule.
     """
-    own = {key: value for key in SCHEDULE if (value := getattr(student, key)) is not None}
-    kind = STUDENT_KINDS[student.family]
-    return replace(train, **{**kind.schedule, **(kind.with_transfer if transfer else {}), **own})
+    own = {key: value for key in SCHEDULE if (value := getattr(recipe.student, key)) is not None}
+    kind = STUDENT_KINDS[recipe.student.family]
+    longer = kind.with_transfer if has_transfer(recipe.data) else {}
+    return replace(recipe.train, **{**kind.schedule, **longer, **own})

@@ -52,7 +52,7 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
                 "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
-            "train": asdict(student_train(recipe.train, recipe.student, transfer=has_transfer(recipe.data))),
+            "train": asdict(student_train(recipe)),
         }
     flat = _flatten(settings)
     return {key: value for key, value in flat.items() if key not in NO_DIFFERENCE}
