@@ -48,6 +48,7 @@ def recipe_for(case: dict[str, Any]) -> Recipe:
     objective = Objective(
         kd_loss=case["kd_loss"],
         temperature=case["temperature"],
+        hidden_weight=float(case["strategy"] == "dynamic-objective"),
         hidden_loss="states",
         mode=mode if case["strategy"] == "dynamic-objective" else "fixed",
     )

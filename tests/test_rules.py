@@ -96,10 +96,11 @@ def test_weights_of_teachers(adoption: TeacherAdoption, keys: list[str]) -> None
         ("dynamic-objective", Objective(kd_weight=0), ["kd_weight"]),
         ("dynamic-objective", Objective(mode="fixed", kd_weight=0), []),
         ("dynamic-objective", Objective(mode="fixed", kd_weight=0, hidden_weight=0), ["kd_weight"]),
-        ("static", Objective(kd_weight=0), ["kd_weight"]),
+        ("static", Objective(kd_weight=0, hidden_weight=0), ["kd_weight"]),
+        ("static", Objective(kd_weight=0), []),
         ("static", Objective(kd_weight=0, final=Final(kd_weight=1.0)), []),
         ("static", Objective(kd_weight=0, final=Final(hidden_weight=1.0)), []),
-        ("static", Objective(kd_weight=0, final=Final(kd_weight=0)), ["kd_weight"]),
+        ("static", Objective(kd_weight=0, hidden_weight=0, final=Final(kd_weight=0)), ["kd_weight"]),
         ("dynamic-objective", Objective(hidden_weight=0, final=Final(hidden_weight=1.0)), []),
         ("static", Objective(kd_loss="kl", standardise=True), []),
         ("static", Objective(standardise=True), ["standardise"]),
@@ -212,7 +213,7 @@ def test_relations_are_those_among_tokens_in_a_layer(settings: dict[str, str], k
     objective = Objective(hidden_loss="relations", hidden_weight=1.0, **settings)  # type: ignore[arg-type]
     found = [place for place, _ in broken(objective=objective)]
     assert found == ([] if key is None else [f"strategy.objective.{key}"])
-    idle = Objective(hidden_loss="relations", **settings)  # type: ignore[arg-type]
+    idle = Objective(hidden_loss="relations", hidden_weight=0, **settings)  # type: ignore[arg-type]
     assert broken(objective=idle) == [], "no weight, nothing to compare"
 
 

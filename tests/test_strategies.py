@@ -122,7 +122,7 @@ def test_static_is_the_identity_on_every_axis() -> None:
     assert resolved.selection == EVERYTHING
     assert resolved.adoption == TeacherAdoption(mode="static", weights={"large": 1.0})
     assert resolved.objective.mode == "fixed"
-    assert resolved.hidden_weight == 0
+    assert resolved.hidden_weight == 1
     assert not resolved.uses_uncertainty
 
 
@@ -167,10 +167,10 @@ def test_a_hidden_weight_that_is_given_is_kept(name: str) -> None:
 
 
 def test_states_are_aligned_if_they_count_at_any_time() -> None:
-    assert not plan("static").aligns
+    assert not plan("static", objective=Objective(hidden_weight=0.0)).aligns
     assert plan("static", objective=Objective(hidden_weight=0.5, final=Final(hidden_weight=0.0))).aligns
-    assert plan("static", objective=Objective(final=Final(hidden_weight=0.5))).aligns
-    assert not plan("static", objective=Objective(final=Final(hidden_weight=0.0))).aligns
+    assert plan("static", objective=Objective(hidden_weight=0.0, final=Final(hidden_weight=0.5))).aligns
+    assert plan("static").aligns
     assert not plan("none", objective=Objective(final=Final(hidden_weight=0.5))).aligns
 
 

@@ -88,17 +88,21 @@ class LoadedTeachers:
             return bank, layers, {}
         return bank, layers, make_projections(student.model, models, run.seed, compute)
 
+    def leave_hidden_states(self, run: StudentRun) -> None:
+        """Forget that a run was going to align its student with its teachers."""
+        self._aligned -= {_meeting(run.recipe, name) for name in run.plan.teachers}
+
     def validation_answers(self, run: StudentRun, student: LoadedModel, splits: Splits) -> torch.Tensor:
         """The logits of the run's largest teacher on the validation split, [N, C]."""
         return self._load(run, run.plan.teachers[-1], student, splits).on_validation(run.recipe.train)
 
     def _load(self, run: StudentRun, name: str, student: LoadedModel, splits: Splits) -> Loaded:
         load = LOADERS[kind_of(run.recipe.teachers[name]).name]
-        return load(self, run.recipe, name, student, splits)
+        return load(self, run, name, student, splits)
 
-    def _model(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
-        meeting = _meeting(recipe, name)
-        key = meeting if meeting in self._aligned else _answers(recipe, name)
+    def _model(self, run: StudentRun, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+        recipe, meeting = run.recipe, _meeting(run.recipe, name)
+        key = meeting if run.plan.aligns or meeting in self._aligned else _answers(recipe, name)
         if key not in self._loaded:
             objective = recipe.strategy.objective
             source, labels = teacher_source(recipe, name), recipe.teachers[name].labels
@@ -148,7 +152,8 @@ class LoadedTeachers:
                 self._look_at(recipe, name, "validation", None, lambda: on_validation(recipe.train))
         return self._loaded[key]
 
-    def _recorded(self, recipe: Recipe, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+    def _recorded(self, run: StudentRun, name: str, student: LoadedModel, splits: Splits) -> Loaded:
+        recipe = run.recipe
         key = _answers(recipe, name)
         if key not in self._loaded:
             data = self._workshop.data(recipe)
@@ -217,7 +222,7 @@ class LoadedTeachers:
         )
 
 
-LOADERS: dict[str, Callable[[LoadedTeachers, Recipe, str, LoadedModel, Splits], Loaded]] = {
+LOADERS: dict[str, Callable[[LoadedTeachers, StudentRun, str, LoadedModel, Splits], Loaded]] = {
     "trained": LoadedTeachers._model,
     "checkpoint": LoadedTeachers._model,
     "probabilities": LoadedTeachers._recorded,

@@ -19,6 +19,7 @@ from dkd_cli.engine.training.learning_rate import STUDENT, learning_rate
 from dkd_cli.engine.training.pool import pooled
 from dkd_cli.errors import DkdError, ModelError, raise_all
 from dkd_cli.pipeline.answered import answer_digests, label_files
+from dkd_cli.pipeline.hidden_states import settled
 from dkd_cli.pipeline.judging import judge_by_labels, judge_by_teacher, weights_of_classes
 from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.narrowing import narrowed
@@ -117,11 +118,13 @@ def prepare(
     student = narrowed(workshop, recipe, built)
     if plan.hard:
         workshop.once(workshop.terminal.say, hard_labels_note(plan.teachers[-1]))
-    if plan.relates:
-        show_attention(student.model, "student")
     for note in student.notes:
         workshop.terminal.warn(note)
     splits = workshop.splits(recipe, student.tokenizer)
+    run = settled(workshop, loaded, run, student, splits)
+    plan = replace(run.plan, output=data.task.kind)
+    if plan.relates:
+        show_attention(student.model, "student")
     if judge is None:
         answers = loaded.validation_answers(run, student, splits)
         splits, judge = judge_by_teacher(settings, data, splits, answers)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from dkd_cli.recipe.endpoint_rules import check_endpoints
 from dkd_cli.recipe.fields import did_you_mean
+from dkd_cli.recipe.hidden_weight import hidden_weight
 from dkd_cli.recipe.kind_rules import check_kind
 from dkd_cli.recipe.schema import STRATEGIES, Recipe, has_transfer, strategy_parts
 from dkd_cli.recipe.teacher_kinds import kind_of
@@ -272,16 +273,10 @@ def _selection(recipe: Recipe) -> Iterator[Broken]:
         yield "strategy.data.scale", problem, "set it to `mean`"
 
 
-def _hidden_weight(recipe: Recipe) -> float:
-    dynamic = "dynamic-objective" in strategy_parts(recipe.strategy.name)
-    given = recipe.strategy.objective.hidden_weight
-    return given if given is not None else float(dynamic)
-
-
 def _ever(recipe: Recipe, weight: Literal["kd_weight", "hidden_weight"]) -> bool:
     """Return whether a term has a positive weight at any time of the run."""
     objective = recipe.strategy.objective
-    start = _hidden_weight(recipe) if weight == "hidden_weight" else objective.kd_weight
+    start = hidden_weight(recipe) if weight == "hidden_weight" else objective.kd_weight
     return start > 0 or bool(getattr(objective.final, weight))
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dkd_cli.engine.method.outputs import OUTPUTS
 from dkd_cli.engine.method.selection import EVERYTHING
+from dkd_cli.recipe.hidden_weight import hidden_weight
 from dkd_cli.recipe.schema import Recipe, strategy_parts
 from dkd_cli.recipe.strategy_section import DataSelection, Objective, TeacherAdoption
 
@@ -169,12 +170,9 @@ def resolve(recipe: Recipe) -> Plan:
     teachers = tuple(recipe.teachers)
     objective = recipe.strategy.objective
     dynamic_objective = "dynamic-objective" in parts
-    hidden_weight = objective.hidden_weight
-    if hidden_weight is None:
-        hidden_weight = 1.0 if dynamic_objective else 0.0
     objective = replace(
         objective,
-        hidden_weight=hidden_weight,
+        hidden_weight=hidden_weight(recipe),
         mode=objective.mode if dynamic_objective else "fixed",
     )
     if "none" in parts:
