@@ -215,7 +215,7 @@ def test_no_command_imports_another(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("dkd_cli.engine.method.")])
 def test_the_method_knows_no_model(module: str) -> None:
-    recipe = ("recipe.schema.", "recipe.strategy_section.", "recipe.words.")
+    recipe = ("recipe.hidden_weight.", "recipe.schema.", "recipe.strategy_section.", "recipe.words.")
     allowed = ("engine.method.", "engine.machine.processes.", *recipe, "errors.")
     names = [name for name in all_imports(parse(module), module) if name.startswith("dkd_cli.")]
     assert [name for name in names if not name.removeprefix("dkd_cli.").startswith(allowed)] == []

@@ -43,6 +43,12 @@ def test_one_where_student_and_teacher_are_layers_of_one_encoder(
     assert hidden_weight(recipe(**sections)) == expected
 
 
+def test_the_published_loss_has_the_published_default() -> None:
+    states = Objective(hidden_loss="states")
+    assert hidden_weight(recipe(objective=states)) == 0
+    assert hidden_weight(recipe("dynamic-objective", states)) == 1
+
+
 def test_only_teachers_that_the_strategy_asks_count() -> None:
     mixed = {"teachers": {"small": Teacher(checkpoint="c"), "large": Teacher()}}
     assert hidden_weight(recipe("static", **mixed)) == 1

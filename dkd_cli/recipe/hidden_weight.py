@@ -8,11 +8,13 @@ from dkd_cli.recipe.teacher_kinds import kind_of
 
 def hidden_weight(recipe: Recipe) -> float:
     """Return the recipe's `strategy.objective.hidden_weight`, or its default."""
-    given = recipe.strategy.objective.hidden_weight
-    if given is not None:
-        return given
-    dynamic = "dynamic-objective" in strategy_parts(recipe.strategy.name)
-    return float(dynamic or cut_from_its_teachers(recipe))
+    objective = recipe.strategy.objective
+    if objective.hidden_weight is not None:
+        return objective.hidden_weight
+    if "dynamic-objective" in strategy_parts(recipe.strategy.name):
+        return 1.0
+    published = objective.hidden_loss == "states"
+    return float(not published and cut_from_its_teachers(recipe))
 
 
 def left_open(recipe: Recipe) -> bool:

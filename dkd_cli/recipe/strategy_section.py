@@ -109,7 +109,8 @@ class Objective:
     hidden_weight: Weight | None = None
     """The weight of learning the teacher's hidden states (the paper's PT); null: 1 under
     `dynamic-objective`, and where student and teachers are layers of one encoder, else 0. In the second case
-    they are left out, with a line, if the architecture shows none or they would take over 4 GB of cache."""
+    they are left out, with a line, if the architecture shows none or they would take over 4 GB of cache; with
+    `hidden_loss: states` the second case is 0 too, as published."""
     hidden_loss: Literal["directions", "states", "relations"] = "directions"
     """What is compared of each aligned layer: the `directions` of the hidden states, 2 (1 - cosine) whatever
     their width; the same as a mean over the width, `states` (as published: 1/768 of it for BERT-base); or the
