@@ -25,7 +25,7 @@ from command_line import refused
         ),
         (
             ["-s", "train.epochs=x"],
-            r"--set train.epochs: must be a number > 0, not 'x'; .+ default \(3.0\)",
+            r"--set train.epochs: must be a number > 0, not 'x'; .+ default \(5.0\)",
         ),
         (["-s", "train.seed=true"], "--set train.seed: must be a whole number .+, not true; .+"),
         (["-s", "train.seed="], "--set train.seed: must be a whole number .+, but is empty; .+"),

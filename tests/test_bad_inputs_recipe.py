@@ -51,7 +51,7 @@ BAD_RECIPES: list[tuple[str | bytes, str]] = [
         r":5: strategy.teacher.weights.large must be a number ≥ 0, not a section of keys; change it",
     ),
     (START + "train: 3\n", r":5: train must be a section of keys, not 3; .+"),
-    (START + "train:\n  epochs: 0\n", r":6: train.epochs must be a number > 0, not 0; .+ default \(3.0\)"),
+    (START + "train:\n  epochs: 0\n", r":6: train.epochs must be a number > 0, not 0; .+ default \(5.0\)"),
     (
         START + "train: {learning_rate: -1e-5}\n",
         r":5: train.learning_rate must be a number > 0, not -1e-5; .+",

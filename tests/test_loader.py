@@ -32,7 +32,7 @@ def lines_of(text: str, overrides: Sequence[str] = ()) -> list[str]:
 
 def test_defaults_come_from_the_schema() -> None:
     recipe = parse_recipe(MINIMAL, "r.yaml")
-    assert recipe.train.epochs == 3.0
+    assert recipe.train.epochs == 5.0
     assert list(recipe.teachers) == ["large"]
 
 

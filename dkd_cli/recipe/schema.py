@@ -160,7 +160,7 @@ class Teacher:
 class Train:
     """The training schedule of students and, unless they have their own settings, of teachers."""
 
-    epochs: Annotated[float, Gt(0)] = 3.0
+    epochs: Annotated[float, Gt(0)] = 5.0
     """Passes over the training split."""
     max_steps: Count | None = None
     """Stop after this many updates, whatever `epochs` says."""
