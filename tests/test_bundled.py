@@ -48,7 +48,7 @@ def test_published_recipes_spell_out_the_published_objective(name: str) -> None:
     written = yaml.safe_load(bundled_path(name).read_text(encoding="utf-8"))
     spelled = written["strategy"]["objective"]
     assert (spelled["kd_loss"], spelled["ce_weight"], spelled["hidden_loss"]) == ("mse", 1, "states")
-    assert written["train"]["epochs"] == 3
+    assert (written["train"]["epochs"], written["train"]["dropout"]) == (3, 0.1)
     assert {"learning_rate", "batch_size", "warmup"} <= set(written["train"])
 
 

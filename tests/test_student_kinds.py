@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dkd_cli.engine.models.students import STUDENTS
 from dkd_cli.recipe.schema import Data, Recipe, Train
 from dkd_cli.recipe.student_kinds import STUDENT_KINDS, student_train
@@ -19,8 +21,10 @@ def test_every_kind_can_be_built() -> None:
     assert STUDENT_KINDS.keys() == STUDENTS.keys()
 
 
-def test_an_encoder_trains_as_the_recipe_says() -> None:
-    assert trained(Student(layers=2)) == TRAIN
+def test_an_encoder_trains_as_the_recipe_says_and_without_dropout_unless_it_says() -> None:
+    assert trained(Student(layers=2)) == replace(TRAIN, dropout=0.0)
+    recipe = Recipe(name="r", model="m", data=Data(source="a.csv"), train=replace(TRAIN, dropout=0.2))
+    assert student_train(recipe).dropout == 0.2
 
 
 def test_a_static_student_has_a_schedule_of_its_own_and_the_rest_from_the_recipe() -> None:
@@ -36,7 +40,7 @@ def test_a_transfer_set_makes_epochs_longer_and_fewer() -> None:
     alone, more = (trained(static, transfer) for transfer in ((), ("more.txt",)))
     assert more.epochs < alone.epochs
     assert more.learning_rate == alone.learning_rate
-    assert trained(Student(layers=2), ("more.txt",)) == TRAIN
+    assert trained(Student(layers=2), ("more.txt",)) == trained(Student(layers=2))
     assert trained(Student(family="static", epochs=8.0), ("more.txt",)).epochs == 8.0
 
 

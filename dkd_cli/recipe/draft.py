@@ -66,7 +66,6 @@ def recipe_text(draft: Draft) -> str:
         ("train:", ""),
         (f"  epochs: {epochs(draft.rows)}", f"passes over about {draft.rows:,} rows"),
         (f"  batch_size: {32 if large else 16}", ""),
-        ("  dropout: 0", ""),
         ("  freeze: embeddings", "faster steps, less memory"),
     ]
     if not draft.regression and draft.imbalance >= IMBALANCED:

@@ -182,7 +182,8 @@ class Train:
     max_grad_norm: Weight = 1.0
     """Gradients with a larger norm are clipped to it; 0: never."""
     dropout: Share | None = None
-    """The dropout probability in training; null: the pretrained model's own, usually 0.1."""
+    """The dropout probability in training; null: 0 for students, and for teachers the pretrained model's own,
+    usually 0.1."""
     freeze: Literal["nothing", "embeddings", "encoder"] = "nothing"
     """`embeddings` keeps the token table as pretrained: faster steps, less memory; `encoder` trains only
     the classification head."""

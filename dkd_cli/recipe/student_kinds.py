@@ -47,7 +47,8 @@ def student_train(recipe: Recipe) -> Train:
 
     A student that leaves the transfer set aside has the same schedule.
     """
+    train = recipe.train if recipe.train.dropout is not None else replace(recipe.train, dropout=0.0)
     own = {key: value for key in SCHEDULE if (value := getattr(recipe.student, key)) is not None}
     kind = STUDENT_KINDS[recipe.student.family]
     longer = kind.with_transfer if has_transfer(recipe.data) else {}
-    return replace(recipe.train, **{**kind.schedule, **longer, **own})
+    return replace(train, **{**kind.schedule, **longer, **own})
