@@ -62,7 +62,12 @@ class Setting:
             "teachers": teachers,
             "student": {"layers": self.student_layers},
             "strategy": {"name": strategy},
-            "train": {"epochs": 3, "batch_size": self.batch_size, "learning_rate": 2e-5},
+            "train": {
+                "epochs": 3,
+                "batch_size": self.batch_size,
+                "learning_rate": 2e-5,
+                "dropout": 0.1,
+            },
         }
         for dotted, value in changes.items():
             *sections, key = dotted.split("__")

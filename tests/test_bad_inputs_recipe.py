@@ -54,7 +54,7 @@ BAD_RECIPES: list[tuple[str | bytes, str]] = [
     (START + "train:\n  epochs: 0\n", r":6: train.epochs must be a number > 0, not 0; .+ default \(5.0\)"),
     (
         START + "train: {learning_rate: -1e-5}\n",
-        r":5: train.learning_rate must be a number > 0, not -1e-5; .+",
+        r":5: train.learning_rate must be a number > 0, or null, not -1e-5; .+",
     ),
     (START + "train: {warmup: .nan}\n", r":5: train.warmup must be a number ≥ 0 and < 1, not '.nan'; .+"),
     (
@@ -83,7 +83,7 @@ BAD_RECIPES: list[tuple[str | bytes, str]] = [
         r":6: strategy.name joins `none` and `static` with another strategy: .+; .+ --strategy static",
     ),
     (
-        START + "strategy:\n  objective:\n    kd_weight: 0\n",
+        START + "strategy:\n  objective:\n    kd_weight: 0\n    hidden_weight: 0\n",
         r":7: strategy.objective.kd_weight is 0, like `hidden_weight`: `static` has nothing to distil; .+",
     ),
     (

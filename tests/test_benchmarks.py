@@ -252,6 +252,7 @@ strategy:
   name: {strategy}
   teacher: {{mode: soft}}
   data: {{score: margin, ratio: 0.5}}
+  objective: {{hidden_weight: {int(strategy == "dynamic-objective")}}}
 """
     plan = resolve(parse_recipe(written, "naive.yaml"))
     student, small, large = answers(2, 0), answers(4, 1), answers(4, 2)

@@ -65,11 +65,14 @@ def test_static_is_the_mean_over_the_batch_of_the_large_teacher() -> None:
     assert oracle.asked["small"] == []
 
 
+LOGITS = Objective(hidden_weight=0.0)
 IDENTITIES = {
-    "ratio 1": resolved("dynamic-data", data=DataSelection(ratio=1.0)),
-    "score none": resolved("dynamic-data", data=DataSelection(score="none", ratio=0.1)),
+    "ratio 1": resolved("dynamic-data", data=DataSelection(ratio=1.0), objective=LOGITS),
+    "score none": resolved("dynamic-data", data=DataSelection(score="none", ratio=0.1), objective=LOGITS),
     "constant teacher weights": resolved(
-        "dynamic-teacher", adoption=TeacherAdoption(mode="static", weights={"small": 0.0, "large": 1.0})
+        "dynamic-teacher",
+        adoption=TeacherAdoption(mode="static", weights={"small": 0.0, "large": 1.0}),
+        objective=LOGITS,
     ),
     "fixed objective": resolved("dynamic-objective", objective=Objective(mode="fixed", hidden_weight=0.0)),
 }
@@ -77,7 +80,7 @@ IDENTITIES = {
 
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_an_axis_that_stands_still_is_static(name: str) -> None:
-    expected, reference, _ = step(resolved("static"))
+    expected, reference, _ = step(resolved("static", objective=LOGITS))
     found, student, oracle = step(IDENTITIES[name])
     expected.total.backward()
     found.total.backward()
@@ -130,7 +133,7 @@ def test_a_weight_of_0_asks_nobody() -> None:
 
 
 def test_without_labels_the_teachers_teach_alone() -> None:
-    loss, _, oracle = step(resolved("static"), labelled=False)
+    loss, _, oracle = step(resolved("static", objective=LOGITS), labelled=False)
     assert "ce" not in loss.terms
     assert loss.total == loss.terms["kd"] > 0
     assert oracle.asked["large"] == list(range(8))
@@ -207,7 +210,9 @@ def test_a_selection_scaled_by_its_ratio_has_the_ratio_of_the_weight() -> None:
 
 
 def test_llkd_asks_the_teacher_about_the_whole_batch() -> None:
-    loss, _, oracle = step(resolved("dynamic-data", data=DataSelection(score="llkd", ratio=0.25)))
+    loss, _, oracle = step(
+        resolved("dynamic-data", data=DataSelection(score="llkd", ratio=0.25), objective=LOGITS)
+    )
     assert oracle.asked["large"][:8] == list(range(8))
     assert len(oracle.asked["large"]) == 8 + 2
     assert loss.terms["share-selected"] == 0.25
@@ -344,7 +349,7 @@ def test_every_plan_takes_rows_without_labels(name: str, labelled: Tensor) -> No
 
 
 def test_labels_are_a_mean_over_the_labelled_rows_and_the_teacher_teaches_all() -> None:
-    plan = resolved("static", objective=Objective(ce_weight=0.5))
+    plan = resolved("static", objective=Objective(ce_weight=0.5, hidden_weight=0.0))
     loss, student = mixed_step(plan, SOME)
     rows = torch.arange(8)
     ce = F.cross_entropy(student.logits[SOME], (rows % CLASSES)[SOME])

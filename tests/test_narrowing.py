@@ -29,7 +29,7 @@ def test_a_narrow_student_of_few_tokens_is_an_ordinary_folder(recipe: Path, tmp_
     assert said.code == 0, said
     assert "student: 80 of 298 tokens" in said.out
     assert "student: feed-forward layers of 16 neurons, which keep" in said.out
-    assert "try student.learning_rate at up to twice train.learning_rate (0.0" in said.out
+    assert "try student.learning_rate at up to twice that of train.learning_rate" in said.out
     assert "hidden states: compared with large on" in said.out
     folder = tmp_path / "checkpoints" / "tiny" / "student-dynamic-objective-seed1"
     model = AutoModelForSequenceClassification.from_pretrained(folder)

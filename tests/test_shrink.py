@@ -76,7 +76,7 @@ def test_the_teacher_is_trained_and_time_is_estimated_first(shrunk: tuple[Said, 
     said, folder = shrunk
     assert (folder / "teacher-large" / "model.safetensors").is_file()
     lines = said.out.splitlines()
-    first = next(place for place, line in enumerate(lines) if line.startswith("first 1 teachers to train"))
+    first = next(place for place, line in enumerate(lines) if line.startswith("first 1 teacher to train"))
     begun = next(place for place, line in enumerate(lines) if line.startswith("teacher-large"))
     assert first < begun
 
