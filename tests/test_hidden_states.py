@@ -35,6 +35,13 @@ def test_learnt_by_default_and_left_out_where_they_are_too_many(
     assert weights(output, "tiny") == weights(output, "without") != weights(output, "with")
 
 
+def test_a_map_of_layers_may_name_any_of_the_teachers(tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
+    recipe = tiny_recipe({"strategy": {"objective": {"layer_map": "1:2, 2:4"}}})
+    dkd("train-teacher", recipe, "--teacher", "large")
+    said = heard("distill", recipe, "--strategy", "static")
+    assert (said.code, "not compared" in said.out) == (0, False)
+
+
 def test_a_strategy_that_needs_them_takes_them_however_many_they_are(
     tiny_recipe: TinyRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

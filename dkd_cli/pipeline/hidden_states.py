@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dkd_cli.engine.models.layers import layer_pairs
 from dkd_cli.engine.models.models import LoadedModel, depth
 from dkd_cli.engine.models.trial import check_hidden_states
 from dkd_cli.engine.runs.disk_space import size
@@ -13,6 +12,7 @@ from dkd_cli.pipeline.loaded_teachers import LoadedTeachers
 from dkd_cli.pipeline.planned import StudentRun
 from dkd_cli.pipeline.workshop import Splits, Workshop
 from dkd_cli.recipe.hidden_weight import left_open
+from dkd_cli.recipe.rules import parse_layer_map
 
 MOST_BYTES = 4 * 10**9
 """Of a teacher's hidden states in the cache, unless the recipe asks for them."""
@@ -51,7 +51,8 @@ def _check(run: StudentRun, student: LoadedModel, splits: Splits) -> None:
     layers = depth(student.model)
     if not run.plan.relates:
         check_hidden_states(student.model, student.tokenizer, layers, "student")
-    compared = len(layer_pairs(objective.layer_map, layers, max(layers, 1)))
+    layer_map = parse_layer_map(objective.layer_map)
+    compared = len(layer_map) if isinstance(layer_map, tuple) else layers + 1 if layer_map == "uniform" else 1
     ids = splits.train.columns["input_ids"]
     places = len(ids) if objective.positions == "first" else sum(map(len, ids))
     needed = 2 * places * compared * int(student.model.config.hidden_size)
