@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import dkd
 from conftest import TinyRecipe
-from transformers import AutoConfig, BertConfig
+from transformers import AutoConfig, BertConfig, Gemma3Config, Gemma3TextConfig
 
 from dkd_cli.engine.training.learning_rate import STUDENT, TEACHER, learning_rate
 
@@ -17,6 +17,11 @@ from dkd_cli.engine.training.learning_rate import STUDENT, TEACHER, learning_rat
 def test_twice_the_width_halves_it(width: int) -> None:
     one, two = (learning_rate(None, BertConfig(hidden_size=size), STUDENT) for size in (width, 2 * width))
     assert one == pytest.approx(2 * two)
+
+
+def test_the_width_of_a_model_of_several_parts_is_that_of_its_text_part() -> None:
+    text = Gemma3TextConfig(hidden_size=400)
+    assert learning_rate(None, Gemma3Config(text_config=text), STUDENT) == pytest.approx(STUDENT / 400)
 
 
 def test_students_and_teachers_without_a_rate_have_the_bits_of_those_with_it(

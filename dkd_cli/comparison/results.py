@@ -298,7 +298,7 @@ def comparison_figures(plan: Comparison, result: ComparisonResult, metric: str) 
         },
         "training_rows": len(plan.data.splits["train"]),
         "transfer_rows": 0 if plan.data.transfer is None else len(plan.data.transfer),
-        "epochs": plan.base.train.epochs,
+        "epochs": student_train(plan.base).epochs,
         "max_steps": plan.base.train.max_steps,
         "test": {
             "resamples": RESAMPLES,

@@ -26,4 +26,4 @@ def learning_rate(given: float | None, config: PretrainedConfig, of_width_one: f
     >>> learning_rate(2e-5, PretrainedConfig(hidden_size=400), STUDENT)
     2e-05
     """
-    return of_width_one / int(config.hidden_size) if given is None else given
+    return of_width_one / int(config.get_text_config().hidden_size) if given is None else given
