@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from dkd_cli.cli import run
 from dkd_cli.engine.machine.processes import Processes
 
 SECONDS = 120
@@ -22,15 +21,23 @@ SECONDS = 120
 
 
 def killed_after(done: Callable[[], bool], *words: str | Path) -> None:
-    """Begin a `dkd` command and kill it (SIGKILL) as soon as something is `done`."""
-    begun = subprocess.Popen([sys.executable, "-m", "dkd_cli", *map(str, words)])
+    """Begin a `dkd` command in a fork, which has imported everything, and kill it (SIGKILL) once `done`."""
+    begun = mp.get_context("fork").Process(target=_command, args=words)
+    begun.start()
     deadline = time.monotonic() + SECONDS
     while not done():
-        assert begun.poll() is None, "it ended before it could be killed"
+        assert begun.is_alive(), "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     begun.kill()
-    assert begun.wait() == -signal.SIGKILL
+    begun.join()
+    assert begun.exitcode == -signal.SIGKILL
+
+
+def _command(*words: str | Path) -> None:
+    # A fork of a process that has used OpenMP must not start its threads.
+    torch.set_num_threads(1)
+    run([str(word) for word in words])
 
 
 def in_processes(count: int, work: Callable[[Processes], Any]) -> list[Any]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import heard
 from conftest import TinyRecipe
 from processes import killed_after
 from small import LABELS, save_classifier
 
 from dkd_cli.manifests import sha256
-
-
-def done(*words: str | Path) -> None:
-    subprocess.run([sys.executable, "-m", "dkd_cli", *map(str, words)], check=True)
 
 
 @pytest.mark.slow
@@ -40,7 +35,7 @@ def test_a_killed_run_ends_as_if_it_were_not(
     words = ("distill", recipe, "--strategy", strategy, "--output-dir")
     whole, cut = (tmp_path / name / "tiny" / f"student-{strategy}-seed1" for name in ("whole", "cut"))
     monkeypatch.setenv("DKD_CACHE", str(tmp_path / "cache-whole"))
-    done(*words, tmp_path / "whole")
+    assert heard(*words, tmp_path / "whole").code == 0
 
     monkeypatch.setenv("DKD_CACHE", str(tmp_path / "cache-cut"))
     working = cut.with_name(f".{cut.name}")
@@ -48,7 +43,7 @@ def test_a_killed_run_ends_as_if_it_were_not(
     killed_after(lambda: any(working.glob(saved)), *words, tmp_path / "cut")
     assert not cut.exists()
 
-    done(*words, tmp_path / "cut")
+    assert heard(*words, tmp_path / "cut").code == 0
     assert not working.exists()
     assert sha256(cut / "model.safetensors") == sha256(whole / "model.safetensors")
     expected, found = (json.loads((folder / "dkd.json").read_text())["validation"] for folder in (whole, cut))

@@ -37,6 +37,7 @@ def state(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "checkpoints" / "tiny" / "labels-llm" / "summary.json").read_text()))
 
 
+DKD = (sys.executable, "-m", "dkd_cli")
 WORDS = ("--rounds", "3", "--audit", "8", "--keep-going")
 
 
@@ -123,13 +124,13 @@ def test_the_key_is_written_nowhere(asking: tuple[Path, Stand], tmp_path: Path) 
 def test_a_kill_loses_what_was_in_flight_and_nothing_else(tiny_recipe: TinyRecipe, tmp_path: Path) -> None:
     with standing(latency=0.05) as (url, stand):
         recipe = asking_recipe(tiny_recipe, url, concurrency=4)
-        words = [sys.executable, "-m", "dkd_cli", "label", str(recipe), "--budget", "44", *WORDS]
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        words = ["label", str(recipe), "--budget", "44", *WORDS]
+        process = subprocess.Popen([*DKD, *words], stdout=subprocess.DEVNULL)
         while stand.asked.total() < 15 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        assert heard(*words).code == 0
         again = stand.asked.total() - len(stand.asked)
         assert again <= 4
         assert stand.asked.total() <= state(tmp_path)["requests"] <= 44
@@ -140,15 +141,17 @@ def test_a_kill_loses_what_was_in_flight_and_nothing_else(tiny_recipe: TinyRecip
 def test_a_signal_ends_it_with_what_was_in_flight_on_disk(tiny_recipe: TinyRecipe) -> None:
     with standing(latency=0.05) as (url, stand):
         recipe = asking_recipe(tiny_recipe, url, concurrency=4)
-        words = [sys.executable, "-m", "dkd_cli", "label", str(recipe), "--budget", "60", *WORDS]
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        words = ["label", str(recipe), "--budget", "60", *WORDS]
+        process = subprocess.Popen(
+            [*DKD, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         while stand.asked.total() < 10 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         said = process.communicate()[1]
         assert process.returncode == 143
         assert "answers on disk; rerun the same command to resume" in said
-        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+        assert heard(*words).code == 0
         assert stand.asked.total() == len(stand.asked) == 60
 
 

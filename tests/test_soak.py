@@ -19,10 +19,10 @@ from soak.running import attempt, run_trials
 from soak.table import rows, show
 
 TRIALS = {
-    "killed": 6,
-    "disk-full": 6,
-    "damaged": 12,
-    "finished": 9,
+    "killed": 4,
+    "disk-full": 4,
+    "damaged": 6,
+    "finished": 6,
     "signalled": 5,
     "shared-cache": 1,
     "paid": 2,

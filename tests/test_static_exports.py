@@ -34,6 +34,7 @@ def students(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, tiny_
         folder = tmp_path_factory.mktemp(name)
         settings = tiny_settings(tiny_encoder, tiny_csv, folder / "checkpoints")
         settings["student"] = {"family": "static", "convolutions": convolutions, "filters": 16, "epochs": 20}
+        settings["train"]["precision"] = "bf16"  # for teachers: it computes in float32 itself
         (folder / "tiny.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         said = heard("distill", folder / "tiny.yaml", "--strategy", "none")
         assert (said.code, said.err) == (0, ""), said

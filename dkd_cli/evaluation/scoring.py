@@ -359,8 +359,9 @@ def _parameters(model: Model) -> int:
 
 
 def _format(model: Model, compute: Compute) -> str:
-    exported = isinstance(model, ExportedClassifier)
-    return f"{model.format} {model.graph.width}" if exported else f"torch {compute.name}"
+    if isinstance(model, ExportedClassifier):
+        return f"{model.format} {model.graph.width}"
+    return f"torch {getattr(model, 'precision', compute.name)}"
 
 
 def _shape(model: Model) -> Shape:

@@ -137,6 +137,8 @@ class StaticForSequenceClassification(PreTrainedModel):
     config_class = StaticConfig
     base_model_prefix = "static"
     main_input_name = "input_ids"
+    precision = "fp32"
+    """What it computes in, whatever the recipe's `train.precision`."""
 
     def __init__(self, config: StaticConfig) -> None:
         super().__init__(config)
