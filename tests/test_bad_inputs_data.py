@@ -17,7 +17,7 @@ OWN_FILES = {"source": None, "train": "good.csv"}
 
 # (the case, the file, what is in it, the rest of the recipe's data section, the line)
 BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
-    ("empty", "a.csv", "", {}, "a.csv: the file is empty; give it a header and rows"),
+    ("empty", "a.csv", "", {}, "a.csv: the file is empty; name one that has rows"),
     (
         "header only",
         "a.csv",

@@ -14,7 +14,7 @@ GOOD = "text,label\ngood one,1\nbad one,0\n"
 
 # (the case, the file, what is in it, the rest of the recipe's data section, the line)
 BAD: list[tuple[str, str, str | bytes, Mapping[str, Any], str]] = [
-    ("empty", "a.csv", "", {}, "a.csv: the file is empty; give it a header and rows"),
+    ("empty", "a.csv", "", {}, "a.csv: the file is empty; name one that has rows"),
     (
         "no label in an object",
         "a.jsonl",

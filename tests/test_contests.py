@@ -54,7 +54,7 @@ def load(data: Data) -> TaskData:
 
 
 def planned(*models: Entrant) -> tuple[Contest, ...]:
-    return plan_contests(models, None, load).contests
+    return plan_contests(models, None, load, lambda _, data: data.digest()).contests
 
 
 def test_a_temperature_is_fitted_on_rows_that_validated_the_model_itself(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_labelling_ends_in_a_file_that_a_student_learns_from(
     assert "price of 1,000 texts" in said.out
     said = heard("evaluate", top, "--no-timing")
     assert said.code == 0, said.err
+    assert "other texts or labels" not in said.err
     assert "llm (stand-in)" in said.out
     assert "Its teacher llm (stand-in), accuracy " in said.out
     (figures,) = json.loads((top / "evaluation.json").read_text())["evaluations"][0]["paid"]

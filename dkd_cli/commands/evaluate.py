@@ -15,7 +15,7 @@ from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.tags import words_of
 from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
+from dkd_cli.errors import DkdError, Problems, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine
@@ -33,6 +33,7 @@ from dkd_cli.evaluation.scoring import (
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import CellWriter, write_json, write_text
 from dkd_cli.labelling.paid import price_figures, teachers_paid_for
+from dkd_cli.pipeline.answered import with_answers
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
@@ -107,7 +108,7 @@ def score(
     terminal: Terminal,
 ) -> tuple[list[Predictions], list[dict[str, Any]]]:
     """Hold every contest, print tables, write files; returns what all models said, and all figures."""
-    programme = plan_contests(models, split, load)
+    programme = plan_contests(models, split, load, _digest)
     for note in programme.notes:
         terminal.warn(note)
     tasks = list(dict.fromkeys(contest.data.task.name for contest in programme.contests))
@@ -226,6 +227,14 @@ def write_predictions(
     write_text(path, written.getvalue())
     hidden = "; its labels are hidden, so nothing is scored on it" if split.labels is None else ""
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
+
+
+def _digest(recipe: Recipe, data: TaskData) -> str | None:
+    """Of what a run of the recipe is made from today: a text that its teacher was not asked about waits."""
+    try:
+        return with_answers(recipe, data).digest()
+    except (DkdError, Problems):
+        return None
 
 
 def check_outputs(models: Sequence[Entrant], folder: Path, predictions: str | None) -> None:

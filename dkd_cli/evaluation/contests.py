@@ -94,7 +94,10 @@ def find_teachers(models: Sequence[Entrant]) -> tuple[dict[str, ModelFolder], li
 
 
 def plan_contests(
-    models: Sequence[Entrant], split: str | None, load: Callable[[Data], TaskData]
+    models: Sequence[Entrant],
+    split: str | None,
+    load: Callable[[Data], TaskData],
+    digest: Callable[[Recipe, TaskData], str | None],
 ) -> Programme:
     """Group the models that share the same rows.
 
@@ -102,6 +105,7 @@ def plan_contests(
         models: the requested ones; the teacher of a student is added.
         split: its name; None: the labelled test splits, else the labelled validation splits.
         load: returns the data of a recipe's section; called once for each model.
+        digest: of what a run of the recipe is made from today; None: not known.
 
     Raises:
         DataError: if no model's data has labels to score on; if only some have none, that is a note.
@@ -109,12 +113,11 @@ def plan_contests(
     teachers, notes = find_teachers(models)
     meetings: dict[tuple[object, ...], tuple[TaskData, Split, list[Entrant]]] = {}
     unlabelled: dict[str, DataError] = {}
-    digests: dict[Data, str] = {}
     for entrant in models:
         data = load(entrant.recipe.data)
         made_from = entrant.folder.run.data if entrant.folder.run else None
-        known = digests.setdefault(entrant.recipe.data, data.digest())
-        if made_from is not None and made_from.split("+")[0] != known.split("+")[0]:
+        known = digest(entrant.recipe, data) if made_from is not None else None
+        if made_from is not None and known is not None and made_from.split("+")[0] != known.split("+")[0]:
             notes.append(
                 f"{entrant.folder.label} was made from other texts or labels than its data have now: "
                 "what is scored here may be among its training texts"

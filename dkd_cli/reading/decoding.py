@@ -84,7 +84,7 @@ def decode(content: bytes, place: str, encoding: str | None) -> tuple[str, str |
             remedy = "if it is UTF-16 without a byte order mark, set data.encoding: utf-16-le"
         raise DataError(f"{place}:{line}", "a NUL character", remedy)
     if not text.strip():
-        raise DataError(place, "the file is empty", "give it a header and rows")
+        raise DataError(place, "the file is empty", "name one that has rows")
     if not encodable(text):  # some encodings have escapes of their own
         raise DataError(place, HALF, "name its encoding in data.encoding")
     return text, guessed
