@@ -131,6 +131,14 @@ def test_the_baseline_is_named() -> None:
     assert "Beware: static distillation (73.0) is no better than 'always spam' (75.0 accuracy)" in text
 
 
+def test_a_gain_over_what_learnt_nothing_says_little() -> None:
+    warning = (
+        "Beware: fine-tuning alone (70.0) is no better than 'always spam' (70.0 accuracy), so that a gain"
+    )
+    assert warning in told(Context(baseline=("always spam", 0.7)))
+    assert "says little" not in told(Context(baseline=("always spam", 0.6)))
+
+
 def test_a_lost_class_is_named() -> None:
     text = told(Context(lost={"static": ["Refunds", "Legal"], "none": ["Other"]}))
     assert "Beware: static distillation lost 'Refunds' and 'Legal': F1 0 in every seed" in text

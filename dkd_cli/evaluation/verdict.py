@@ -142,6 +142,10 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
                 )
             else:
                 lines.append(f"{own} is above the baseline {told}.")
+        alone = found[FINE_TUNING].mean if FINE_TUNING in found and best != FINE_TUNING else None
+        if alone is not None and merit(metric, alone) <= merit(metric, floor):
+            own = f"{context.names.get(FINE_TUNING, FINE_TUNING)} ({_number(alone, metric)})"
+            lines.append(f"Beware: {own} is no better than {told}, so that a gain over it says little.")
     if best is not None and (lost := context.lost.get(best)):
         classes = _listed([repr(name) for name in lost])
         lines.append(f"Beware: {student} lost {classes}: F1 0 in every seed, which the teacher's is not.")
