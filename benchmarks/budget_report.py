@@ -38,7 +38,9 @@ def read(path: Path) -> tuple[str, dict[str, Answers]]:
         found[one["way"]][one["seed"]] = [unpacked(text, one["texts"]) for text in one["right"]]
     seeds = sorted(set.intersection(*(set(by_seed) for by_seed in found.values())))
     if len(seeds) < 2:
-        raise SystemExit(f"{path}: an interval takes two seeds that all ways have, and there are {len(seeds)}")
+        raise SystemExit(
+            f"{path}: an interval takes two seeds that all ways have, and there are {len(seeds)}"
+        )
     ways = {}
     for way, by_seed in found.items():
         ways[way] = np.stack([by_seed[seed] for seed in seeds], axis=1).astype(float)
