@@ -40,7 +40,20 @@ WAYS = {
     "entropy": Policy("entropy"),
     "margin, first round random": Policy("margin", diverse=False),
     "margin, nothing random": Policy("margin", explore=0.0),
+    "margin, finer rounds": Policy("margin"),
 }
+FINER = 2
+"""Rounds to a doubling in place of one: what `dkd label --growth 1.41` does."""
+
+
+def stops(finer: bool) -> list[int]:
+    """Answers after each round.
+
+    >>> stops(finer=False), stops(finer=True)[:4]
+    ([200, 400, 800, 1600, 3200, 6400], [200, 283, 400, 566])
+    """
+    each = FINER if finer else 1
+    return [round(BUDGETS[0] * 2 ** (index / each)) for index in range(each * (len(BUDGETS) - 1) + 1)]
 
 
 def teacher_answers(checkpoint: str, split: Split, names: Sequence[str], path: Path) -> Tensor:
@@ -76,12 +89,13 @@ def simulate(
     answers: Tensor,
     test: tuple[Bags, Tensor],
     seed: int,
+    finer: bool = False,
 ) -> list[Right]:
-    """Return which test texts the chooser gets right after each budget."""
+    """Return which test texts the chooser gets right after each budget of `BUDGETS`."""
     asked: list[int] = []
     curve: list[Right] = []
     chooser = None
-    for index, budget in enumerate(BUDGETS):
+    for index, budget in enumerate(stops(finer)):
         if budget > len(pool):
             break
         free: Rows = np.setdiff1d(np.arange(len(pool)), asked)
@@ -90,8 +104,9 @@ def simulate(
         asked += rows.tolist()
         chosen = torch.tensor(sorted(asked))
         chooser = train(vectors, bags.take(chosen), answers[chosen], seed)
-        said = torch.cat(list(chooser.logits(test[0]))).argmax(dim=1)
-        curve.append((said == test[1]).numpy())
+        if budget in BUDGETS:
+            said = torch.cat(list(chooser.logits(test[0]))).argmax(dim=1)
+            curve.append((said == test[1]).numpy())
     return curve
 
 
@@ -141,7 +156,8 @@ def main() -> None:
             if (name, seed) in known:
                 continue
             started = time.process_time()
-            curve = simulate(WAYS[name], vectors, pool, bags, answers, judged, seed)
+            finer = "finer" in name
+            curve = simulate(WAYS[name], vectors, pool, bags, answers, judged, seed, finer)
             record: dict[str, Any] = {"task": recipe.name, "way": name, "seed": seed}
             record["accuracy"] = [float(right.mean()) for right in curve]
             record["right"] = [packed(right) for right in curve]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,13 @@ def bags(vectors: Vectors) -> Bags:
 def test_sizes_double_and_reach_the_total() -> None:
     assert round_sizes(3200, 6) == [100, 100, 200, 400, 800, 1600]
     assert sum(round_sizes(1000, 5)) == 1000
+
+
+def test_finer_rounds_spend_the_same() -> None:
+    sizes = round_sizes(3200, 9, growth=1.41)
+    assert sum(sizes) == 3200
+    reached = [sum(sizes[: index + 1]) for index in range(9)]
+    assert all(1.39 < later / before < 1.43 for before, later in pairwise(reached))
 
 
 def test_bags_take_and_chunk_as_the_texts_say(

@@ -25,8 +25,18 @@ def label(
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option("--rounds", metavar="N", min=1, max=20, help="Rounds, each as large as all before.")
+        int, typer.Option("--rounds", metavar="N", min=1, max=20, help="Rounds; the last ends the budget.")
     ] = 5,
+    growth: Annotated[
+        float,
+        typer.Option(
+            "--growth",
+            metavar="X",
+            min=1.1,
+            max=10,
+            help="Factor by which the answers grow from a round to the next.",
+        ),
+    ] = 2.0,
     select: Annotated[
         str, typer.Option("--select", metavar="SCORE", help="margin, entropy, confidence or random.")
     ] = "margin",
@@ -88,6 +98,7 @@ def label(
         budget=budget,
         max_cost=max_cost,
         rounds=rounds,
+        growth=growth,
         select=chosen,
         diverse=first == "diverse",
         explore=explore,

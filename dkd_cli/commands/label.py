@@ -103,7 +103,8 @@ def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
             audited = ask_audit(room, desk, tally)
             bags = room.bags(pool)
             chooser: Chooser | None = None
-            sizes = round_sizes(max(0, min(total - len(audit_rows(room)), len(pool))), wanted.rounds)
+            texts = max(0, min(total - len(audit_rows(room)), len(pool)))
+            sizes = round_sizes(texts, wanted.rounds, wanted.growth)
             done = 0
             while True:
                 one = next_texts(room, store.ledger, budget, campaign, bags, chooser, sizes, done)

@@ -28,7 +28,7 @@ def show_plan(room: Room, ledger: Ledger) -> None:
     for message in setting.prompt.messages(sample.text, sample.pair, shown):
         terminal.say(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
     audited = len(audit_rows(room))
-    rounds = round_sizes(max(0, min(total - audited, len(room.pool))), wanted.rounds)
+    rounds = round_sizes(max(0, min(total - audited, len(room.pool))), wanted.rounds, wanted.growth)
     how = "as replies said" if expected.measured else "counted with the recipe's tokenizer"
     known = sum(key in ledger.answers for key in keys_of(room.pool))
     terminal.table(

@@ -35,6 +35,8 @@ class Wanted:
     """Requests at most, over all calls for this labelling."""
     max_cost: float | None = None
     rounds: int = 5
+    growth: float = 2.0
+    """Factor by which the answers grow from a round to the next."""
     select: Select = "margin"
     diverse: bool = True
     """True if the first round is spread over clusters, or random."""

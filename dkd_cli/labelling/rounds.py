@@ -41,13 +41,15 @@ class Policy:
     """The share of each later round that is random."""
 
 
-def round_sizes(total: int, rounds: int) -> list[int]:
-    """Number of texts of each round: the total doubles from round to round.
+def round_sizes(total: int, rounds: int, growth: float = 2.0) -> list[int]:
+    """Number of texts of each round: what is answered grows by a factor from round to round.
 
     >>> round_sizes(1600, 5), round_sizes(3, 5)
     ([100, 100, 200, 400, 800], [1, 2])
+    >>> round_sizes(1600, 5, growth=1.5)
+    [316, 158, 237, 355, 534]
     """
-    reached = [total >> (rounds - 1 - index) for index in range(rounds)]
+    reached = [int(total / growth ** (rounds - 1 - index)) for index in range(rounds)]
     sizes = [after - before for before, after in zip([0, *reached], reached, strict=False)]
     return [size for size in sizes if size]
 
