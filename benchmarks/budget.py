@@ -42,17 +42,16 @@ WAYS = {
     "margin, nothing random": Policy("margin", explore=0.0),
     "margin, finer rounds": Policy("margin"),
 }
-FINER = 2
-"""Rounds to a doubling in place of one: what `dkd label --growth 1.41` does."""
+ROUNDS = {"margin, finer rounds": 2}
+"""Rounds to a doubling, where it is not one: what `--growth 1.41` of `dkd label` does."""
 
 
-def stops(finer: bool) -> list[int]:
-    """Answers after each round.
+def stops(each: int) -> list[int]:
+    """Answers after each round, with so many rounds to a doubling.
 
-    >>> stops(finer=False), stops(finer=True)[:4]
+    >>> stops(1), stops(2)[:4]
     ([200, 400, 800, 1600, 3200, 6400], [200, 283, 400, 566])
     """
-    each = FINER if finer else 1
     return [round(BUDGETS[0] * 2 ** (index / each)) for index in range(each * (len(BUDGETS) - 1) + 1)]
 
 
@@ -89,13 +88,13 @@ def simulate(
     answers: Tensor,
     test: tuple[Bags, Tensor],
     seed: int,
-    finer: bool = False,
+    each: int = 1,
 ) -> list[Right]:
     """Return which test texts the chooser gets right after each budget of `BUDGETS`."""
     asked: list[int] = []
     curve: list[Right] = []
     chooser = None
-    for index, budget in enumerate(stops(finer)):
+    for index, budget in enumerate(stops(each)):
         if budget > len(pool):
             break
         free: Rows = np.setdiff1d(np.arange(len(pool)), asked)
@@ -156,8 +155,8 @@ def main() -> None:
             if (name, seed) in known:
                 continue
             started = time.process_time()
-            finer = "finer" in name
-            curve = simulate(WAYS[name], vectors, pool, bags, answers, judged, seed, finer)
+            each = ROUNDS.get(name, 1)
+            curve = simulate(WAYS[name], vectors, pool, bags, answers, judged, seed, each)
             record: dict[str, Any] = {"task": recipe.name, "way": name, "seed": seed}
             record["accuracy"] = [float(right.mean()) for right in curve]
             record["right"] = [packed(right) for right in curve]

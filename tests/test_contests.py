@@ -15,6 +15,7 @@ from dkd_cli.commands.evaluate import save_temperatures
 from dkd_cli.data.examples import TaskData
 from dkd_cli.data.tasks import Task
 from dkd_cli.engine.runs.checkpoints import Run
+from dkd_cli.errors import DataError
 from dkd_cli.evaluation.contests import Contest, Entrant, plan_contests
 from dkd_cli.evaluation.discover import ModelFolder
 from dkd_cli.evaluation.temperature_file import NAME, Fit, Temperature
@@ -55,6 +56,17 @@ def load(data: Data) -> TaskData:
 
 def planned(*models: Entrant) -> tuple[Contest, ...]:
     return plan_contests(models, None, load, lambda _, data: data.digest()).contests
+
+
+def test_answers_that_cannot_be_read_leave_open_whether_data_changed(tmp_path: Path) -> None:
+    def broken(settings: Recipe, data: TaskData) -> str:
+        raise DataError("answers.jsonl", "is cut off", "label again")
+
+    one = student(tmp_path / "one", recipe(Data(source="x")))
+    assert one.folder.run is not None
+    made = replace(one, folder=replace(one.folder, run=replace(one.folder.run, data="abc")))
+    (note,) = plan_contests([made], None, load, broken).notes
+    assert "whether its data have changed is not known: answers.jsonl: is cut off" in note
 
 
 def test_a_temperature_is_fitted_on_rows_that_validated_the_model_itself(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.sources import load_task_data
 from dkd_cli.data.tags import words_of
 from dkd_cli.engine.runs.checkpoints import Run
-from dkd_cli.errors import DkdError, Problems, RecipeError, SystemProblem, raise_all
+from dkd_cli.errors import DkdError, RecipeError, SystemProblem, raise_all
 from dkd_cli.evaluation.contests import Contest, Entrant, entrants, named_split, plan_contests
 from dkd_cli.evaluation.discover import find_models
 from dkd_cli.evaluation.figures import contest_figures, machine
@@ -229,12 +229,9 @@ def write_predictions(
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
 
 
-def _digest(recipe: Recipe, data: TaskData) -> str | None:
+def _digest(recipe: Recipe, data: TaskData) -> str:
     """Of what a run of the recipe is made from today: a text that its teacher was not asked about waits."""
-    try:
-        return with_answers(recipe, data).digest()
-    except (DkdError, Problems):
-        return None
+    return with_answers(recipe, data).digest()
 
 
 def check_outputs(models: Sequence[Entrant], folder: Path, predictions: str | None) -> None:

@@ -97,7 +97,7 @@ def plan_contests(
     models: Sequence[Entrant],
     split: str | None,
     load: Callable[[Data], TaskData],
-    digest: Callable[[Recipe, TaskData], str | None],
+    digest: Callable[[Recipe, TaskData], str],
 ) -> Programme:
     """Group the models that share the same rows.
 
@@ -105,7 +105,7 @@ def plan_contests(
         models: the requested ones; the teacher of a student is added.
         split: its name; None: the labelled test splits, else the labelled validation splits.
         load: returns the data of a recipe's section; called once for each model.
-        digest: of what a run of the recipe is made from today; None: not known.
+        digest: of what a run of the recipe is made from today; where it raises a DataError, that is a note.
 
     Raises:
         DataError: if no model's data has labels to score on; if only some have none, that is a note.
@@ -116,8 +116,12 @@ def plan_contests(
     for entrant in models:
         data = load(entrant.recipe.data)
         made_from = entrant.folder.run.data if entrant.folder.run else None
-        known = digest(entrant.recipe, data) if made_from is not None else None
-        if made_from is not None and known is not None and made_from.split("+")[0] != known.split("+")[0]:
+        try:
+            changed = made_from and made_from.split("+")[0] != digest(entrant.recipe, data).split("+")[0]
+        except DataError as error:
+            notes.append(f"{entrant.folder.label}: whether its data have changed is not known: {error}")
+            changed = False
+        if changed:
             notes.append(
                 f"{entrant.folder.label} was made from other texts or labels than its data have now: "
                 "what is scored here may be among its training texts"
