@@ -16,7 +16,7 @@ import numpy as np
 from dkd_cli.comparison.deployed import check_packages, deploy, deployed_table, deployment_verdict
 from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.predicted_labels import with_predicted_labels
-from dkd_cli.comparison.results import BestSetting, comparison_figures, settle
+from dkd_cli.comparison.results import BestSetting, comparison_figures, settle, to_ship
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, price_table, score_table
 from dkd_cli.data.kinds import KINDS
@@ -93,7 +93,7 @@ def compare(
     write_json(folder / "comparison.json", figures)
     write_text(folder / "comparison.html", comparison_page(plan, result, metric, tables))
     terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
-    best = best_run(plan, chosen, metric)
+    best = to_ship(result, metric)
     if best is not None:
         step = "export {} --quantize int8" if plan.base.student.family == "encoder" else "predict {}"
         terminal.say(f"next: dkd {step.format(shlex.quote(str(best)))}")
@@ -206,16 +206,6 @@ def choose(plan: Comparison, outcomes: dict[Path, Outcome], metric: str) -> list
         else:
             chosen.append(BestSetting(entry, best[0], best[1], best[2], means))
     return chosen
-
-
-def best_run(plan: Comparison, chosen: Sequence[BestSetting], metric: str) -> Path | None:
-    """The folder of the best student on the validation split, of the strategy with the best mean."""
-    settled = [one for one in chosen if one.candidate is not None and one.validation is not None]
-    if not settled:
-        return None
-    strategy = max(settled, key=lambda one: merit(metric, one.validation or 0.0))
-    run = max(strategy.runs, key=lambda one: merit(metric, one.validation[metric]))
-    return Path(plan.base.output_dir) / plan.base.name / run.name
 
 
 def ask(

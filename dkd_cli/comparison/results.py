@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, s
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import Context, Standing, verdict
+from dkd_cli.evaluation.verdict import Context, Standing, preferred, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
@@ -130,6 +131,31 @@ def settle(
     context = _context(plan, rows, decided, teacher, told)
     sentences = verdict([row.standing for row in rows], main, context)
     return ComparisonResult(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
+
+
+def to_ship(result: ComparisonResult, metric: str) -> Path | None:
+    """The folder of the student that the verdict says to use, of its seeds the best on the validation split.
+
+    Without a verdict the strategy is the best one there, and never a control; None: no strategy was finished.
+
+    Args:
+        result: of `settle`.
+        metric: the one that chooses on the validation split.
+    """
+    rows = {row.standing.name: row for row in result.rows if row.folders and not row.standing.control}
+    if not rows:
+        return None
+    named = preferred({name: row.standing for name, row in rows.items() if row.standing.scores})
+    best = rows[named] if named else max(rows.values(), key=lambda row: _merit_there(row, metric))
+    _, folder = max(
+        zip(best.validations, best.folders, strict=True), key=lambda one: merit(metric, one[0][metric])
+    )
+    return Path(folder)
+
+
+def _merit_there(row: Row, metric: str) -> float:
+    chosen_by = row.standing.chosen_by
+    return -math.inf if chosen_by is None else merit(metric, chosen_by)
 
 
 def _context(
