@@ -33,7 +33,7 @@ from dkd_cli.evaluation.scoring import (
 from dkd_cli.evaluation.temperature_file import NAME, write_temperature
 from dkd_cli.files import CellWriter, write_json, write_text
 from dkd_cli.labelling.paid import price_figures, teachers_paid_for
-from dkd_cli.pipeline.answered import with_answers
+from dkd_cli.pipeline.answered import recorded_files, with_answers
 from dkd_cli.recipe.schema import Data, Recipe, labelled_data
 from dkd_cli.report.evaluation_report import evaluation_report
 from dkd_cli.report.evaluation_tables import show
@@ -108,7 +108,7 @@ def score(
     terminal: Terminal,
 ) -> tuple[list[Predictions], list[dict[str, Any]]]:
     """Hold every contest, print tables, write files; returns what all models said, and all figures."""
-    programme = plan_contests(models, split, load, _digest)
+    programme = plan_contests(models, split, load, _digests())
     for note in programme.notes:
         terminal.warn(note)
     tasks = list(dict.fromkeys(contest.data.task.name for contest in programme.contests))
@@ -229,9 +229,20 @@ def write_predictions(
     terminal.say(f"predictions: {path}, {len(split)} examples of {split.name}{hidden}")
 
 
-def _digest(recipe: Recipe, data: TaskData) -> str:
-    """Of what a run of the recipe is made from today: a text that its teacher was not asked about waits."""
-    return with_answers(recipe, data).digest()
+def _digests() -> Callable[[Recipe, TaskData], str]:
+    """Of what a run of a recipe is made from today: a text that its teacher was not asked about waits.
+
+    Recipes with the same data and teachers share one, as all students of a sweep do.
+    """
+    known: dict[tuple[Data, tuple[tuple[str, str], ...]], str] = {}
+
+    def digest(recipe: Recipe, data: TaskData) -> str:
+        made_from = (recipe.data, tuple(sorted(recorded_files(recipe).items())))
+        if made_from not in known:
+            known[made_from] = with_answers(recipe, data).digest()
+        return known[made_from]
+
+    return digest
 
 
 def check_outputs(models: Sequence[Entrant], folder: Path, predictions: str | None) -> None:
