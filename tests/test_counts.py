@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from dkd_cli.engine.training.counts import Work, examples_seen, work
+from dkd_cli.engine.training.counts import (
+    MOST_VALIDATIONS,
+    Work,
+    between_validations,
+    examples_seen,
+    updates_of,
+    work,
+)
 from dkd_cli.engine.training.pool import Pool
 from dkd_cli.recipe.schema import Train
 from dkd_cli.recipe.strategy_section import DataSelection
@@ -43,3 +50,24 @@ def test_the_work_of_some_updates(settings: Train, pool: Pool | None, updates: i
 )
 def test_examples_seen(settings: Train, expected: int) -> None:
     assert examples_seen(settings, 100) == expected
+
+
+@pytest.mark.parametrize("own", [1, 7, 100, 999, 5000])
+@pytest.mark.parametrize("whole", [13_000, 30_011])
+@pytest.mark.parametrize(
+    "settings", [Train(epochs=0.3), Train(epochs=2, batch_size=16, accumulation=3), Train(max_steps=50)]
+)
+def test_a_student_of_few_rows_is_validated_more_often_in_as_many_updates(
+    own: int, whole: int, settings: Train
+) -> None:
+    rows, changed = between_validations(settings, own, whole, settings.batch_size)
+    assert rows % (settings.batch_size * settings.accumulation) == 0
+    assert own <= rows < whole
+    assert whole / rows <= MOST_VALIDATIONS
+    assert changed.max_steps == updates_of(settings, whole, settings.batch_size)
+    assert replace(changed, max_steps=settings.max_steps) == settings
+
+
+@pytest.mark.parametrize("own", [98, 100])
+def test_a_student_of_as_good_as_all_rows_keeps_its_epochs(own: int) -> None:
+    assert between_validations(Train(batch_size=8), own, 100, 8) == (100, Train(batch_size=8))

@@ -57,7 +57,10 @@ def test_a_mixture_is_counted_and_its_controls_see_labelled_rows_for_as_many_upd
     assert static["rows"] == {"labelled": labelled, "unlabelled": 40}
     assert none["rows"] == control["rows"] == {"labelled": labelled, "unlabelled": 0}
     assert static["steps"] == none["steps"] == control["steps"] == -(-(labelled + 40) // 8)
-    assert static["examples"] == none["examples"] == control["examples"] == labelled + 40
+    assert static["examples"] == labelled + 40
+    assert none["examples"] == control["examples"] == 8 * static["steps"], "in whole batches"
+    validations = [sum("eval_loss" in line for line in log["history"]) for log in (static, none, control)]
+    assert validations == [1, 2, 2], "many passes over a few rows overfit, and earlier weights may be better"
     assert static["teacher_queries"] == {"large": labelled + 40}
     assert control["teacher_queries"] == {"large": 0}
     assert control["teacher_hits"] == {"large": labelled}
@@ -112,19 +115,26 @@ def test_a_teacher_from_a_file_may_leave_texts_out_but_not_all(mixed: Path, tmp_
 
 
 @pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_bits(mixed: Path, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "transfer"), [("dynamic-data", "true"), ("static", "false")], ids=["mixture", "control"]
+)
+def test_a_killed_run_resumes_to_the_same_bits(
+    strategy: str, transfer: str, mixed: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
     made = {}
     for name in ("whole", "killed"):
         monkeypatch.setenv("DKD_CACHE", str(tmp_path / f"cache-{name}"))
         words = (
             "--set",
             "train.epochs=3",
+            "--set",
+            f"strategy.transfer={transfer}",
             "--strategy",
-            "dynamic-data",
+            strategy,
             "--output-dir",
             str(tmp_path / name),
         )
-        folder = tmp_path / name / "tiny" / "student-dynamic-data-seed1"
+        folder = tmp_path / name / "tiny" / f"student-{strategy}-seed1"
         working = folder.with_name("." + folder.name)
         if name == "killed":
             killed_after(lambda place=working: any(place.glob("checkpoint*")), "distill", mixed, *words)

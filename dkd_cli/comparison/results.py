@@ -23,7 +23,7 @@ from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, s
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import Context, Standing, preferred, verdict
+from dkd_cli.evaluation.verdict import FINE_TUNING, Context, Standing, preferred, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
@@ -185,8 +185,17 @@ def _context(
         lost=lost,
         judge=plan.judge,
         hard=plan.hard,
+        passes=_passes(plan, rows),
         relative_size=_relative_size(plan, rows),
     )
+
+
+def _passes(plan: Comparison, rows: Sequence[Row]) -> float | None:
+    """How often fine-tuning went through the labelled rows, for as many updates; None: no transfer set."""
+    trained = next((row.cost.backward_rows for row in rows if row.standing.name == FINE_TUNING), None)
+    if plan.data.transfer is None or trained is None:
+        return None
+    return trained / len(plan.data.splits["train"])
 
 
 def _relative_size(plan: Comparison, rows: Sequence[Row]) -> float | None:

@@ -14,6 +14,7 @@ from dkd_cli.engine.models.attention import show_attention
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_student
 from dkd_cli.engine.runs.checkpoints import Run, claim, given_labels
+from dkd_cli.engine.training.counts import between_validations, loaded_at_once
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.learning_rate import STUDENT, learning_rate
 from dkd_cli.engine.training.pool import pooled
@@ -135,13 +136,16 @@ def prepare(
             f"the training split has {len(splits.train)} rows and a pool {pool.size}: "
             f"each update learns from {pool.kept(len(splits.train))}; lower train.batch_size"
         )
-    # Without transfer texts a student sees the labelled rows as often as it takes for as many updates.
+    # Without transfer texts a student sees the labelled rows as often as it takes for as many updates, and is
+    # validated on the way: many passes over a few rows overfit.
     train = splits.train if run.takes_transfer else splits.labelled
+    at_once = loaded_at_once(settings, pool, workshop.peers.count)
+    rows_per_epoch, settings = between_validations(settings, len(train), len(splits.train), at_once)
     check_fit(student.model, (splits.train, splits.validation), recipe.data.max_length, "student")
     job = Job(
         model=student.model,
         train=train,
-        longer_epoch=len(splits.train),
+        longer_epoch=rows_per_epoch,
         validation=splits.validation,
         collator=splits.collator,
         step=StrategyStep(

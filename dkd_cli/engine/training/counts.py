@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dkd_cli.engine.training.pool import Pool
 from dkd_cli.recipe.schema import Train
+
+MOST_VALIDATIONS = 10
+"""Of a student that goes through a few rows many times, for each pass of the others over all rows."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,45 @@ def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
     return math.ceil(math.ceil(size / loaded) / settings.accumulation)
 
 
+def between_validations(settings: Train, own: int, whole: int, loaded: int) -> tuple[int, Train]:
+    """Rows between two validations of a student that takes as many updates over few rows as others over many.
+
+    Many passes overfit. Validated as rarely as the others, it would have no checkpoint from before that, and
+    whatever is compared with it would look better than it is. So its epoch is a pass over its own rows,
+    though there are at most `MOST_VALIDATIONS` of them to a pass over the whole.
+
+    Args:
+        settings: with `epochs` as passes over the whole.
+        own: rows that it learns from.
+        whole: rows of those that it is compared with.
+        loaded: as `loaded_at_once` says.
+
+    Returns:
+        rows of an epoch, in whole updates, and settings with as many updates as before.
+
+    >>> rows, changed = between_validations(Train(epochs=2, batch_size=16), 1000, 13000, 16)
+    >>> rows, changed.max_steps
+    (1312, 1626)
+    >>> between_validations(Train(epochs=2), 1000, 1000, 32) == (1000, Train(epochs=2))
+    True
+    """
+    update = loaded * settings.accumulation
+    rows = math.ceil(max(own, whole / MOST_VALIDATIONS) / update) * update
+    if rows >= whole:
+        return whole, settings
+    return rows, replace(settings, max_steps=updates_of(settings, whole, loaded))
+
+
+def updates_of(settings: Train, size: int, loaded: int) -> int:
+    """Number of updates of a whole run over a training split of `size`."""
+    if settings.max_steps is not None:
+        return settings.max_steps
+    return math.ceil(settings.epochs * updates_per_epoch(settings, size, loaded))
+
+
 def examples_seen(settings: Train, size: int, pool: Pool | None = None, processes: int = 1) -> int:
     """Number of examples in a whole run over a training split of `size`, repeats counted."""
-    updates = settings.max_steps
-    if updates is None:
-        updates = math.ceil(
-            settings.epochs * updates_per_epoch(settings, size, loaded_at_once(settings, pool, processes))
-        )
+    updates = updates_of(settings, size, loaded_at_once(settings, pool, processes))
     return work(settings, size, pool, updates, processes).examples
 
 
