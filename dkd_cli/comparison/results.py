@@ -191,7 +191,7 @@ def _context(
 
 
 def _passes(plan: Comparison, rows: Sequence[Row]) -> float | None:
-    """How often fine-tuning went through the labelled rows, for as many updates; None: no transfer set."""
+    """Passes of fine-tuning over the labelled rows, for as many updates; None: no transfer set."""
     trained = next((row.cost.backward_rows for row in rows if row.standing.name == FINE_TUNING), None)
     if plan.data.transfer is None or trained is None:
         return None

@@ -72,7 +72,7 @@ class Context:
     lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By strategy the classes that its students never get right, and the teacher does."""
     passes: float | None = None
-    """Beside a transfer set: how often the students of the labelled rows alone went through these."""
+    """Beside a transfer set: passes of the students of the labelled rows alone over these."""
     relative_size: float | None = None
     """The student's weights on disk over the teacher's."""
     hard: str | None = None
