@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, s
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import FINE_TUNING, Context, Standing, preferred, verdict
+from dkd_cli.evaluation.verdict import FINE_TUNING, Context, Standing, best_on_validation, preferred, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
 from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
@@ -146,16 +145,11 @@ def to_ship(result: ComparisonResult, metric: str) -> Path | None:
     if not rows:
         return None
     named = preferred({name: row.standing for name, row in rows.items() if row.standing.scores})
-    best = rows[named] if named else max(rows.values(), key=lambda row: _merit_there(row, metric))
+    best = rows[named or best_on_validation([row.standing for row in rows.values()])]
     _, folder = max(
         zip(best.validations, best.folders, strict=True), key=lambda one: merit(metric, one[0][metric])
     )
     return Path(folder)
-
-
-def _merit_there(row: Row, metric: str) -> float:
-    chosen_by = row.standing.chosen_by
-    return -math.inf if chosen_by is None else merit(metric, chosen_by)
 
 
 def _context(

@@ -178,10 +178,10 @@ def preferred(found: Mapping[str, Standing]) -> str | None:
     gains = [one for one in found.values() if not one.control and _beats(one, FINE_TUNING)]
     further = [one for one in gains if _beats(one, CLASSIC)]
     if further:
-        return _best(further)
+        return best_on_validation(further)
     if any(one.name == CLASSIC for one in gains):
         return CLASSIC
-    return _best(gains) if gains else FINE_TUNING
+    return best_on_validation(gains) if gains else FINE_TUNING
 
 
 def _decision(found: Mapping[str, Standing], metric: str, alone: str) -> str:
@@ -273,8 +273,8 @@ def _beats(one: Standing, other: str) -> bool:
     return difference is not None and difference.gain > 0 and clear(difference)
 
 
-def _best(candidates: Sequence[Standing]) -> str:
-    """Rank by the validation split."""
+def best_on_validation(candidates: Sequence[Standing]) -> str:
+    """Return the name of the strategy with the best mean on the validation split."""
 
     def merit(one: Standing) -> float:
         if one.chosen_by is None:
