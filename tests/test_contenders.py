@@ -107,3 +107,30 @@ def test_the_recipes_own_sweep_is_a_grid_where_it_can_be_one(workdir: Path) -> N
         *((1e-4, 1), (1e-4, 2), (2e-4, 1), (2e-4, 2))
     ]
     assert any("data.max_length is left aside" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"), [("epochs: 2", 10), ("epochs: 12.5", 13), ("max_steps: 900", 10)]
+)
+def test_beside_a_transfer_set_fine_tuning_has_few_passes_as_a_second_setting(
+    workdir: Path, train: str, expected: int
+) -> None:
+    data = "name: one\nmodel: m\ndata: {source: s.csv, transfer: more.txt}\n"
+    (workdir / "one.yaml").write_text(f"{data}train: {{{train}}}\n")
+    found = loaded(reference="one.yaml", seeds=(1,), strategies=("static",))
+    passes = {one.name: [point.strategy.max_passes for point in one.points] for one in found.strategies}
+    assert passes == {"none": [None, expected], "static": [None], "labelled": [None, expected]}
+    assert folders(found, "none")[1] == f"student-none-max_passes={expected}-seed1"
+
+
+def test_a_limit_of_the_recipe_is_the_only_setting(workdir: Path) -> None:
+    (workdir / "one.yaml").write_text("name: one\nmodel: m\ndata: {source: s.csv, transfer: more.txt}\n")
+    given = ("strategy.max_passes=4",)
+    found = loaded(reference="one.yaml", seeds=(1,), strategies=("static",), overrides=given)
+    assert {point.strategy.max_passes for one in found.strategies for point in one.points} == {4}
+
+
+def test_without_a_transfer_set_there_is_nothing_to_limit() -> None:
+    assert all(len(one.points) == 2 for one in loaded().strategies), "one setting, two seeds"
+    with pytest.raises(DkdError, match="names no texts"):
+        loaded(overrides=("strategy.max_passes=4",))

@@ -11,6 +11,7 @@ from dkd_cli.engine.training.counts import (
     Work,
     between_validations,
     examples_seen,
+    shortened,
     updates_of,
     work,
 )
@@ -71,3 +72,20 @@ def test_a_student_of_few_rows_is_validated_more_often_in_as_many_updates(
 @pytest.mark.parametrize("own", [98, 100])
 def test_a_student_of_as_good_as_all_rows_keeps_its_epochs(own: int) -> None:
     assert between_validations(Train(batch_size=8), own, 100, 8) == (100, Train(batch_size=8))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Train(epochs=2, batch_size=16), Train(epochs=3, batch_size=8, accumulation=3), Train(max_steps=9)],
+)
+def test_a_limit_of_passes_only_ever_shortens(settings: Train) -> None:
+    updates = [
+        updates_of(shortened(settings, 100, 900, settings.batch_size, passes), 900, settings.batch_size)
+        for passes in range(1, 40)
+    ]
+    whole = updates_of(settings, 900, settings.batch_size)
+    assert updates == sorted(updates)
+    assert updates[-1] == whole
+    for passes, found in enumerate(updates, 1):
+        update = settings.batch_size * settings.accumulation
+        assert found == min(whole, -(-passes * 100 // update))

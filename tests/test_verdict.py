@@ -191,11 +191,3 @@ def test_a_share_of_a_teachers_score_wants_a_positive_one(teacher: float) -> Non
 @pytest.mark.parametrize(("p", "text"), [(0.0, "p < 0.001"), (0.0312, "p = 0.031"), (1.0, "p = 1")])
 def test_p_values_are_written_short(p: float, text: str) -> None:
     assert p_value(p) == text
-
-
-@pytest.mark.parametrize(
-    ("student", "passes", "warned"), [(GAIN, 26.0, True), (GAIN, 5.0, False), (LEVEL, 26.0, False)]
-)
-def test_a_control_of_many_passes_is_no_strong_one(student: Standing, passes: float, warned: bool) -> None:
-    text = "\n".join(verdict([NONE, student], "accuracy", Context(passes=passes)))
-    assert ("the labelled rows alone were gone through 26 times" in text) == warned

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dkd_cli.comparison.runs import own_schedule
 from dkd_cli.data.examples import TaskData
 from dkd_cli.engine.models.models import LoadedModel
 from dkd_cli.engine.models.students import build_classifier, build_student
@@ -16,7 +17,6 @@ from dkd_cli.engine.training.pace import Pace, measure_pace
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.schema import Recipe, Train
-from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.wording import counted
 
 SECONDS_A_RUN = 3.0
@@ -82,4 +82,5 @@ def _run(pace: Pace, settings: Train, data: TaskData, examples: int) -> float:
 
 
 def _examples(recipe: Recipe, workshop: Workshop) -> int:
-    return examples_seen(student_train(recipe), workshop.data(recipe).rows_taught)
+    data = workshop.data(recipe)
+    return examples_seen(own_schedule(recipe, data), data.rows_taught)

@@ -22,9 +22,9 @@ from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, s
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import FINE_TUNING, Context, Standing, best_on_validation, preferred, verdict
+from dkd_cli.evaluation.verdict import Context, Standing, best_on_validation, preferred, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
-from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
+from dkd_cli.recipe.contenders import CONTROLS, LABELLED, MAX_PASSES, REFERENCES
 from dkd_cli.recipe.schema import Value
 from dkd_cli.recipe.student_kinds import student_train
 
@@ -179,17 +179,8 @@ def _context(
         lost=lost,
         judge=plan.judge,
         hard=plan.hard,
-        passes=_passes(plan, rows),
         relative_size=_relative_size(plan, rows),
     )
-
-
-def _passes(plan: Comparison, rows: Sequence[Row]) -> float | None:
-    """Passes of fine-tuning over the labelled rows, for as many updates; None: no transfer set."""
-    trained = next((row.cost.backward_rows for row in rows if row.standing.name == FINE_TUNING), None)
-    if plan.data.transfer is None or trained is None:
-        return None
-    return trained / len(plan.data.splits["train"])
 
 
 def _relative_size(plan: Comparison, rows: Sequence[Row]) -> float | None:
@@ -302,9 +293,13 @@ def _rows(plan: Comparison) -> str:
     labelled = len(plan.data.splits["train"])
     if plan.data.transfer is None:
         return f"{labelled} examples"
+    passes = {
+        value for entry in plan.entries for one in entry.candidates if (value := one.settings.get(MAX_PASSES))
+    }
+    fewer = f", or {max(passes)} times" if passes else ""
     return (
         f"{labelled} labelled rows and {len(plan.data.transfer)} transfer texts (without a teacher, or as "
-        f"{LABELLED}, the labelled rows for as many updates)"
+        f"{LABELLED}, the labelled rows for as many updates{fewer})"
     )
 
 

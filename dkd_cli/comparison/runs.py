@@ -12,12 +12,14 @@ from dkd_cli.engine.method.checks import check_plan
 from dkd_cli.engine.method.strategies import resolve
 from dkd_cli.engine.runs.checkpoints import teacher_folder
 from dkd_cli.engine.runs.identity import identity
+from dkd_cli.engine.training.counts import loaded_at_once, shortened
 from dkd_cli.errors import DataError, DkdError
 from dkd_cli.pipeline.planned import StudentRun, TeacherRun, plan_student, plan_teacher
 from dkd_cli.pipeline.student import hard_labels_note
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import (
     CONTROL,
+    MAX_PASSES,
     REFERENCES,
     SELECTING,
     ComparisonRequest,
@@ -25,7 +27,8 @@ from dkd_cli.recipe.contenders import (
     Contenders,
     load_contenders,
 )
-from dkd_cli.recipe.schema import Recipe, Value
+from dkd_cli.recipe.schema import Recipe, Train, Value
+from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.recipe.teacher_kinds import kind_of
 
 
@@ -105,7 +108,9 @@ def make_plan(asked: ComparisonRequest, workshop: Workshop) -> Comparison:
         )
         reported = with_recorded_labels(contenders.base, judge, data, reported)
     admitted, refused = _defined(contenders, data, asked)
-    entries = tuple(ComparedStrategy(one.name, one.control, _candidates(one.points)) for one in admitted)
+    entries = tuple(
+        ComparedStrategy(one.name, one.control, _candidates(_differing(one.points, data))) for one in admitted
+    )
     needed = {name for entry in entries for point in entry.points for name in point.teachers}
     base = contenders.base
     here = [name for name, one in base.teachers.items() if kind_of(one).trained_here]
@@ -179,22 +184,45 @@ def _defined(
     return admitted, notes
 
 
+def own_schedule(recipe: Recipe, data: TaskData) -> Train:
+    """The schedule of a student, which may end sooner where it leaves the transfer set aside."""
+    settings = student_train(recipe)
+    if plan_student(recipe).takes_transfer:
+        return settings
+    at_once = loaded_at_once(settings, None)
+    sizes = len(data.splits["train"]), data.rows_taught, at_once
+    return shortened(settings, *sizes, recipe.strategy.max_passes)
+
+
+def _differing(points: Sequence[Recipe], data: TaskData) -> Sequence[Recipe]:
+    """Points without those that would go through the labelled rows few times anyway."""
+    return [
+        point
+        for point in points
+        if MAX_PASSES not in point.sweep or own_schedule(point, data) != student_train(point)
+    ]
+
+
 def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:
     """Points by setting, each experiment once: keys that do not affect a strategy give no second run."""
-    idle = [key for key in points[0].sweep if _is_idle(key, points)]
+    swept = list(dict.fromkeys(key for point in points for key in point.sweep))
+    idle = [key for key in swept if _is_idle(key, points)]
     runs: dict[Path, StudentRun] = {}
     for point in points:
         sweep = {key: value for key, value in point.sweep.items() if key not in idle}
         run = plan_student(replace(point, sweep=sweep))
         runs.setdefault(run.folder, run)
-    swept = [key for key in points[0].sweep if key not in idle and key != "train.seed"]
-    varied = [key for key in swept if len({run.recipe.sweep[key] for run in runs.values()}) > 1]
-    groups: dict[tuple[Value, ...], list[StudentRun]] = {}
+    settled = ("train.seed", *idle)
+    varied = [
+        key
+        for key in swept
+        if key not in settled and len({run.recipe.sweep.get(key) for run in runs.values()}) > 1
+    ]
+    groups: dict[tuple[tuple[str, Value], ...], list[StudentRun]] = {}
     for run in runs.values():
-        groups.setdefault(tuple(run.recipe.sweep[key][0] for key in varied), []).append(run)
-    return tuple(
-        Candidate(dict(zip(varied, values, strict=True)), tuple(group)) for values, group in groups.items()
-    )
+        own = [(key, run.recipe.sweep[key][0]) for key in varied if key in run.recipe.sweep]
+        groups.setdefault(tuple(own), []).append(run)
+    return tuple(Candidate(dict(values), tuple(group)) for values, group in groups.items())
 
 
 def _is_idle(key: str, points: Sequence[Recipe]) -> bool:

@@ -23,8 +23,6 @@ FINE_TUNING = "none"
 CLASSIC = "static"
 WIDEST = 0.5
 """Half the width of an interval, in units of the metric, from which on it says nothing."""
-MANY_PASSES = 10
-"""Passes over a few labelled rows from which on fewer are likely to be better."""
 NO_WIDTH = 1e-6
 """Width of an interval below which the scores are the same: `paired_difference` keeps errors above 0."""
 
@@ -71,8 +69,6 @@ class Context:
     """The constant prediction's name, such as `always spam`, and its score."""
     lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """By strategy the classes that its students never get right, and the teacher does."""
-    passes: float | None = None
-    """Beside a transfer set: passes of the students of the labelled rows alone over these."""
     relative_size: float | None = None
     """The student's weights on disk over the teacher's."""
     hard: str | None = None
@@ -150,11 +146,6 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
         if alone is not None and merit(metric, alone) <= merit(metric, floor):
             own = f"{context.names.get(FINE_TUNING, FINE_TUNING)} ({_number(alone, metric)})"
             lines.append(f"Beware: {own} is no better than {told}, so that a gain over it says little.")
-    if context.passes is not None and context.passes >= MANY_PASSES and best not in (None, FINE_TUNING):
-        lines.append(
-            f"Beware: the labelled rows alone were gone through {context.passes:.0f} times, so that all have "
-            "as many updates; a student of fewer passes over them may do better than these controls."
-        )
     if best is not None and (lost := context.lost.get(best)):
         classes = _listed([repr(name) for name in lost])
         lines.append(f"Beware: {student} lost {classes}: F1 0 in every seed, which the teacher's is not.")

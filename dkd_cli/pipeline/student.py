@@ -14,7 +14,7 @@ from dkd_cli.engine.models.attention import show_attention
 from dkd_cli.engine.models.models import check_fit
 from dkd_cli.engine.models.students import build_student
 from dkd_cli.engine.runs.checkpoints import Run, claim, given_labels
-from dkd_cli.engine.training.counts import between_validations, loaded_at_once
+from dkd_cli.engine.training.counts import between_validations, loaded_at_once, shortened
 from dkd_cli.engine.training.job import Job
 from dkd_cli.engine.training.learning_rate import STUDENT, learning_rate
 from dkd_cli.engine.training.pool import pooled
@@ -140,7 +140,10 @@ def prepare(
     # validated on the way: many passes over a few rows overfit.
     train = splits.train if run.takes_transfer else splits.labelled
     at_once = loaded_at_once(settings, pool, workshop.peers.count)
-    rows_per_epoch, settings = between_validations(settings, len(train), len(splits.train), at_once)
+    sizes = len(train), len(splits.train), at_once
+    if not run.takes_transfer:
+        settings = shortened(settings, *sizes, recipe.strategy.max_passes)
+    rows_per_epoch, settings = between_validations(settings, *sizes)
     check_fit(student.model, (splits.train, splits.validation), recipe.data.max_length, "student")
     job = Job(
         model=student.model,

@@ -6,13 +6,23 @@ and no results.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
 from dkd_cli.recipe.loader import load_points, load_recipe
 from dkd_cli.recipe.overrides import Override, Sweep, collect_options, parse_overrides
-from dkd_cli.recipe.schema import STRATEGIES, Recipe, Value, decides_teachers, has_transfer, strategy_parts
+from dkd_cli.recipe.schema import (
+    STRATEGIES,
+    Recipe,
+    Value,
+    decides_teachers,
+    has_transfer,
+    strategy_parts,
+    without_transfer,
+)
+from dkd_cli.recipe.student_kinds import student_train
 from dkd_cli.recipe.written import Place, Written
 
 CONTROL = "random"
@@ -24,11 +34,16 @@ REFERENCES = ("none", "static")
 CONTROLS = {CONTROL: SELECTING, LABELLED: "static"}
 """Each control and the strategy that it is the control of."""
 
+MAX_PASSES = "strategy.max_passes"
+FEW_PASSES = 10
+"""Passes over the labelled rows that students without the transfer set end after, as a second setting: for as
+many updates as the others they go through a few rows so often that they overfit."""
+
 _SCORE = "strategy.data.score"
 _VARIED = ("strategy.name", "train.seed")
 _BUDGET = (
     *("train.epochs", "train.max_steps", "student.layers", "student.model"),
-    *("data.max_transfer", "strategy.transfer"),
+    *("data.max_transfer", "strategy.transfer", MAX_PASSES),
 )
 
 
@@ -133,7 +148,19 @@ def _points(
         own.append(_sweep(_SCORE, ["random"]))
         overrides = [one for one in overrides if one.key != _SCORE]
         sweeps = [one for one in sweeps if one.key != _SCORE]
-    return tuple(load_points(asked.reference, overrides, [*sweeps, *own], keep=_free))
+    points = load_points(asked.reference, overrides, [*sweeps, *own], keep=_free)
+    if _overfits(name, points[0]):
+        passes = max(FEW_PASSES, math.ceil(student_train(without_transfer(points[0])).epochs))
+        own.append(_sweep(MAX_PASSES, [passes]))
+        points += load_points(asked.reference, overrides, [*sweeps, *own], keep=_free)
+    return tuple(points)
+
+
+def _overfits(name: str, point: Recipe) -> bool:
+    """Return whether its passes over the labelled rows may be too many: without the transfer set, and unless
+    the recipe limits them."""
+    alone = name == LABELLED or (name == "none" and not point.data.unlabelled)
+    return alone and has_transfer(point.data) and point.strategy.max_passes is None
 
 
 def _sweep(key: str, values: Sequence[Value]) -> Sweep:

@@ -163,6 +163,9 @@ def _transfer(recipe: Recipe) -> Iterator[Broken]:
     if not has_transfer(recipe.data):
         if not recipe.strategy.transfer:
             yield "strategy.transfer", "is false, but `data.transfer` names no texts", "remove it"
+        if recipe.strategy.max_passes is not None:
+            problem = "is for students without the transfer set, but `data.transfer` names no texts"
+            yield "strategy.max_passes", problem, "set train.epochs"
         return
     if recipe.strategy.transfer and recipe.strategy.objective.kd_loss == "decoupled":
         problem = "is `decoupled`, which reads the label, but transfer texts have none"

@@ -137,6 +137,9 @@ class Strategy:
     transfer: bool = True
     """`false`: leave the transfer set of `data.transfer` aside, and see the labelled rows for as many
     updates: the control of what a transfer set brings. `none` always does so."""
+    max_passes: Count | None = None
+    """Of a student that leaves the transfer set aside: it ends after so many passes over the labelled rows,
+    where that is sooner. null: only after as many updates as the others."""
     teacher: TeacherAdoption = field(default_factory=TeacherAdoption)
     data: DataSelection = field(default_factory=DataSelection)
     objective: Objective = field(default_factory=Objective)

@@ -43,13 +43,15 @@ def identity(recipe: Recipe, role: Role, name: str) -> dict[str, Any]:
         }
     else:
         plan = resolve(recipe)
+        alone = has_transfer(recipe.data) and not (plan.teachers and recipe.strategy.transfer)
         settings |= {
             "student": asdict(recipe.student),
             "strategy": {
                 "data": asdict(plan.selection),
                 "teacher": asdict(plan.adoption),
                 "objective": asdict(plan.objective),
-                "transfer": recipe.strategy.transfer or not (has_transfer(recipe.data) and plan.teachers),
+                "transfer": not (alone and plan.teachers),
+                "max_passes": recipe.strategy.max_passes if alone else None,
             },
             "teachers": {teacher: asdict(recipe.teachers[teacher]) for teacher in plan.teachers},
             "train": asdict(student_train(recipe)),

@@ -50,6 +50,28 @@ def updates_per_epoch(settings: Train, size: int, loaded: int) -> int:
     return math.ceil(math.ceil(size / loaded) / settings.accumulation)
 
 
+def shortened(settings: Train, own: int, whole: int, loaded: int, passes: int | None) -> Train:
+    """The settings of a run that ends after so many passes over its own rows, where that is sooner.
+
+    Args:
+        settings: with `epochs` as passes over the whole.
+        own: rows that it learns from.
+        whole: rows of the students that it is compared with.
+        loaded: as `loaded_at_once` says.
+        passes: None: no limit.
+
+    >>> shortened(Train(epochs=2, batch_size=16), 1000, 13000, 16, 10).max_steps
+    625
+    >>> shortened(Train(epochs=2, batch_size=16), 1000, 3000, 16, 10) == Train(epochs=2, batch_size=16)
+    True
+    """
+    if passes is None:
+        return settings
+    updates = math.ceil(passes * own / (loaded * settings.accumulation))
+    sooner = updates < updates_of(settings, whole, loaded)
+    return replace(settings, max_steps=updates) if sooner else settings
+
+
 def between_validations(settings: Train, own: int, whole: int, loaded: int) -> tuple[int, Train]:
     """Rows between two validations of a student that takes as many updates over few rows as others over many.
 
