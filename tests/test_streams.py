@@ -261,3 +261,11 @@ def test_formats_that_are_read_whole() -> None:
     with pytest.raises(DataError, match=r"^in:1: the text is None"):
         list(read_examples(io.BytesIO(b'[{"id": 1, "text": null}]'), "in", "json", columns))
     assert sorted(FORMATS) == ["csv", "json", "jsonl", "lines", "parquet", "tsv", "xlsx"]
+
+
+def test_wide_lines_may_be_left_unread_when_their_file_is_closed() -> None:
+    stream = io.BufferedReader(io.BytesIO("one\ntwo\n".encode("utf-16")))
+    lines = text_streams.text_lines(stream, "in", None, lambda _: None)
+    assert next(lines) == (1, "one\n")
+    stream.close()
+    lines.close()  # type: ignore[attr-defined]

@@ -133,7 +133,8 @@ def _wide_lines(stream: IO[bytes], place: str, encoding: str) -> Lines:
     except UnicodeDecodeError as error:
         raise DataError(f"{place}:{number}", f"is not {error.encoding}", "save it as UTF-8") from None
     finally:
-        text.detach()  # who gave the stream closes it
+        if not stream.closed:
+            text.detach()  # who gave the stream closes it
 
 
 def _recognised(stream: IO[bytes]) -> str | None:
