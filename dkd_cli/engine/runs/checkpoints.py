@@ -146,7 +146,13 @@ def read_run(folder: Path) -> Run | None:
             data=facts["data"],
             predicts=facts["predicts"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise DataError(
+            str(path),
+            f"has no {error}: another version of dkd wrote it, or it is damaged",
+            "use that version, or remove the folder and train the model again",
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
         raise DataError(
             str(path), f"cannot be read ({error})", "remove the folder and train the model again"
         ) from error
