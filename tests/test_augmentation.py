@@ -65,6 +65,9 @@ def test_neighbours_are_the_nearest_vectors(tiny_encoder: Path) -> None:
         assert set(ids.tolist()) == set(proposer.whole[np.argsort(-cosines)[:3]].tolist())
     assert np.array_equal(neighbours(proposer, words[7:8], 3)[0], found[7]), "whatever is computed with it"
     assert (neighbours(proposer, ["☃"], 3) == NONE).all()
+    assert set(neighbours(proposer, words[:1], 900)[0].tolist()) == {NONE, *proposer.whole.tolist()} - {
+        proposer.whole[0]
+    }, "more are asked for than there are"
 
 
 def test_masked_words_are_those_that_the_model_finds_likeliest(masked_encoder: Path) -> None:

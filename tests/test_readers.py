@@ -61,6 +61,7 @@ def test_text_stays_text(tmp_path: Path, name: str, delimiter: str | None) -> No
         ("a.csv", b"text,label\nfine,1\ncaf\x8e,0\n", "a.csv:3", r"byte 21 \(0x8e\) is not utf-8"),
         ("a.csv", b"\xff\xfet\0e\0x", "a.csv:1", "is not utf-16"),
         ("a.csv", "text,label\ngood,1\n".encode("utf-16-le"), "a.csv:1", "set data.encoding: utf-16-le"),
+        ("a.csv", "text,label\ngood,1\n".encode("utf-16-be"), "a.csv:1", "set data.encoding: utf-16-be"),
         (
             "a.csv.gz",
             gzip.compress(b"text,label\ngood,1\n", mtime=0)[:-4],

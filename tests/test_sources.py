@@ -322,7 +322,7 @@ def test_rows_without_a_label_can_be_dropped(workdir: Path) -> None:
         load(source=write_csv("a.csv", found))
     data = load(source="a.csv", missing_labels="drop")
     assert sum(sizes(data).values()) == 100
-    assert "train: 50 rows without a label dropped" in data.notes
+    assert "train: 50 rows without a label left out" in data.notes
     validation = write_csv("v.csv", found[:6])
     with pytest.raises(Problems, match=r"^v\.csv:2: the label is missing; add it or remove the row"):
         load(train="a.csv", validation=validation, missing_labels="drop")

@@ -138,7 +138,7 @@ def test_joined_rows_know_which_of_them_have_labels(labelled: str) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("body\nhello\n", "more.csv: there is no column 'text'; name one of: body"),
+        ("body\nhello\n", "more.csv: there is no column 'text'; rename one of its columns: body"),
         ("text\n", "more.csv: the file has no rows"),
         ("", "more.csv: the file is empty"),
     ],
@@ -177,3 +177,12 @@ def test_teachers_are_decided_without_it() -> None:
     assert decides_teachers("data.max_train")
     mixed = Data(source="a.csv", transfer=("more.txt",), max_transfer=3)
     assert labelled_data(mixed) == Data(source="a.csv")
+
+
+def test_a_line_of_a_txt_file_ends_where_the_line_does(labelled: str) -> None:
+    written = ["superb film\u2028charming story", "a lovely\x0cplot", "wonderful\x85cast", "bad \x1c film"]
+    for end in ("\n", "\r\n", "\r"):
+        Path("more.txt").write_bytes((end.join(written) + end).encode())
+        found = load(source=labelled, transfer=("more.txt",)).transfer
+        assert found is not None
+        assert list(found.texts) == written

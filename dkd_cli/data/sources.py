@@ -16,14 +16,14 @@ from dkd_cli.data.kinds import KINDS, Kind
 from dkd_cli.data.labels import UNSEEN, LabelColumn, Labels, check_classes
 from dkd_cli.data.metric_names import with_positive
 from dkd_cli.data.missing_labels import without_missing
-from dkd_cli.data.split_notes import POOL, TEST, TRAIN, VALIDATION, overlaps, single_examples
+from dkd_cli.data.split_notes import POOL, TEST, TRAIN, VALIDATION, overlaps, single_examples, unscored
 from dkd_cli.data.splits import Part, cap, cap_training, cut, make_part, without_duplicates, without_empty
 from dkd_cli.data.tasks import Task, resolve_task
 from dkd_cli.data.transfer import Known, augmented_part, is_transfer_file, load_transfer, read_transfer
 from dkd_cli.errors import DataError, DkdError, RecipeError, collect, raise_all
 from dkd_cli.reading.hub import is_saved_split, load_hub_splits, read_saved_split
 from dkd_cli.reading.locate import file_path
-from dkd_cli.reading.readers import READERS, is_file_name, missing_columns, read_table
+from dkd_cli.reading.readers import READERS, RENAME, is_file_name, missing_columns, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
 from dkd_cli.wording import counted
@@ -87,7 +87,7 @@ def load_task_data(data: Data, augmented: Augmented | None = None) -> TaskData:
     notes += kind.notes(label_names, parts[TRAIN].labels or (), task.separator)
     if label_names is not None and not data.unlabelled:
         _check_train(label_names, parts, data, notes, kind)
-    notes += overlaps(parts)
+    notes += [*unscored(label_names, parts, kind.classes_of), *overlaps(parts)]
     transfer = None
     if sources.transfer or data.augment.copies:
         evaluated = [part for name, part in whole.items() if name != TRAIN]
@@ -125,7 +125,7 @@ def _leave_out_missing(sources: Sources, task: Task, data: Data, notes: list[str
             sources.transfer.append(without)
             notes.append(f"{TRAIN}: {counted(len(without), 'row')} without a label moved to the transfer set")
         else:
-            notes.append(f"{TRAIN}: {counted(len(without), 'row')} without a label dropped")
+            notes.append(f"{TRAIN}: {counted(len(without), 'row')} without a label left out")
 
 
 def _cut(
@@ -272,7 +272,7 @@ def _parts(
         except DataError as error:
             problems.append(error)
     for table in sources.transfer:
-        problems += missing_columns(table, wanted) or _not_text(table, wanted)
+        problems += missing_columns(table, wanted, RENAME) or _not_text(table, wanted)
     raise_all(problems)
     labels: dict[str, Labels]
     names_from = POOL if POOL in columns else TRAIN

@@ -26,9 +26,33 @@ def single_examples(names: Sequence[str], parts: Mapping[str, Part], classes_of:
     single = [names[label] for label in sorted(set(found[TRAIN])) if counts[label] == 1]
     if not single:
         return []
-    listed = ", ".join(single[:MOST_PROBLEMS]) + (", ..." if len(single) > MOST_PROBLEMS else "")
     count = f"{len(single):,} of {len(names):,} classes"
-    return [f"{count} with a single example, in train and never scored: {listed}"]
+    return [f"{count} with a single example, in train and never scored: {_listed(single)}"]
+
+
+def unscored(names: Sequence[str] | None, parts: Mapping[str, Part], classes_of: ClassesOf) -> list[str]:
+    """Note the classes that are trained on and that validation or test lacks, unless they have one example.
+
+    Such a split can score well, in macro F1 also, whatever becomes of these classes.
+    """
+    found = {
+        name: Counter(one for label in part.labels or () for one in classes_of(label))
+        for name, part in parts.items()
+    }
+    total = sum(found.values(), Counter[int]())
+    notes = []
+    for name, counts in found.items():
+        if names is None or name == TRAIN or not counts:
+            continue
+        lacking = [names[one] for one in sorted(found[TRAIN]) if one not in counts and total[one] > 1]
+        if lacking:
+            count = f"{len(lacking):,} of {len(names):,} classes"
+            notes.append(f"{name} has no example of {count}, on which it tells nothing: {_listed(lacking)}")
+    return notes
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:MOST_PROBLEMS]) + (", ..." if len(classes) > MOST_PROBLEMS else "")
 
 
 def overlaps(parts: Mapping[str, Part]) -> list[str]:

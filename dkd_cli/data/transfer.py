@@ -6,6 +6,7 @@ training split, or comes too close to a validation or test text. Knows nothing a
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ from dkd_cli.reading.locate import file_path
 from dkd_cli.reading.readers import file_suffix, is_file_name, missing_columns, read_bytes, read_table
 from dkd_cli.reading.tables import MOST_PROBLEMS, Table
 from dkd_cli.recipe.schema import Data
+from dkd_cli.wording import counted
 
 NAME = "transfer"
 Names = tuple[str, ...] | None
@@ -50,7 +52,8 @@ def read_transfer(reference: str, task: Task, encoding: str | None) -> Table:
         raise DataError(reference, problem, "use csv, tsv, json, jsonl or parquet with both columns")
     text, guessed = decode(read_bytes(file_path(reference), reference), reference, encoding)
     notes = () if guessed is None else (f"{reference}: not UTF-8, read as {guessed}",)
-    written = text.splitlines()
+    # `splitlines` would also end a line where Unicode does, inside a text.
+    written = io.StringIO(text, newline=None).read().split("\n")
     numbers = [number for number, line in enumerate(written, start=1) if line.strip()]
     return Table(reference, {task.text: [written[one - 1] for one in numbers]}, numbers, notes=notes)
 
@@ -80,6 +83,8 @@ def load_transfer(
         DataError: a label contradicts the training data; nothing is left; too many texts are empty.
     """
     refuse_contradictions(tables, task, names, known, notes)
+    if copies:
+        notes.append(f"{NAME}: {counted(sum(map(len, copies)), 'copy')} of training texts, by data.augment")
     return transfer_split([*(transfer_part(table, task) for table in tables), *copies], known, data, notes)
 
 

@@ -81,7 +81,9 @@ def decode(content: bytes, place: str, encoding: str | None) -> tuple[str, str |
         line = text.count("\n", 0, text.index("\0")) + 1
         remedy = "the file is damaged or not a text file"
         if content.count(b"\0") > len(content) // 3:
-            remedy = "if it is UTF-16 without a byte order mark, set data.encoding: utf-16-le"
+            # Of a Latin letter the first byte is 0 where the large end comes first.
+            end = "be" if content[::2].count(b"\0") > content[1::2].count(b"\0") else "le"
+            remedy = f"if it is UTF-16 without a byte order mark, set data.encoding: utf-16-{end}"
         raise DataError(f"{place}:{line}", "a NUL character", remedy)
     if not text.strip():
         raise DataError(place, "the file is empty", "name one that has rows")

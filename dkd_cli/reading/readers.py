@@ -227,9 +227,13 @@ def is_file_name(reference: str) -> bool:
     return reference.startswith("pkg://") or reference.lower().removesuffix(PACKED).endswith(tuple(READERS))
 
 
-def missing_columns(table: Table, wanted: Sequence[str]) -> list[DataError]:
-    """One error for each wanted column that the table lacks."""
-    return [no_column(table, name) for name in wanted if table.column(name) is None]
+RENAME = "rename one of its columns: {}"
+"""The remedy where all tables share the names of columns; the names that it has come in place of `{}`."""
+
+
+def missing_columns(table: Table, wanted: Sequence[str], remedy: str = "name one of: {}") -> list[DataError]:
+    """One error for each wanted column that the table lacks; `remedy` as in `no_column`."""
+    return [no_column(table, name, remedy) for name in wanted if table.column(name) is None]
 
 
 def no_column(table: Table, name: str, remedy: str = "name one of: {}") -> DataError:

@@ -29,11 +29,11 @@ class Augment:
     from the neighbours of its token vectors.
     """
 
-    copies: Annotated[int, Ge(0)] = 0
+    copies: Annotated[int, Ge(0), Le(10_000)] = 0
     """Copies of each labelled training text; 0: no augmentation. Copies that repeat a text are dropped."""
     replace: Annotated[float, Gt(0), Le(1)] = 0.4
     """The probability that a word is replaced."""
-    candidates: Count = 15
+    candidates: Annotated[int, Ge(1), Le(1000)] = 15
     """How many words may take a word's place."""
 
 

@@ -131,8 +131,11 @@ def neighbours(proposer: Proposer, words: Sequence[str], count: int) -> Ids:
         for row, place in enumerate(known):
             cosines[row, spelt.get(some[place].casefold(), [])] = -np.inf
             # Among equals the smaller id: a partial sort alone would leave their order open.
-            nearest = np.flatnonzero(cosines[row] >= np.partition(cosines[row], -count)[-count])
-            order = np.argsort(-cosines[row, nearest], kind="stable")[:count]
+            most = min(count, int(np.isfinite(cosines[row]).sum()))
+            if not most:
+                continue
+            nearest = np.flatnonzero(cosines[row] >= np.partition(cosines[row], -most)[-most])
+            order = np.argsort(-cosines[row, nearest], kind="stable")[:most]
             found[start + place, : len(order)] = proposer.whole[nearest[order]]
     return found
 
@@ -172,7 +175,8 @@ def masked_candidates(
         batch["input_ids"][torch.arange(len(some)), positions] = proposer.tokenizer.mask_token_id
         logits = proposer.model(**batch).logits[torch.arange(len(some)), positions][:, whole]
         logits[originals[:, None] == whole[None, :]] = -torch.inf
-        best = whole[logits.topk(min(count, len(whole)), dim=1).indices].numpy()
+        top = logits.topk(min(count, len(whole)), dim=1)
+        best = whole[top.indices].masked_fill(top.values.isneginf(), NONE).numpy()
         for (word, _), ids in zip(some, best, strict=True):
             found[word, : len(ids)] = ids
     return found
