@@ -64,7 +64,7 @@ def forecast(
         # Its own teacher may not be trained yet; a similar one is equally fast.
         source = first.model if first.student.model == "teacher" else students[0].source
         data = workshop.data(first)
-        model = build_student(source, data, first)
+        model = build_student(source, data, first, progress=workshop.terminal.progress)
         pace = _pace(workshop, first, model, students[0].settings)
         seconds += sum(_run(pace, run.settings, data, _examples(run.recipe, workshop)) for run in students)
     basis = "from some timed steps" if measured else f"from {counted(len(done), 'finished student')}"

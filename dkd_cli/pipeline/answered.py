@@ -41,8 +41,9 @@ def recorded_files(recipe: Recipe) -> dict[str, str]:
 
 
 def answer_digests(recipe: Recipe) -> dict[str, str]:
-    """A digest of each file of answers: more answers are another teacher."""
-    return {name: sha256(path) for name, path in label_files(recipe).items() if path.is_file()}
+    """A digest of each recorded teacher's file: other or more answers are another teacher."""
+    files = {name: file_path(reference) for name, reference in recorded_files(recipe).items()}
+    return {name: sha256(path) for name, path in files.items() if path.is_file()}
 
 
 def with_answers(recipe: Recipe, data: TaskData) -> TaskData:

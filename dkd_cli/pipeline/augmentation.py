@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from dkd_cli.engine.models.proposals import (
     masked_candidates,
     neighbours,
 )
+from dkd_cli.engine.models.token_vectors import Progress
 from dkd_cli.recipe.schema import Recipe
 
 SECONDS_BETWEEN_WRITES = 20.0
@@ -33,7 +33,6 @@ WORDS_AT_ONCE = 4096
 INT32 = np.dtype("<i4")
 
 Texts = tuple[list[str], list[str] | None]
-Progress = Callable[[str, int], AbstractContextManager[Callable[..., None]]]
 
 
 def augmented(train: Split, recipe: Recipe, cache: Cache | None, progress: Progress) -> Texts:

@@ -50,7 +50,7 @@ def require_teachers(runs: Sequence[StudentRun], typed: str) -> None:
 
 
 def weights_of_teachers(run: StudentRun) -> dict[str, str]:
-    """A digest of each teacher that the run needs: of a model's weights, of an endpoint's answers."""
+    """A digest of each teacher that the run needs: of a model's weights, of a recorded one's answers."""
     weights = {name: weights_digest(source, f"teachers.{name}") for name, source in run.teachers.items()}
     return weights | {
         name: one for name, one in answer_digests(run.recipe).items() if name in run.plan.teachers
@@ -115,7 +115,8 @@ def prepare(
     labelled = data.splits["validation"].labels is not None
     judge = judge_by_labels(data) if labelled else None
     compute = workshop.compute(settings)
-    built = build_student(run.source, data, recipe, given_labels(recipe, run.source))
+    labels = given_labels(recipe, run.source)
+    built = build_student(run.source, data, recipe, labels, workshop.terminal.progress)
     student = narrowed(workshop, recipe, built)
     if plan.hard:
         workshop.once(workshop.terminal.say, hard_labels_note(plan.teachers[-1]))

@@ -27,7 +27,7 @@ from dkd_cli.engine.models.models import (
 )
 from dkd_cli.engine.models.padding import agree_on_padding
 from dkd_cli.engine.models.static import SPECIAL, StaticConfig, static_classifier
-from dkd_cli.engine.models.token_vectors import principal, token_vectors
+from dkd_cli.engine.models.token_vectors import Progress, principal, silent, token_vectors
 from dkd_cli.engine.models.trial import check_reading
 from dkd_cli.errors import ModelError
 from dkd_cli.recipe.rules import parse_take
@@ -120,7 +120,11 @@ def build_classifier(
 
 
 def build_student(
-    source: str, data: TaskData, recipe: Recipe, labels: Sequence[str] | None = None
+    source: str,
+    data: TaskData,
+    recipe: Recipe,
+    labels: Sequence[str] | None = None,
+    progress: Progress = silent,
 ) -> LoadedModel:
     """An untrained student as the recipe's `student` section asks for.
 
@@ -129,28 +133,29 @@ def build_student(
         data: the task, whose labels the head gets.
         recipe: a point; `train.seed` decides what is drawn.
         labels: the class names in the order of the source's outputs, where the recipe gives them.
+        progress: of what takes seconds.
 
     Raises:
         ModelError: as the builder of its family.
     """
     if labels is not None:
         _check_labels(load_config(source, "student"), data, labels, source, "student")
-    return STUDENTS[recipe.student.family](source, data, recipe)
+    return STUDENTS[recipe.student.family](source, data, recipe, progress)
 
 
-def _cut_encoder(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
+def _cut_encoder(source: str, data: TaskData, recipe: Recipe, progress: Progress) -> LoadedModel:
     layers, take = recipe.student.layers, recipe.student.take
     return build_classifier(source, data, layers=layers, take=take, seed=recipe.train.seed, key="student")
 
 
-def _static(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
+def _static(source: str, data: TaskData, recipe: Recipe, progress: Progress) -> LoadedModel:
     """Token vectors of the encoder that `_cut_encoder` would keep, under convolutions and a head."""
-    cut, student = _cut_encoder(source, data, recipe), recipe.student
+    cut, student = _cut_encoder(source, data, recipe, progress), recipe.student
     tokenizer, width = cut.tokenizer, int(cut.model.config.hidden_size)
     if student.dimensions is not None and student.dimensions > width:
         problem = f"{student.dimensions} dimensions of vectors that have {width}"
         raise ModelError("student.dimensions", problem, f"use 1 to {width}")
-    vectors = token_vectors(cut.model.eval().base_model, tokenizer)
+    vectors = token_vectors(cut.model.eval().base_model, tokenizer, progress)
     if student.dimensions is not None:
         vectors = principal(vectors, student.dimensions)
     # Without convolutions the head stays linear in the vectors, so that it can be multiplied into them.
@@ -180,7 +185,7 @@ def _static(source: str, data: TaskData, recipe: Recipe) -> LoadedModel:
     return LoadedModel(model, tokenizer, cut.notes)
 
 
-STUDENTS: dict[str, Callable[[str, TaskData, Recipe], LoadedModel]] = {
+STUDENTS: dict[str, Callable[[str, TaskData, Recipe, Progress], LoadedModel]] = {
     "encoder": _cut_encoder,
     "static": _static,
 }
