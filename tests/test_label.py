@@ -72,10 +72,19 @@ def test_a_labelling_ends_in_a_file_that_a_student_learns_from(
     assert (figures["requests"], figures["audited"]) == (40, 8)
     assert "price of 1,000 texts" in (top / "report.html").read_text()
 
-    # More answers are another teacher: the student that learnt from fewer is refused.
-    assert dkd("label", recipe, "--budget", "50", *WORDS) == 0
+    # More answers are another teacher: the student that learnt from fewer is refused, and what is typed next
+    # makes it again.
+    plan = heard("label", recipe, "--budget", "50", *WORDS, "--dry-run").out
+    assert "paid for before        40, spent " in plan
+    assert "more rounds            10" in plan
+    said = heard("label", recipe, "--budget", "50", *WORDS)
+    assert said.out.splitlines()[-1] == f"next: dkd distill {recipe} --fresh"
     assert stand.asked.total() == len(stand.asked) == 50
     assert refused(5, "distill", recipe, "--strategy", "static")
+    assert dkd("distill", recipe, "--strategy", "static", "--fresh") == 0
+    assert (
+        heard("label", recipe, "--budget", "50", *WORDS).out.splitlines()[-1] == f"next: dkd distill {recipe}"
+    )
 
 
 def test_typed_again_it_asks_nothing_and_shares_with_other_recipes(

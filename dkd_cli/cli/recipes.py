@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dkd_cli.cli.completion import bundled
+from dkd_cli.cli.options import Overrides
 
 recipes_app = typer.Typer(rich_markup_mode=None)
 
@@ -65,6 +66,7 @@ def copy(
 @recipes_app.command()
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Recipe files or bundled names.")],
+    overrides: Overrides = None,
     no_data: Annotated[
         bool, typer.Option("--no-data", help="Check the recipe alone; read neither data nor models.")
     ] = False,
@@ -81,4 +83,4 @@ def check(
     from dkd_cli.commands.recipes import check_recipes
     from dkd_cli.report.terminal import Terminal
 
-    check_recipes(files, data=not no_data, terminal=Terminal())
+    check_recipes(files, overrides or [], data=not no_data, terminal=Terminal())

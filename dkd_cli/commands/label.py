@@ -9,6 +9,7 @@ from contextlib import closing
 import torch
 
 from dkd_cli.data.sources import load_task_data
+from dkd_cli.engine.runs.checkpoints import read_run
 from dkd_cli.errors import RecipeError
 from dkd_cli.evaluation.disagreements import disagreements
 from dkd_cli.files import write_json
@@ -16,7 +17,7 @@ from dkd_cli.labelling.answers import AnswerStore, Ledger, digest, read_ledger
 from dkd_cli.labelling.asking import AskingTally, Desk, ask
 from dkd_cli.labelling.audit import Audit, answers_of, audit, logits
 from dkd_cli.labelling.budget import Budget
-from dkd_cli.labelling.campaign import Campaign, Round, open_campaign
+from dkd_cli.labelling.campaign import Campaign, Round, look_at, open_campaign
 from dkd_cli.labelling.chooser import Bags, Chooser, Vectors, train
 from dkd_cli.labelling.choosing import next_texts, on_labels, smoothing, trained_chooser
 from dkd_cli.labelling.display import progress_line, show_audit, show_plan, show_summary
@@ -34,6 +35,8 @@ from dkd_cli.labelling.room import Room, Wanted, audit_rows, expected_use, reque
 from dkd_cli.labelling.rounds import flat, round_sizes
 from dkd_cli.labelling.setting import endpoint_name, labels_file, resolve_setting
 from dkd_cli.labelling.shortlist import recall
+from dkd_cli.pipeline.answered import answer_digests
+from dkd_cli.pipeline.planned import plan_student
 from dkd_cli.recipe.schema import Recipe
 from dkd_cli.report.noise import quiet_libraries
 from dkd_cli.report.terminal import Terminal
@@ -70,19 +73,23 @@ def label(recipe: Recipe, wanted: Wanted, *, terminal: Terminal, typed: str) -> 
     vectors = Vectors.load(recipe.model)
     room = Room(recipe, wanted, setting, data, vectors, terminal)
     if wanted.dry_run:
-        show_plan(room, read_ledger(setting.record, terminal.warn))
+        ledger = read_ledger(setting.record, terminal.warn)
+        begun = Campaign(setting.folder, "") if wanted.fresh else look_at(setting.folder, facts_of(room))
+        show_plan(room, ledger, budget_of(room, ledger, begun), len(begun.asked))
         return
     store = AnswerStore(setting.record, setting.facts, terminal.warn)
     with closing(store):
         run_rounds(room, store, key)
-    terminal.say(f"next: dkd distill{typed}")
+    # A student that learnt from other answers is refused until it is made again.
+    student = read_run(plan_student(recipe).folder)
+    outdated = student is not None and student.teachers.get(name) != answer_digests(recipe)[name]
+    terminal.say(f"next: dkd distill{typed}" + (" --fresh" if outdated else ""))
 
 
 def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
     """The audit, the rounds, and what they leave behind."""
     setting, wanted, terminal, pool = room.setting, room.wanted, room.terminal, room.pool
-    facts = {"pool": digest(sorted(pool.example_ids)), "teacher": setting.record.name}
-    campaign = open_campaign(setting.folder, facts, fresh=wanted.fresh)
+    campaign = open_campaign(setting.folder, facts_of(room), fresh=wanted.fresh)
     total = requests_allowed(room, expected_use(room, store.ledger))
     budget = budget_of(room, store.ledger, campaign)
     stop, tally = threading.Event(), AskingTally()
@@ -117,7 +124,7 @@ def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
                 chooser = trained_chooser(room, store.ledger, bags)
                 if done > len(campaign.curve):
                     campaign.reached(on_labels(room, chooser))
-                terminal.say(progress_line(room, store.ledger, budget, one, campaign.curve[done - 1]))
+                terminal.say(progress_line(room, store.ledger, budget, campaign, done))
                 if tally.exhausted:
                     terminal.say("the budget is spent")
                     break
@@ -134,6 +141,11 @@ def run_rounds(room: Room, store: AnswerStore, key: str | None) -> None:
         report_disagreements(room, desk, bags)
     if audited is not None:
         write_json(setting.folder / "audit.json", audited.as_json())
+
+
+def facts_of(room: Room) -> dict[str, str]:
+    """Identity of a labelling: its pool, and the endpoint with its prompt."""
+    return {"pool": digest(sorted(room.pool.example_ids)), "teacher": room.setting.record.name}
 
 
 def _count(tally: AskingTally, said: str) -> None:

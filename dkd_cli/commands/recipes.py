@@ -46,17 +46,20 @@ def copy_recipe(name: str, target: Path | None, terminal: Terminal) -> None:
     terminal.say(f"wrote {target}; edit it, then: dkd recipes check {target}")
 
 
-def check_recipes(references: Sequence[str], *, data: bool, terminal: Terminal) -> None:
+def check_recipes(
+    references: Sequence[str], overrides: Sequence[str], *, data: bool, terminal: Terminal
+) -> None:
     """Check each recipe and print which are right; raises every problem of all of them together.
 
     Args:
         references: files and bundled names.
+        overrides: `key=value` items, for each of them.
         data: whether the data and the configurations of models are read too.
         terminal: for what is found.
     """
 
     def check(reference: str) -> None:
-        points = load_points(reference, [], [])
+        points = load_points(reference, overrides, [])
         if data:
             # Only here: reading texts and models takes libraries that plain checks need not pay for.
             from dkd_cli.pipeline.checking import check_recipe

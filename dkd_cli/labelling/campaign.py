@@ -93,3 +93,8 @@ def open_campaign(folder: Path, facts: Mapping[str, Any], *, fresh: bool) -> Cam
     if other:
         raise SystemProblem(str(folder), f"holds a labelling with another {', '.join(other)}", remedy)
     return campaign
+
+
+def look_at(folder: Path, facts: Mapping[str, Any]) -> Campaign:
+    """The labelling in a folder, or an empty one; nothing is written."""
+    return open_campaign(folder, facts, fresh=False) if (folder / STATE).exists() else Campaign(folder, "")

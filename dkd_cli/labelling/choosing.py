@@ -19,7 +19,7 @@ from dkd_cli.labelling.chooser import Bags, Chooser, train
 from dkd_cli.labelling.outputs import keys_of
 from dkd_cli.labelling.replies import probabilities
 from dkd_cli.labelling.room import Room, rows_of
-from dkd_cli.labelling.rounds import Policy, Rows, choose_round
+from dkd_cli.labelling.rounds import Policy, Rows, choose_round, sizes_left
 
 
 def next_texts(
@@ -37,15 +37,15 @@ def next_texts(
         return campaign.rounds[done]
     wanted, pool = room.wanted, room.pool
     asked = rows_of(pool, campaign.asked)
-    target = next((reached for reached in np.cumsum(sizes).tolist() if reached > len(asked)), None)
+    left = sizes_left(sizes, len(asked))
     taken = set(asked)
     free: Rows = np.array(
         [row for row, key in enumerate(keys_of(pool)) if row not in taken and _open(ledger, key)],
         dtype=np.int64,
     )
-    if target is None or not len(free) or not budget.may_start(0.0):
+    if not left or not len(free) or not budget.may_start(0.0):
         return None
-    count = min(target - len(asked), len(free))
+    count = min(left[0], len(free))
     seed = room.recipe.train.seed + done
     policy = Policy(wanted.select, wanted.diverse, wanted.explore)
     select, rows = choose_round(policy, chooser, room.vectors, bags, pool.texts, free, asked, count, seed)

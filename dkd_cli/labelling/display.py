@@ -8,17 +8,24 @@ from dkd_cli.labelling.answers import Ledger
 from dkd_cli.labelling.asking import AskingTally
 from dkd_cli.labelling.audit import Audit
 from dkd_cli.labelling.budget import Budget
-from dkd_cli.labelling.campaign import Round
+from dkd_cli.labelling.campaign import Campaign
 from dkd_cli.labelling.endpoint import shown_classes
 from dkd_cli.labelling.forecast import seconds
 from dkd_cli.labelling.outputs import keys_of
 from dkd_cli.labelling.room import Room, audit_rows, expected_use, requests_allowed
-from dkd_cli.labelling.rounds import round_sizes
+from dkd_cli.labelling.rounds import round_sizes, sizes_left
 from dkd_cli.report.terminal import Terminal, duration
 
 
-def show_plan(room: Room, ledger: Ledger) -> None:
-    """Print the prompt, what the labelling would cost and how long it would take."""
+def show_plan(room: Room, ledger: Ledger, budget: Budget, asked: int) -> None:
+    """Print the prompt, what the rest of the labelling would cost and how long it would take.
+
+    Args:
+        room: the labelling.
+        ledger: the answers so far.
+        budget: its limits and what earlier calls of it have spent.
+        asked: texts of its rounds so far.
+    """
     setting, wanted, terminal = room.setting, room.wanted, room.terminal
     expected = expected_use(room, ledger)
     total = requests_allowed(room, expected)
@@ -28,7 +35,10 @@ def show_plan(room: Room, ledger: Ledger) -> None:
     for message in setting.prompt.messages(sample.text, sample.pair, shown):
         terminal.say(f"  [{message['role']}] " + message["content"].replace("\n", "\n  "))
     audited = len(audit_rows(room))
-    rounds = round_sizes(max(0, min(total - audited, len(room.pool))), wanted.rounds, wanted.growth)
+    sizes = round_sizes(max(0, min(total - audited, len(room.pool))), wanted.rounds, wanted.growth)
+    rounds, left = sizes_left(sizes, asked), max(0, total - budget.made)
+    before = [["paid for before", f"{budget.made:,}, spent {budget.spent:.4f}"]] if budget.made else []
+    more = "more " if before else ""
     how = "as replies said" if expected.measured else "counted with the recipe's tokenizer"
     known = sum(key in ledger.answers for key in keys_of(room.pool))
     terminal.table(
@@ -37,11 +47,12 @@ def show_plan(room: Room, ledger: Ledger) -> None:
         [
             ["requests at most", f"{total:,}"],
             ["for the audit", f"{audited:,} validation texts"],
-            ["rounds", ", ".join(f"{size:,}" for size in rounds)],
+            *before,
+            [f"{more}rounds", ", ".join(f"{size:,}" for size in rounds) or "none"],
             ["answered before, free", f"{known:,} of {len(room.pool):,} texts"],
             ["tokens a request", f"{expected.prompt_tokens:.0f} + {expected.completion_tokens:.0f} ({how})"],
-            ["cost", f"{expected.cost(total, setting.tariff):.2f}"],
-            ["time at 1 s a request", duration(seconds(total, setting.teacher.asking.concurrency))],
+            [f"{more}cost", f"{expected.cost(left, setting.tariff):.2f}"],
+            ["time at 1 s a request", duration(seconds(left, setting.teacher.asking.concurrency))],
         ],
     )
 
@@ -59,11 +70,16 @@ def show_audit(terminal: Terminal, found: Audit) -> None:
     terminal.table(f"the teacher on {found.rows} labelled texts", ["what", "value"], rows)
 
 
-def progress_line(room: Room, ledger: Ledger, budget: Budget, one: Round, reached: float) -> str:
-    """Print the result of a round."""
-    answered = sum(key in ledger.answers for key in keys_of(room.pool))
-    measured = f", chooser {reached:.3f} on validation labels" if reached else ""
-    return f"round {one.number}: {answered:,} texts answered{measured}, spent {budget.spent:.4f}"
+def progress_line(room: Room, ledger: Ledger, budget: Budget, campaign: Campaign, done: int) -> str:
+    """A line on what is known after so many rounds; answers of a round that was begun come after them."""
+    later = {example for one in campaign.rounds[done:] for example in one.example_ids}
+    answered = sum(
+        key in ledger.answers and example not in later
+        for key, example in zip(keys_of(room.pool), room.pool.example_ids, strict=True)
+    )
+    reached = campaign.curve[done - 1]
+    measured = f", chooser {reached:.3f} accuracy on validation" if reached else ""
+    return f"round {done}: {answered:,} texts answered{measured}, spent {budget.spent:.4f}"
 
 
 def show_summary(

@@ -54,6 +54,16 @@ def round_sizes(total: int, rounds: int, growth: float = 2.0) -> list[int]:
     return [size for size in sizes if size]
 
 
+def sizes_left(sizes: Sequence[int], asked: int) -> list[int]:
+    """Number of texts of each round that is to come, where so many have been asked about.
+
+    >>> sizes_left([100, 100, 200], 0), sizes_left([100, 100, 200], 150), sizes_left([100], 100)
+    ([100, 100, 200], [50, 200], [])
+    """
+    reached = [one for one in np.cumsum(sizes).tolist() if one > asked]
+    return [after - before for before, after in zip([asked, *reached], reached, strict=False)]
+
+
 def choose_round(
     policy: Policy,
     chooser: Chooser | None,

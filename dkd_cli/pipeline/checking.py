@@ -23,6 +23,7 @@ from dkd_cli.engine.models.models import (
 )
 from dkd_cli.engine.models.students import pick_layers
 from dkd_cli.errors import ModelError, collect, raise_all
+from dkd_cli.labelling.setting import resolve_setting
 from dkd_cli.pipeline.judging import weights_of_classes
 from dkd_cli.pipeline.planned import plan_student, plan_teacher
 from dkd_cli.pipeline.readings import read_texts
@@ -75,6 +76,8 @@ def _check_point(workshop: Workshop, recipe: Recipe, checked: set[tuple[object, 
         steps.append(partial(check_plan, plan, recipe.strategy.name, data.outputs))
         if data.splits["train"].labels is not None:
             steps.append(partial(weights_of_classes, recipe.train, data))
+        asked = [name for name, teacher in recipe.teachers.items() if teacher.endpoint is not None]
+        steps += [partial(resolve_setting, recipe, name, data.label_names or ()) for name in asked]
     for source in _sources(recipe):
         facts = (source, recipe.data)
         if facts not in checked:
