@@ -240,3 +240,16 @@ def test_an_interrupt_ends_it_while_it_waits(models: Path) -> None:
     with waiting(models) as process:
         process.send_signal(signal.SIGINT)
         assert ended(process) == (130, "dkd: stopped by SIGINT; completed work is kept\n")
+
+
+def test_a_terminal_is_told_that_texts_are_awaited(models: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        os.write(ours, b"a fine film\n\x04")
+        command = [sys.executable, "-m", "dkd_cli", "predict", str(models / "student-onnx")]
+        said = subprocess.run(command, stdin=theirs, capture_output=True, text=True, timeout=300, check=True)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "reading them from the terminal, one a line, until Ctrl-D" in said.stderr
+    assert len(said.stdout.splitlines()) == 2

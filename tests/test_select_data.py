@@ -137,6 +137,23 @@ def test_the_file_can_be_trained_on(recipe: Recipe, scorer: str, tmp_path: Path)
     assert after.label_names == before.label_names
 
 
+def test_rows_without_a_label_that_were_not_selected_stay_out(
+    tiny_recipe: TinyRecipe, scorer: str, tiny_csv: Path, tmp_path: Path
+) -> None:
+    head, *lines = tiny_csv.read_text(encoding="utf-8").splitlines()
+    lines[:30] = [line.rpartition(",")[0] + "," for line in lines[:30]]
+    (tmp_path / "some.csv").write_text("\n".join([head, *lines]), encoding="utf-8")
+    given = {"source": str(tmp_path / "some.csv"), "missing_labels": "transfer"}
+    recipe = load_recipe(str(tiny_recipe({"data": given})))
+    said = select(recipe, scorer, count=5)
+    named = next(line for line in said.splitlines() if line.startswith("next: "))
+    overrides = shlex.split(named.removeprefix("next: dkd distill mine.yaml "))[1::2]
+    transfer = load_task_data(load_recipe(str(tmp_path / "tiny.yaml"), overrides).data).transfer
+    assert transfer is not None
+    chosen = written(folder(recipe) / "selected-entropy-5.jsonl")
+    assert sorted(transfer.texts) == sorted(row["text"] for row in chosen)
+
+
 def test_balanced_keeps_as_many_of_each_class(recipe: Recipe, scorer: str) -> None:
     select(recipe, scorer, score="label-loss", count=20, balanced=True)
     rows = written(folder(recipe) / "selected-label-loss-20.jsonl")

@@ -24,7 +24,7 @@ from dkd_cli.evaluation.cascade_file import (
 )
 from dkd_cli.files import CellWriter, replacing
 from dkd_cli.pipeline.answering import AnsweringStep, Row, Tally, answers, cascade_steps, one_step
-from dkd_cli.pipeline.text_sources import Source, opened
+from dkd_cli.pipeline.text_sources import STDIN, Source, opened
 from dkd_cli.reading.locate import local_path
 from dkd_cli.reading.streams import Columns, TextRow, windows
 from dkd_cli.report.noise import quiet_libraries
@@ -89,6 +89,8 @@ def predict(
     """
     quiet_libraries()
     notes: list[str] = []
+    if source.inputs in ((), (STDIN,)) and sys.stdin.isatty():
+        terminal.warn("no texts are named: reading them from the terminal, one a line, until Ctrl-D")
     with opened(source, notes.append) as there:
         steps = chosen_steps(model, others, terminal)
         predictor = steps[0].load()

@@ -114,6 +114,8 @@ def next_step(recipe: Recipe, path: Path, typed: str, pool: str) -> str:
     words = [f"data.{pool}={path}", f"name={recipe.name}-{path.stem}"]
     if recipe.data.augment.copies:
         words.append("data.augment.copies=0")
+    if recipe.data.missing_labels == "transfer":
+        words.append("data.missing_labels=drop")  # the pool holds these rows, and some were chosen
     if recipe.data.max_transfer is not None:
         words.append("data.max_transfer=null")
     words += [f"teachers.{name}.checkpoint={teacher_source(recipe, name)}" for name in recipe.teachers]

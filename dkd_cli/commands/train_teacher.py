@@ -45,6 +45,6 @@ def train_teacher(
         outcomes = run_points(runs, lambda run: one_teacher(workshop, run, fresh), terminal)
     folder = runs[0].folder.parent
     report(f"teachers in {folder}", outcomes, folder / "teachers.json", workshop.data, terminal)
-    terminal.say(f"next: dkd distill{typed} --strategy dynamic-objective")
+    terminal.say(f"next: dkd distill{typed}")
     raise_failures(outcomes)
     return [outcome.run for outcome in outcomes if outcome.run is not None]

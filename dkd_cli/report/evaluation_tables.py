@@ -144,6 +144,7 @@ def calibration_table(models: Sequence[Result], terminal: Terminal) -> None:
     if not known:
         return
     bins = len(known[0][1].before.bins)
+    unfitted = any(found.fitted.temperature == 1 for _, found in known)
     names = ("temperature", "ece", "calibrated ece", "nll", "calibrated nll", "brier", "calibrated brier")
     terminal.table(
         "calibration",
@@ -158,7 +159,14 @@ def calibration_table(models: Sequence[Result], terminal: Terminal) -> None:
             ]
             for one, found in known
         ],
-        [f"temperature: fitted on {known[0][1].fitted.fitted_on}, in calibration.json; ece: {bins} bins"],
+        [
+            f"temperature: fitted on {known[0][1].fitted.fitted_on}, in calibration.json; ece: {bins} bins",
+            *(
+                ["a temperature of 1: no other fitted better, as where every row there is right"]
+                if unfitted
+                else []
+            ),
+        ],
     )
 
 
