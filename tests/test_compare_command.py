@@ -168,6 +168,8 @@ def test_a_teacher_that_nobody_asks_need_not_be_there(tiny_recipe: TinyRecipe, t
     assert "no strategy queries the teacher 'large'" in said.out
     assert not (top / "teacher-large").exists()
     assert by_name(figures(top))["static"]["mean"] is not None
+    more = f"next: dkd compare {recipe} --strategy dynamic-data --seeds 5"
+    assert (said.out.splitlines()[-1] == more) == ("too few seeds" in said.out)
 
 
 def test_a_number_has_no_strategies_by_entropy(
@@ -221,3 +223,34 @@ def test_what_was_typed_wrong_is_said_in_a_line(
     assert said in answer.err
     assert answer.err.startswith("dkd: error: ")
     assert answer.err.count("\n") == 1
+
+
+def test_students_of_answers_that_have_changed_are_refused_until_they_are_made_again(
+    tiny_recipe: TinyRecipe, tmp_path: Path
+) -> None:
+    """A file of probabilities is a teacher like another: a student of what stood there is none of its own."""
+
+    def write(positive: float) -> None:
+        rows = [
+            json.dumps({"text": text, "probabilities": [1 - positive, positive]}) for text, _ in tiny_rows()
+        ]
+        (tmp_path / "llm.jsonl").write_text("\n".join(rows), encoding="utf-8")
+
+    write(0.9)
+    recipe = tiny_recipe({**FAST, "teachers": {"llm": {"probabilities": str(tmp_path / "llm.jsonl")}}})
+    words = ("compare", recipe, "--strategy", "static", "--seeds", "1")
+    assert heard(*words).code == 0
+    top = tmp_path / "checkpoints" / "tiny"
+    kept = {
+        name: (top / f"student-{name}-seed1" / "dkd.json").stat().st_mtime_ns for name in ("none", "static")
+    }
+    write(0.1)
+    for again in (words, ("distill", recipe, "--strategy", "static")):
+        said = heard(*again)
+        assert (said.code, "was taught by another 'llm'" in said.err) == (5, True)
+    said = heard(*words, "--fresh")
+    assert (said.code, "1 student to make" in said.out) == (0, True)
+    now = {name: (top / f"student-{name}-seed1" / "dkd.json").stat().st_mtime_ns for name in kept}
+    assert (now["none"], now["static"] > kept["static"]) == (kept["none"], True)
+    said = heard(*words, "--fresh", "--set", "train.learning_rate=1e-5")
+    assert (said.code, "holds another experiment" in said.err) == (5, True)

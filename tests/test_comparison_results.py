@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dkd_cli.comparison.results import ComparisonResult, Row, RunCost, to_ship
+from dkd_cli.comparison.results import ComparisonResult, Row, RunCost, to_ship, undecided
 from dkd_cli.evaluation.significance import Difference
 from dkd_cli.evaluation.verdict import Standing
 
@@ -52,3 +52,20 @@ def test_the_student_that_the_verdict_says_to_use(rows: list[Row], folder: str) 
 
 def test_none_where_nothing_was_finished() -> None:
     assert to_ship(ComparisonResult((row("none"), row("static")), None, (), ()), "accuracy") is None
+
+
+WIDE = Difference(0.1, -0.9, 1.1, 0.4, 0.1, 1.0, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("gain", "metric", "expected"),
+    [
+        (WIDE, "accuracy", True),
+        (CHANCE, "accuracy", False),
+        (CLEAR, "accuracy", False),
+        (WIDE, "loss", False),
+    ],
+)
+def test_seeds_that_say_nothing_call_for_more(gain: Difference, metric: str, expected: bool) -> None:
+    rows = (row("none", 0.6, 0.7), row("static", 0.9, 0.8, gain=gain))
+    assert undecided(ComparisonResult(rows, None, (), ()), metric) == expected

@@ -80,7 +80,13 @@ def test_the_control_keeps_its_score() -> None:
         assert {point.strategy.data.score for point in control.points} == {"random"}
 
 
-@pytest.mark.parametrize("key", ["train.seed", "strategy.name", "data.max_length", "train.epochs", "model"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("train.seed", "strategy.name", "data.max_length", "data.augment.copies", "train.epochs", "model"),
+        *("student.epochs", "student.ffn", "student.family", "strategy.transfer"),
+    ],
+)
 def test_a_grid_leaves_alone_what_all_share(key: str) -> None:
     with pytest.raises(DkdError) as caught:
         loaded(f"{key}=[1, 2]")
@@ -134,3 +140,40 @@ def test_without_a_transfer_set_there_is_nothing_to_limit() -> None:
     assert all(len(one.points) == 2 for one in loaded().strategies), "one setting, two seeds"
     with pytest.raises(DkdError, match="names no texts"):
         loaded(overrides=("strategy.max_passes=4",))
+
+
+def test_the_students_own_learning_rate_may_be_tried() -> None:
+    found = loaded("student.learning_rate=[1e-4, 2e-4]", seeds=(1,))
+    assert [point.student.learning_rate for point in found.strategies[0].points] == [1e-4, 2e-4]
+
+
+def test_a_sweep_of_one_value_is_a_setting(workdir: Path) -> None:
+    swept = "sweep: {train.epochs: [3], student.layers: [1], train.seed: [7]}\n"
+    (workdir / "one.yaml").write_text(ONE_TEACHER + swept)
+    found = loaded(reference="one.yaml")
+    assert (found.base.train.epochs, found.base.student.layers) == (3, 1)
+    for one in found.strategies:
+        assert {(point.train.epochs, point.student.layers) for point in one.points} == {(3, 1)}
+        assert [point.train.seed for point in one.points] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("strategy.transfer=false",), {"none": [None, 10], "static": [None, 10]}),
+        (("strategy.transfer=true",), {"none": [None, 10], "static": [None], "labelled": [None, 10]}),
+        (("strategy.max_passes=null",), {"none": [None, 10], "static": [None], "labelled": [None, 10]}),
+        (
+            ("data.unlabelled=true", "data.labels=[a, b]"),
+            {"none": [None], "static": [None], "labelled": [None, 10]},
+        ),
+    ],
+)
+def test_what_leaves_the_transfer_set_aside_has_few_passes_too(
+    workdir: Path, given: tuple[str, ...], expected: dict[str, list[int | None]]
+) -> None:
+    (workdir / "one.yaml").write_text("name: one\nmodel: m\ndata: {source: s.csv, transfer: more.txt}\n")
+    found = loaded(reference="one.yaml", seeds=(1,), strategies=("static",), overrides=given)
+    assert {
+        one.name: [point.strategy.max_passes for point in one.points] for one in found.strategies
+    } == expected

@@ -89,7 +89,7 @@ def test_fine_tuning_may_end_after_fewer_passes_and_stands_in_a_comparison_as_it
     longer = ("--set", "train.epochs=12")
     said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "2", "--strategy", "static", *longer)
     assert said.code == 0, said
-    assert "the labelled rows for as many updates, or 12 times" in said.out
+    assert "the labelled rows at most 12 times, or for as many updates" in said.out
     figures = json.loads((tmp_path / "tiny" / "comparison.json").read_text())
     none, static, labelled = figures["strategies"]
     for one in (none, labelled):

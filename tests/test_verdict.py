@@ -191,3 +191,10 @@ def test_a_share_of_a_teachers_score_wants_a_positive_one(teacher: float) -> Non
 @pytest.mark.parametrize(("p", "text"), [(0.0, "p < 0.001"), (0.0312, "p = 0.031"), (1.0, "p = 1")])
 def test_p_values_are_written_short(p: float, text: str) -> None:
     assert p_value(p) == text
+
+
+@pytest.mark.parametrize(("teacher", "warned"), [(0.65, True), (0.72, False)])
+def test_a_teacher_behind_fine_tuning_is_the_weak_part(teacher: float, warned: bool) -> None:
+    assert (
+        "fine-tuning alone (70.0) is ahead of the teacher (65.0)" in said(NONE, GAIN, teacher=teacher)
+    ) == warned

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated
 
 import typer
 
-from dkd_cli.cli.options import NoCache, OutputDir, Overrides, Quiet, RecipeName
+from dkd_cli.cli.options import NoCache, OutputDir, Overrides, Quiet, RecipeName, typed_again
 from dkd_cli.errors import RecipeError
+
+MORE_SEEDS = 5
 
 
 def compare(
@@ -48,6 +51,14 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and their estimated time, then stop.")
     ] = False,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh",
+            help="Train the students again whose texts, labels or teachers have changed since, instead of "
+            "refusing them.",
+        ),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Find out whether distillation is worth it on a task.
@@ -73,4 +84,16 @@ def compare(
     load_contenders(asked)  # what is wrong with a recipe is said at once, before torch is loaded
     from dkd_cli.commands.compare import compare
 
-    compare(asked, dry_run=dry_run, terminal=Terminal(quiet), cached=not no_cache, exports=exports)
+    words = [word for name in strategy or () for word in ("--strategy", name)]
+    words += [word for item in grid or () for word in ("--grid", item)]
+    words += ["--seeds", str(max(MORE_SEEDS, 2 * len(seeds)))]
+    more = f"dkd compare{typed_again(recipe, overrides, None, output_dir)} {shlex.join(words)}"
+    compare(
+        asked,
+        dry_run=dry_run,
+        terminal=Terminal(quiet),
+        cached=not no_cache,
+        exports=exports,
+        fresh=fresh,
+        more_seeds=more if seed is None else None,
+    )

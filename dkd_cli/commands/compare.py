@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ import numpy as np
 from dkd_cli.comparison.deployed import check_packages, deploy, deployed_table, deployment_verdict
 from dkd_cli.comparison.forecast import forecast
 from dkd_cli.comparison.predicted_labels import with_predicted_labels
-from dkd_cli.comparison.results import BestSetting, comparison_figures, settle, to_ship
+from dkd_cli.comparison.results import BestSetting, comparison_figures, settle, to_ship, undecided
 from dkd_cli.comparison.runs import Candidate, Comparison, make_plan
 from dkd_cli.comparison.tables import comparison_page, gain_table, price_table, score_table
 from dkd_cli.data.kinds import KINDS
 from dkd_cli.data.metric_names import merit
 from dkd_cli.data.output_math import Floats
 from dkd_cli.engine.runs.checkpoints import NO_TEACHERS, Run, finished, teacher_source
+from dkd_cli.errors import SystemProblem
 from dkd_cli.evaluation.known_cuts import cuts_in, find_cuts
 from dkd_cli.files import write_json, write_text
 from dkd_cli.labelling.paid import paid_teachers, price_figures
@@ -40,7 +42,14 @@ from dkd_cli.wording import counted
 
 
 def compare(
-    asked: ComparisonRequest, *, dry_run: bool, terminal: Terminal, cached: bool = True, exports: bool = False
+    asked: ComparisonRequest,
+    *,
+    dry_run: bool,
+    terminal: Terminal,
+    cached: bool = True,
+    exports: bool = False,
+    fresh: bool = False,
+    more_seeds: str | None = None,
 ) -> None:
     """Make what is missing of a comparison, and say what it shows.
 
@@ -50,6 +59,8 @@ def compare(
         terminal: for progress, tables and the verdict.
         cached: whether teachers' answers are read from and written to the cache on disk.
         exports: whether the teacher and the best students also contend as int8 exports.
+        fresh: make students again whose data or teachers have changed, instead of refusing them.
+        more_seeds: the command that compares with more seeds, for where these say nothing.
 
     Raises:
         SystemProblem: for exports without the extra `onnx`.
@@ -61,7 +72,7 @@ def compare(
         check_packages()
     with closing(Workshop(terminal, cached=cached)) as workshop:
         plan = make_plan(asked, workshop)
-        done, teachers, students = missing(plan, workshop)
+        done, teachers, students = missing(plan, workshop, fresh=fresh)
         announce(workshop, plan, done, teachers, students)
         if dry_run:
             return
@@ -94,20 +105,22 @@ def compare(
     write_text(folder / "comparison.html", comparison_page(plan, result, metric, tables))
     terminal.say(f"to send: {folder / 'comparison.html'}; every figure: {folder / 'comparison.json'}")
     best = to_ship(result, metric)
-    if best is not None:
+    if more_seeds is not None and undecided(result, plan.data.task.metrics[0]):
+        terminal.say(f"next: {more_seeds}")
+    elif best is not None:
         step = "export {} --quantize int8" if plan.base.student.family == "encoder" else "predict {}"
         terminal.say(f"next: dkd {step.format(shlex.quote(str(best)))}")
     raise_failures(list(outcomes.values()))
 
 
 def missing(
-    plan: Comparison, workshop: Workshop
+    plan: Comparison, workshop: Workshop, *, fresh: bool = False
 ) -> tuple[dict[Path, Run], list[TeacherRun], list[StudentRun]]:
     """The students that are there, and the teachers and students that are not.
 
     Raises:
-        SystemProblem: for a folder that holds something else, or was made from other data or teachers, before
-            hours are spent.
+        SystemProblem: for a folder that holds something else, or, unless `fresh`, was made from other data or
+            teachers, before hours are spent.
     """
     teachers = [
         one
@@ -121,7 +134,14 @@ def missing(
     for point in plan.students():
         known = NO_TEACHERS if unmade & set(point.teachers) else weights_of_teachers(point)
         digest = workshop.data_digest(point.recipe)
-        there = finished(point.folder, point.recipe, "student", point.recipe.strategy.name, known, digest)
+        own = partial(finished, point.folder, point.recipe, "student", point.recipe.strategy.name)
+        try:
+            there = own(known, digest)
+        except SystemProblem:
+            if not fresh:
+                raise
+            own()  # another experiment stays refused
+            there = None
         if there is None:
             students.append(point)
         else:
@@ -182,7 +202,10 @@ def run(
             number += 1
             terminal.say(f"{number} of {every}: {run.folder.name}")
             outcomes[run.folder] = attempt(
-                run, lambda run: one_student(workshop, loaded, run, fresh=False), terminal
+                # A folder that is there and not among those that are done is outdated.
+                run,
+                lambda run: one_student(workshop, loaded, run, fresh=run.folder.exists()),
+                terminal,
             )
             advance(1)
     return outcomes

@@ -22,9 +22,9 @@ from dkd_cli.evaluation.metrics import Metrics, baseline, compared, predicted, s
 from dkd_cli.evaluation.outputs import SCORED
 from dkd_cli.evaluation.resampling import resampled_scores
 from dkd_cli.evaluation.significance import LEVEL, RESAMPLES, Difference, holm, paired_difference
-from dkd_cli.evaluation.verdict import Context, Standing, best_on_validation, preferred, verdict
+from dkd_cli.evaluation.verdict import Context, Standing, best_on_validation, preferred, tells, verdict
 from dkd_cli.pipeline.predictions import Logits, digest
-from dkd_cli.recipe.contenders import CONTROLS, LABELLED, MAX_PASSES, REFERENCES
+from dkd_cli.recipe.contenders import CONTROLS, LABELLED, REFERENCES
 from dkd_cli.recipe.schema import Value
 from dkd_cli.recipe.student_kinds import student_train
 
@@ -130,6 +130,12 @@ def settle(
     context = _context(plan, rows, decided, teacher, told)
     sentences = verdict([row.standing for row in rows], main, context)
     return ComparisonResult(tuple(rows), teacher, tuple(sentences), tuple(_notes(plan, chosen)))
+
+
+def undecided(result: ComparisonResult, metric: str) -> bool:
+    """Return whether an interval is so wide that the seeds say nothing; `metric` is the main one."""
+    found = [one for row in result.rows for one in row.standing.against.values()]
+    return not all(tells(difference, metric) for difference in found)
 
 
 def to_ship(result: ComparisonResult, metric: str) -> Path | None:
@@ -293,13 +299,23 @@ def _rows(plan: Comparison) -> str:
     labelled = len(plan.data.splits["train"])
     if plan.data.transfer is None:
         return f"{labelled} examples"
-    passes = {
-        value for entry in plan.entries for one in entry.candidates if (value := one.settings.get(MAX_PASSES))
+    texts = len(plan.data.transfer)
+    if plan.hard is not None:
+        return f"{labelled + texts} texts"
+    limits = {
+        point.recipe.strategy.max_passes
+        for entry in plan.entries
+        for point in entry.points
+        if not point.takes_transfer
     }
-    fewer = f", or {max(passes)} times" if passes else ""
+    last = max((one for one in limits if one is not None), default=None)
+    length = "for as many updates" if last is None else f"at most {last} times"
+    length += ", or for as many updates" if last is not None and None in limits else ""
+    if not plan.base.strategy.transfer:
+        return f"{labelled} labelled rows, {length} as if with {texts} transfer texts,"
     return (
-        f"{labelled} labelled rows and {len(plan.data.transfer)} transfer texts (without a teacher, or as "
-        f"{LABELLED}, the labelled rows for as many updates{fewer})"
+        f"{labelled} labelled rows and {texts} transfer texts (without a teacher, or as {LABELLED}, the "
+        f"labelled rows {length})"
     )
 
 

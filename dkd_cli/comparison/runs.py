@@ -19,6 +19,7 @@ from dkd_cli.pipeline.student import hard_labels_note
 from dkd_cli.pipeline.workshop import Workshop
 from dkd_cli.recipe.contenders import (
     CONTROL,
+    LABELLED,
     MAX_PASSES,
     REFERENCES,
     SELECTING,
@@ -181,6 +182,8 @@ def _defined(
         admitted.append(one)
     if not any(one.name == SELECTING for one in admitted) and CONTROL not in asked.strategies:
         admitted = [one for one in admitted if one.name != CONTROL]
+    if data.transfer is None:
+        admitted = [one for one in admitted if one.name != LABELLED]
     return admitted, notes
 
 
@@ -196,10 +199,11 @@ def own_schedule(recipe: Recipe, data: TaskData) -> Train:
 
 def _differing(points: Sequence[Recipe], data: TaskData) -> Sequence[Recipe]:
     """Points without those that would go through the labelled rows few times anyway."""
+    unlimited = [point for point in points if MAX_PASSES not in point.sweep]
+    if data.transfer is None or not unlimited:
+        return unlimited or points
     return [
-        point
-        for point in points
-        if MAX_PASSES not in point.sweep or own_schedule(point, data) != student_train(point)
+        point for point in points if point in unlimited or own_schedule(point, data) != student_train(point)
     ]
 
 

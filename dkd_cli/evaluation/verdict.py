@@ -146,6 +146,12 @@ def _warnings(found: Mapping[str, Standing], metric: str, context: Context) -> l
         if alone is not None and merit(metric, alone) <= merit(metric, floor):
             own = f"{context.names.get(FINE_TUNING, FINE_TUNING)} ({_number(alone, metric)})"
             lines.append(f"Beware: {own} is no better than {told}, so that a gain over it says little.")
+    untaught = found[FINE_TUNING].mean if FINE_TUNING in found and context.hard is None else None
+    if teacher is not None and untaught is not None and merit(metric, untaught) > merit(metric, teacher):
+        lines.append(
+            f"Beware: fine-tuning alone ({_number(untaught, metric)}) is ahead of the teacher "
+            f"({_number(teacher, metric)}): train the teacher longer, or take a larger one."
+        )
     if best is not None and (lost := context.lost.get(best)):
         classes = _listed([repr(name) for name in lost])
         lines.append(f"Beware: {student} lost {classes}: F1 0 in every seed, which the teacher's is not.")

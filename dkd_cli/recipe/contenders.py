@@ -7,7 +7,7 @@ and no results.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dkd_cli.errors import DkdError, Problems, RecipeError, raise_all
@@ -39,12 +39,11 @@ FEW_PASSES = 10
 """Passes over the labelled rows that students without the transfer set end after, as a second setting: for as
 many updates as the others they go through a few rows so often that they overfit."""
 
-_SCORE = "strategy.data.score"
+_SCORE, _TRANSFER = "strategy.data.score", "strategy.transfer"
 _VARIED = ("strategy.name", "train.seed")
-_BUDGET = (
-    *("train.epochs", "train.max_steps", "student.layers", "student.model"),
-    *("data.max_transfer", "strategy.transfer", MAX_PASSES),
-)
+_BUDGET = ("train.epochs", "train.max_steps", _TRANSFER, MAX_PASSES)
+_TUNED = ("student.learning_rate", "student.batch_size", "student.warmup", "student.freeze")
+"""Settings of the student that leave its size, its rows and its updates as they are."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +100,18 @@ def load_contenders(asked: ComparisonRequest, max_validation: int | None = None)
     overrides = parse_overrides(asked.overrides)
     _, grid, found = collect_options((), asked.grid)
     raise_all([problem.error() for problem in found] + [_unfit(item) for item in grid if not _free(item.key)])
-    aside = [
-        f"the recipe's sweep of {key} is left aside"
-        for key, values in load_recipe(asked.reference, overrides).sweep.items()
-        if len(values) > 1 and not _free(key) and key not in _VARIED
-    ]
+    swept = load_recipe(asked.reference, overrides).sweep
+    others = {key: len(values) for key, values in swept.items() if not _free(key) and key not in _VARIED}
+    aside = [f"the recipe's sweep of {key} is left aside" for key, count in others.items() if count > 1]
+    # A sweep of one value is a setting like any other, though it names the folders.
+    settled = {key for key, count in others.items() if count == 1}
     shared = [] if max_validation is None else [_sweep("data.max_validation", [max_validation])]
     overrides = [one for one in overrides if one.key not in {sweep.key for sweep in shared}]
-    [base] = load_points(asked.reference, overrides, shared, keep=lambda key: False)
+    [base] = load_points(asked.reference, overrides, shared, keep=settled.__contains__)
     contenders: list[Contender] = []
-    for name in _names(asked.strategies, transfer=has_transfer(base.data)):
+    for name in _names(asked.strategies, transfer=has_transfer(base.data) and base.strategy.transfer):
         try:
-            points = _points(name, asked, overrides, [*grid, *shared])
+            points = _points(name, asked, overrides, [*grid, *shared], settled)
         except (DkdError, Problems) as error:
             if asked.strategies or name in REFERENCES:
                 raise
@@ -136,30 +135,41 @@ def _names(asked: Sequence[str], *, transfer: bool) -> list[str]:
 
 
 def _points(
-    name: str, asked: ComparisonRequest, overrides: Sequence[Override], sweeps: Sequence[Sweep]
+    name: str,
+    asked: ComparisonRequest,
+    overrides: Sequence[Override],
+    sweeps: Sequence[Sweep],
+    settled: Collection[str],
 ) -> tuple[Recipe, ...]:
+    def load() -> list[Recipe]:
+        # What makes a contender what it is, whatever the recipe says.
+        decided = {sweep.key for sweep in own} - set(_VARIED)
+        rest = [one for one in overrides if one.key not in decided]
+        kept = [one for one in sweeps if one.key not in decided]
+        return load_points(
+            asked.reference, rest, [*kept, *own], keep=lambda key: key in settled or _free(key)
+        )
+
     own = [
         _sweep("strategy.name", [CONTROLS.get(name, name)]),
         _sweep("train.seed", asked.seeds),
     ]
     if name == LABELLED:
-        own.append(_sweep("strategy.transfer", [False]))
+        own.append(_sweep(_TRANSFER, [False]))
     if name == CONTROL:
         own.append(_sweep(_SCORE, ["random"]))
-        overrides = [one for one in overrides if one.key != _SCORE]
-        sweeps = [one for one in sweeps if one.key != _SCORE]
-    points = load_points(asked.reference, overrides, [*sweeps, *own], keep=_free)
+    points = load()
     if _overfits(name, points[0]):
         passes = max(FEW_PASSES, math.ceil(student_train(without_transfer(points[0])).epochs))
         own.append(_sweep(MAX_PASSES, [passes]))
-        points += load_points(asked.reference, overrides, [*sweeps, *own], keep=_free)
+        points += load()
     return tuple(points)
 
 
 def _overfits(name: str, point: Recipe) -> bool:
     """Return whether its passes over the labelled rows may be too many: without the transfer set, and unless
     the recipe limits them."""
-    alone = name == LABELLED or (name == "none" and not point.data.unlabelled)
+    alone = not point.strategy.transfer or (name == "none" and not point.data.unlabelled)
     return alone and has_transfer(point.data) and point.strategy.max_passes is None
 
 
@@ -169,13 +179,15 @@ def _sweep(key: str, values: Sequence[Value]) -> Sweep:
 
 
 def _free(key: str) -> bool:
-    return not decides_teachers(key) and key not in (*_VARIED, *_BUDGET)
+    if decides_teachers(key) or key in (*_VARIED, *_BUDGET):
+        return False
+    return key in _TUNED or not key.startswith(("data.", "student."))
 
 
 def _unfit(item: Sweep) -> RecipeError:
     if item.key in _VARIED:
         problem, remedy = "is what a comparison varies by itself", "use --strategy and --seeds"
-    elif item.key in _BUDGET:
+    elif not decides_teachers(item.key):
         problem, remedy = "would make the budgets unequal", "give it the same value for all with --set"
     else:
         problem, remedy = "decides data or teachers, which all share", "make a comparison for each value"
