@@ -81,13 +81,14 @@ def test_a_comparison_has_a_control_of_the_transfer_set(mixed: Path, tmp_path: P
     assert set(found["labelled"]["against"]) == {"none"}
     assert figures["transfer_rows"] == 40
     assert "static distillation on the labelled rows alone (labelled)" in " ".join(figures["verdict"])
+    assert not list((tmp_path / "tiny").glob("*max_passes*")), "the passes are few anyway"
 
 
 def test_fine_tuning_may_end_after_fewer_passes_and_stands_in_a_comparison_as_it_did_best(
     mixed: Path, tmp_path: Path
 ) -> None:
     longer = ("--set", "train.epochs=12")
-    said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "2", "--strategy", "static", *longer)
+    said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "1", "--strategy", "static", *longer)
     assert said.code == 0, said
     assert "the labelled rows at most 12 times, or for as many updates" in said.out
     figures = json.loads((tmp_path / "tiny" / "comparison.json").read_text())
@@ -99,12 +100,6 @@ def test_fine_tuning_may_end_after_fewer_passes_and_stands_in_a_comparison_as_it
     assert len(static["tried"]) == 1
     few, many = (log_of(tmp_path / "tiny" / f"student-none{n}-seed1") for n in ("-max_passes=12", ""))
     assert few["steps"] == -(-12 * few["rows"]["labelled"] // 8) < many["steps"]
-
-
-def test_a_limit_of_passes_that_are_few_anyway_is_no_other_student(mixed: Path, tmp_path: Path) -> None:
-    said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "2", "--strategy", "static")
-    assert said.code == 0, said
-    assert not list((tmp_path / "tiny").glob("*max_passes*"))
 
 
 @pytest.mark.parametrize(
