@@ -98,6 +98,13 @@ def broken_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").write_text('{"version": "1.0"')
 
 
+def two_inside(folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        shutil.copy(folder / "config.json", folder / name)
+    (folder / "config.json").unlink()
+
+
 def beside_an_adapter(folder: Path) -> None:
     (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
 
@@ -118,6 +125,7 @@ STORY = "); see --debug for the whole story"
 DAMAGE: list[tuple[Callable[[Path], None], str, str]] = [
     (no_folder, " is not there; name a folder, a hub id or pkg://package/path", ""),
     (no_config, " has no config.json; name the folder that save_pretrained wrote", ""),
+    (two_inside, " has no config.json; name one of the models in it: a, b", ""),
     (beside_an_adapter, f" has an adapter next to its weights{MERGED}", ""),
     (only_an_adapter, f" is an adapter without the model it adapts{MERGED}", ""),
     (no_weights, f" has no weights{AS_SAFETENSORS}", ""),

@@ -68,7 +68,7 @@ def test_from_an_empty_folder_to_a_verdict(tiny_recipe: TinyRecipe, tmp_path: Pa
         assert str(escape(line)) in page
 
     again = heard("compare", recipe, "--seeds", "2")
-    assert "0 teachers and 0 students to make, 2 and 12 are there" in again.out
+    assert "0 teachers and 0 students to make, 2 and 12 there already" in again.out
     # The machine's entry has the minute.
     assert {**figures(top), "machine": None} == {**found, "machine": None}
     assert "estimate" not in again.out

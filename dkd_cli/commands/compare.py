@@ -165,7 +165,7 @@ def announce(
     tried = f", up to {settings} settings each" if settings > 1 else ""
     names = ", ".join(entry.name for entry in plan.entries)
     say(f"{counted(len(plan.entries), 'strategy')}{tried}, {counted(seeds, 'seed')}: {names}")
-    there = f"{len(plan.teachers) - len(teachers)} and {len(done)} are there"
+    there = f"{len(plan.teachers) - len(teachers)} and {len(done)} there already"
     make = f"{counted(len(teachers), 'teacher')} and {counted(len(students), 'student')} to make"
     say(f"{make}, {there}")
     for folder in [*(one.folder for one in teachers), *(one.folder for one in students)]:

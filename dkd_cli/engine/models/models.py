@@ -41,6 +41,8 @@ Model: TypeAlias = transformers.PreTrainedModel
 Tokenizer: TypeAlias = transformers.PreTrainedTokenizerBase
 FEWEST_TOKENS = 16
 ADAPTER_FILE = "adapter_config.json"
+MOST_NAMED = 3
+"""Models of a folder that an error names."""
 """Written by peft for LoRA and other adapters."""
 
 AutoConfig.register(StaticConfig.model_type, StaticConfig)
@@ -83,7 +85,12 @@ def locate_model(name: str, key: str, *, exported: bool = False) -> str:
         remedy = "merge it (merge_and_unload of peft, then save_pretrained) and name the merged folder"
         raise ModelError(key, f"{name!r} {problem} ({ADAPTER_FILE})", remedy)
     if not (path / "config.json").is_file():
-        raise ModelError(key, f"{name!r} has no config.json", "name the folder that save_pretrained wrote")
+        inside = sorted(one.parent.name for one in path.glob("[!.]*/config.json"))
+        remedy = "name the folder that save_pretrained wrote"
+        if inside:
+            more = f" or {len(inside) - MOST_NAMED} more" if len(inside) > MOST_NAMED else ""
+            remedy = f"name one of the models in it: {', '.join(inside[:MOST_NAMED])}{more}"
+        raise ModelError(key, f"{name!r} has no config.json", remedy)
     if (path / EXPORT_FILE).is_file() and not exported:
         problem = f"{name!r} is an export, which answers but cannot be trained, teach or be exported again"
         raise ModelError(key, problem, "name the checkpoint that it was made from")
