@@ -87,19 +87,19 @@ def test_a_comparison_has_a_control_of_the_transfer_set(mixed: Path, tmp_path: P
 def test_fine_tuning_may_end_after_fewer_passes_and_stands_in_a_comparison_as_it_did_best(
     mixed: Path, tmp_path: Path
 ) -> None:
-    longer = ("--set", "train.epochs=12")
+    longer = ("--set", "train.epochs=7")
     said = heard("compare", mixed, "--output-dir", tmp_path, "--seeds", "1", "--strategy", "static", *longer)
     assert said.code == 0, said
-    assert "the labelled rows at most 12 times, or for as many updates" in said.out
+    assert "the labelled rows at most 10 times, or for as many updates" in said.out
     figures = json.loads((tmp_path / "tiny" / "comparison.json").read_text())
     none, static, labelled = figures["strategies"]
     for one in (none, labelled):
         tried = {one["settings"].get("strategy.max_passes"): one["validation"] for one in one["tried"]}
-        assert set(tried) == {None, 12}
+        assert set(tried) == {None, 10}
         assert one["validation"] == max(tried.values())
     assert len(static["tried"]) == 1
-    few, many = (log_of(tmp_path / "tiny" / f"student-none{n}-seed1") for n in ("-max_passes=12", ""))
-    assert few["steps"] == -(-12 * few["rows"]["labelled"] // 8) < many["steps"]
+    few, many = (log_of(tmp_path / "tiny" / f"student-none{n}-seed1") for n in ("-max_passes=10", ""))
+    assert few["steps"] == -(-10 * few["rows"]["labelled"] // 8) < many["steps"]
 
 
 @pytest.mark.parametrize(
