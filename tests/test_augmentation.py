@@ -19,17 +19,12 @@ from dkd_cli.data.augment import word_spans
 from dkd_cli.engine.cache.entries import open_cache
 from dkd_cli.engine.models import proposals
 from dkd_cli.engine.models.proposals import NONE, load_proposer, masked_candidates, neighbours
+from dkd_cli.engine.models.token_vectors import silent
 from dkd_cli.pipeline import augmentation
 from dkd_cli.pipeline.augmentation import find_candidates
 from dkd_cli.recipe.schema import Augment, Data, Recipe
 
 TEXTS = [text for text, _ in tiny_rows()[:20]]
-
-
-def silent(name: str, total: int) -> Any:
-    from contextlib import nullcontext
-
-    return nullcontext(lambda count: None)
 
 
 def recipe_of(model: Path) -> Recipe:

@@ -125,6 +125,15 @@ def test_a_student_of_other_teachers_is_not_passed_off_as_complete(recipe: Recip
     assert taught("two") == finished
 
 
+def test_a_student_of_which_nobody_knows_what_taught_it_is_refused(recipe: Recipe) -> None:
+    final = make(recipe)
+    claiming = claim(
+        final, recipe, "student", "static", fresh=False, warn=pytest.fail, teachers={"large": "one"}
+    )
+    with pytest.raises(SystemProblem, match=r"does not say what 'large' was.*--fresh"), claiming:
+        pass
+
+
 # A flipped bit in a finished model -----------------------------------------------------------------------
 
 

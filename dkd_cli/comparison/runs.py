@@ -202,9 +202,8 @@ def _differing(points: Sequence[Recipe], data: TaskData) -> Sequence[Recipe]:
     unlimited = [point for point in points if MAX_PASSES not in point.sweep]
     if data.transfer is None or not unlimited:
         return unlimited or points
-    return [
-        point for point in points if point in unlimited or own_schedule(point, data) != student_train(point)
-    ]
+    limited = [point for point in points if MAX_PASSES in point.sweep]
+    return [*unlimited, *(point for point in limited if own_schedule(point, data) != student_train(point))]
 
 
 def _candidates(points: Sequence[Recipe]) -> tuple[Candidate, ...]:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dkd_cli.data.examples import Split, TaskData
 from dkd_cli.data.probabilities import covered, of_labels, read_probabilities
+from dkd_cli.engine.cache.fingerprint import file_digest
 from dkd_cli.errors import DataError
 from dkd_cli.labelling.setting import labels_file
-from dkd_cli.manifests import sha256
 from dkd_cli.reading.locate import file_path
 from dkd_cli.recipe.schema import Recipe
 
@@ -43,7 +43,7 @@ def recorded_files(recipe: Recipe) -> dict[str, str]:
 def answer_digests(recipe: Recipe) -> dict[str, str]:
     """A digest of each recorded teacher's file: other or more answers are another teacher."""
     files = {name: file_path(reference) for name, reference in recorded_files(recipe).items()}
-    return {name: sha256(path) for name, path in files.items() if path.is_file()}
+    return {name: file_digest(path) for name, path in files.items() if path.is_file()}
 
 
 def with_answers(recipe: Recipe, data: TaskData) -> TaskData:

@@ -43,7 +43,7 @@ _SCORE, _TRANSFER = "strategy.data.score", "strategy.transfer"
 _VARIED = ("strategy.name", "train.seed")
 _BUDGET = ("train.epochs", "train.max_steps", _TRANSFER, MAX_PASSES)
 _TUNED = ("student.learning_rate", "student.batch_size", "student.warmup", "student.freeze")
-"""Settings of the student that leave its size, its rows and its updates as they are."""
+"""Settings of the student that leave its size and the rows that it sees as they are."""
 
 
 @dataclass(frozen=True)

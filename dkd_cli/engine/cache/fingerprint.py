@@ -100,10 +100,15 @@ def weights_digest(source: str, key: str) -> str:
         except (OSError, ValueError):
             refuse_damaged(located, source, key)
     digests = [
-        listed[path.name].sha256 if path.name in listed else _file_digest(path, path.stat().st_mtime_ns)
+        listed[path.name].sha256 if path.name in listed else file_digest(path)
         for path in weight_files(located)
     ]
     return checksum(*(digest.encode() for digest in digests)).hex()
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, which is read once unless it is written again."""
+    return _file_digest(path, path.stat().st_mtime_ns)
 
 
 @functools.cache

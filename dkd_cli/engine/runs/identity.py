@@ -101,11 +101,15 @@ def refuse_other_data(folder: Path, theirs: str | None, ours: str | None) -> Non
 
 def refuse_other_teachers(folder: Path, theirs: Mapping[str, str], ours: Mapping[str, str]) -> None:
     """Refuse a student of teachers whose weights or answers were others, by their digests."""
-    # Of a recorded teacher older versions wrote no digest down.
-    changed = [name for name in ours if name in theirs and theirs[name] != ours[name]]
-    if changed:
-        raise SystemProblem(
-            str(folder),
-            f"was taught by another {changed[0]!r} than there is now: its weights or answers have changed",
-            "train it again with --fresh, or restore the old teacher",
-        )
+    for name, digest in ours.items():
+        if name not in theirs:  # older versions wrote none down for files of probabilities
+            problem = (
+                f"does not say what {name!r} was when it learnt from it: an older version of dkd made it"
+            )
+            raise SystemProblem(str(folder), problem, "train it again with --fresh")
+        if theirs[name] != digest:
+            raise SystemProblem(
+                str(folder),
+                f"was taught by another {name!r} than there is now: its weights or answers have changed",
+                "train it again with --fresh, or restore the old teacher",
+            )
